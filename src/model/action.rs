@@ -1,0 +1,128 @@
+//! The closed list of things rackwright can do. Decided by `plan`, carried out by `drive`.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{ClusterName, Digest, Generation, HostId, TaskId, TokenId};
+
+/// One thing to do. A driver performs it once and reports one [`Event::Ended`](super::event::Event::Ended).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Fetch the watched branch and load its head if it is new.
+    Fetch,
+    /// Bring the status branch up to date with the report.
+    Publish {
+        /// The plan's fingerprint the report was made from.
+        fingerprint: u64,
+        /// Number of the last state change the commit will carry.
+        moves_upto: u64,
+        /// Hosts whose coming install the commit announces; only after that may they be armed (so that a lost
+        /// journal can never make an installed disk look blank).
+        intents: Vec<(HostId, Generation)>,
+    },
+    /// Ask the BMC who and what the machine is.
+    Probe {
+        /// Whose BMC.
+        host: HostId,
+    },
+    /// Bring LED and settings to what is wanted.
+    Prepare {
+        /// Whose BMC.
+        host: HostId,
+    },
+    /// Set a one-shot network boot and (re)start the machine.
+    Arm {
+        /// Which machine.
+        host: HostId,
+        /// The generation to be installed.
+        generation: Generation,
+    },
+    /// Restart a machine that should have come up by itself, from its own disk.
+    PowerCycle {
+        /// Which machine.
+        host: HostId,
+    },
+    /// Run a task of a cluster.
+    Run {
+        /// Which cluster.
+        cluster: ClusterName,
+        /// Which of its tasks.
+        task: TaskId,
+        /// The task's definition this run is made with.
+        definition: Digest,
+        /// The installs it is run for.
+        covers: BTreeMap<HostId, TokenId>,
+        /// `cluster.run` at the time.
+        run: u32,
+    },
+    /// LED off and, if asked, a graceful power-off.
+    Finish {
+        /// Which machine.
+        host: HostId,
+        /// Whether to power it off.
+        power_off: bool,
+    },
+    /// Tell people.
+    Notify {
+        /// Number of the last state change these messages cover.
+        moves_upto: u64,
+        /// The messages, oldest first.
+        notices: Vec<Notice>,
+    },
+}
+
+impl Action {
+    /// The host it is about, when it is about one.
+    pub fn host(&self) -> Option<&HostId> {
+        match self {
+            Action::Probe { host }
+            | Action::Prepare { host }
+            | Action::Arm { host, .. }
+            | Action::PowerCycle { host }
+            | Action::Finish { host, .. } => Some(host),
+            Action::Fetch | Action::Publish { .. } | Action::Run { .. } | Action::Notify { .. } => None,
+        }
+    }
+
+    /// One word for logs, metrics and messages.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Action::Fetch => "fetch",
+            Action::Publish { .. } => "publish",
+            Action::Probe { .. } => "probe",
+            Action::Prepare { .. } => "prepare",
+            Action::Arm { .. } => "arm",
+            Action::PowerCycle { .. } => "power-cycle",
+            Action::Run { .. } => "run",
+            Action::Finish { .. } => "finish",
+            Action::Notify { .. } => "notify",
+        }
+    }
+}
+
+/// A message for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Which icon goes with it (PVC's `notifications.icons`).
+    pub kind: NoticeKind,
+    /// The text.
+    pub message: String,
+}
+
+/// PVC's notification kinds; `completed` also carries the trigger word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoticeKind {
+    /// Something moved.
+    Info,
+    /// Something began.
+    Begin,
+    /// Something succeeded.
+    Success,
+    /// Something failed.
+    Failure,
+    /// A cluster is complete.
+    Completed,
+}

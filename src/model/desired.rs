@@ -1,0 +1,267 @@
+//! What the repository wants at one revision: validated, resolved, and with every boot file already rendered.
+//!
+//! Made by `repo::load`; nothing behind it does YAML, Git or template work any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::fault::Finding;
+use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId};
+use super::secret::Secret;
+
+/// Stands for the claim's token in a rendered boot file until a machine claims. Shell- and URL-safe.
+pub const TOKEN_MARK: &str = "RACKWRIGHT-TOKEN";
+
+/// A whole valid revision.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    /// The commit it was read from.
+    pub revision: Option<Revision>,
+    /// Every cluster of `clusters.yml`.
+    pub clusters: BTreeMap<ClusterName, Arc<ClusterSpec>>,
+    /// Every host of those clusters.
+    pub hosts: BTreeMap<HostId, Arc<HostSpec>>,
+    /// What `validate` would warn about.
+    pub warnings: Vec<Finding>,
+    macs: BTreeMap<Mac, (HostId, MacRole)>,
+}
+
+/// Which of a host's interfaces a MAC names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MacRole {
+    /// The BMC's own interface.
+    Bmc,
+    /// The interface the machine network-boots from, as written in the repository.
+    Boot,
+}
+
+impl Desired {
+    /// Puts a revision together and indexes its MACs. The caller has made sure that no MAC is used twice.
+    pub fn new(
+        revision: Option<Revision>,
+        clusters: impl IntoIterator<Item = ClusterSpec>,
+        hosts: impl IntoIterator<Item = HostSpec>,
+        warnings: Vec<Finding>,
+    ) -> Self {
+        let clusters = clusters.into_iter().map(|spec| (spec.name.clone(), Arc::new(spec))).collect();
+        let hosts: BTreeMap<_, _> = hosts.into_iter().map(|spec| (spec.id.clone(), Arc::new(spec))).collect();
+        let mut macs = BTreeMap::new();
+        for spec in hosts.values() {
+            if let Some(mac) = spec.boot_mac {
+                macs.insert(mac, (spec.id.clone(), MacRole::Boot));
+            }
+            if spec.has_bmc() {
+                macs.insert(spec.bmc_mac, (spec.id.clone(), MacRole::Bmc));
+            }
+        }
+        Desired { revision, clusters, hosts, warnings, macs }
+    }
+
+    /// Whose MAC this is, according to the repository.
+    pub fn by_mac(&self, mac: Mac) -> Option<(&HostId, MacRole)> {
+        self.macs.get(&mac).map(|(id, role)| (id, *role))
+    }
+
+    /// The hosts of one cluster, in name order.
+    pub fn hosts_of<'a>(&'a self, cluster: &ClusterName) -> impl Iterator<Item = &'a Arc<HostSpec>> + 'a {
+        let cluster = cluster.clone();
+        self.hosts
+            .range(HostId::new(&cluster, "")..)
+            .take_while(move |(id, _)| id.cluster == cluster)
+            .map(|(_, spec)| spec)
+    }
+}
+
+/// A cluster: what happens to its hosts together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterSpec {
+    /// Its name.
+    pub name: ClusterName,
+    /// `local_domain` of `base.yml`.
+    pub domain: String,
+    /// Ansible (unless `none`) and then the hooks, in the order in which they run.
+    pub tasks: Vec<TaskSpec>,
+    /// `cluster.run`: raised by a person to let a failed task run again.
+    pub run: u32,
+    /// `cluster.on_complete`.
+    pub on_complete: OnComplete,
+    /// `cluster.retries`: quick attempts before a person is asked to look.
+    pub retries: u32,
+}
+
+/// What happens to a host once its cluster is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnComplete {
+    /// Shut down gracefully, LED off (PVC's habit: the machine is carried to its rack).
+    PowerOff,
+    /// LED off, left running.
+    None,
+}
+
+/// One task of a cluster: an Ansible run or a hook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskSpec {
+    /// Its identity inside the cluster.
+    pub id: TaskId,
+    /// For people: the hook's `name`, or `ansible`.
+    pub name: String,
+    /// What is run.
+    pub kind: TaskKind,
+    /// The hosts it is about.
+    pub targets: BTreeSet<HostId>,
+    /// Whether running it twice is harmless: then a failure is tried again with backoff; otherwise it is `Stalled`
+    /// until `cluster.run` is raised.
+    pub idempotent: bool,
+    /// Digest of kind and arguments.
+    pub definition: Digest,
+}
+
+/// What a task runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskKind {
+    /// One HTTP request from the bootstrap host (PVC hook type `webhook`).
+    Webhook {
+        /// Absolute `http` or `https` URI. May carry a secret: never printed.
+        uri: Secret,
+        /// HTTP method, upper case.
+        method: String,
+        /// JSON body.
+        body: Value,
+    },
+    /// Validated, but not carried out by this version; the cluster stops here as `Stalled`.
+    Unsupported {
+        /// What it would be, for people: `ansible (pvc.yml)`, `hook type osd`.
+        what: String,
+    },
+}
+
+impl TaskSpec {
+    /// Whether this is the configuration task (before the hooks).
+    pub fn is_ansible(&self) -> bool {
+        self.id.as_str() == "ansible"
+    }
+}
+
+/// A host: one machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HostSpec {
+    /// Cluster and short name.
+    pub id: HostId,
+    /// The key of its entry in `bootstrap.yml`. For a host without BMC this is just a name (or its boot MAC).
+    pub bmc_mac: Mac,
+    /// `<hostname>.<local_domain>`.
+    pub fqdn: String,
+    /// Wanted generation.
+    pub generation: Generation,
+    /// `node.state`.
+    pub state: Lifecycle,
+    /// `config.boot_mac`; for a host without BMC that names none, the key.
+    pub boot_mac: Option<Mac>,
+    /// Fixed address on the boot network, when one is wanted.
+    pub address: Option<Ipv4Addr>,
+    /// Installer's directory name.
+    pub installer: Arc<str>,
+    /// What counts as the claim with this installer.
+    pub claim: ClaimBy,
+    /// Digest of everything that decides what gets installed: a changed digest at the same generation is drift.
+    pub spec: Digest,
+    /// Rendered boot and answer files.
+    pub files: Vec<BootFile>,
+    /// How it is told to boot its own disk.
+    pub local_boot: LocalBoot,
+    /// The disks that would be wiped, as written (`system_disks`).
+    pub disks: Vec<String>,
+    /// Its BMC.
+    pub bmc: BmcSpec,
+    /// Features this host asks for that this version can't do; it stops in `preparing` as `Stalled` with this.
+    pub unsupported: Vec<String>,
+    /// Where in the repository it is written: path and line.
+    pub origin: (Arc<str>, u32),
+}
+
+impl HostSpec {
+    /// Whether there is a BMC that we drive.
+    pub fn has_bmc(&self) -> bool {
+        self.bmc.protocol != Protocol::None
+    }
+}
+
+/// `node.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lifecycle {
+    /// Normal.
+    Present,
+    /// Left alone: no action, local boot only, not waited for by its cluster.
+    Maintenance,
+    /// Out of service: as `maintenance`, for good.
+    Retired,
+}
+
+/// What counts as an installer's claim (law 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimBy {
+    /// A check-in with action `claim`, answered with the token, before any disk is touched.
+    CheckIn,
+    /// The one read of the answer file, from the address leased to the MAC.
+    AnswerFile,
+}
+
+/// How a machine is told to boot its own disk when it asks the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LocalBoot {
+    /// iPXE script: `sanboot` the first disk on BIOS, leave iPXE otherwise. Right for most machines.
+    #[default]
+    Auto,
+    /// iPXE script: `sanboot` only.
+    Sanboot,
+    /// iPXE script: `exit` back to the firmware's next boot entry.
+    Exit,
+    /// No boot file in DHCP at all: firmware that cannot come back from iPXE moves on by itself.
+    Firmware,
+}
+
+/// A rendered file of a host. `body` holds [`TOKEN_MARK`] where the claim's token goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootFile {
+    /// Its name, with `{mac}` where the boot MAC's twelve hex digits go: `boot.ipxe`, `mac-{mac}.preseed`.
+    pub name: Arc<str>,
+    /// Its contents. Equal contents are shared between hosts.
+    pub body: Arc<str>,
+    /// Whether reading it is the claim (the answer file of a [`ClaimBy::AnswerFile`] installer).
+    pub claims: bool,
+}
+
+/// How to reach a host's BMC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BmcSpec {
+    /// Which protocol it speaks.
+    pub protocol: Protocol,
+    /// `bmc.address`; without it the address leased to the BMC's MAC is used.
+    pub address: Option<IpAddr>,
+    /// `bmc.username`.
+    pub username: String,
+    /// `bmc.password`.
+    pub password: Secret,
+    /// Digest over address, user name and password: a changed one lets a fault of class `Operator` be tried again.
+    pub identity: Digest,
+}
+
+/// `bmc.protocol`, or PVC's `bmc.redfish`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// DMTF Redfish. Also what an absent `redfish:` means: probe for it.
+    Redfish,
+    /// IPMI 2.0 over LAN.
+    Ipmi,
+    /// No BMC we can drive: people press buttons.
+    None,
+}

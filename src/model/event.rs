@@ -1,0 +1,276 @@
+//! The closed list of facts that can arrive. Events never cause actions: they change the World, and the World is
+//! planned. All of them are journaled before they count.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::desired::Desired;
+use super::fault::{Fault, Finding};
+use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
+use super::observed::{HostState, Inventory, PowerState};
+use super::time::Time;
+
+/// A fact.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    /// The daemon started: whatever was under way has an unknown outcome.
+    DaemonStarted,
+    /// A person started the daemon with `--first-run`: an empty journal and no status branch are as they should be.
+    FirstRun,
+    /// The status branch was read because the journal was empty. `armed` tells whether arming was allowed when it was
+    /// published (`rack.yaml`).
+    Adopted {
+        /// Whether arming was allowed.
+        armed: bool,
+        /// What it said of each host.
+        hosts: Vec<AdoptedHost>,
+        /// What it said of each cluster's tasks.
+        tasks: Vec<AdoptedTask>,
+        /// Certificate pins of BMCs (SHA-256, hex).
+        pins: Vec<(HostId, String)>,
+    },
+    /// Something was begun. Journaled before it is.
+    Started {
+        /// What.
+        action: Action,
+    },
+    /// Something that was begun has ended.
+    Ended {
+        /// What.
+        action: Action,
+        /// How.
+        result: Result<Outcome, Fault>,
+    },
+    /// Somebody says that the repository has news (push webhook, file watch).
+    Woken,
+    /// An address was leased to a MAC. Refused when somebody else holds the address.
+    Leased {
+        /// To whom.
+        mac: Mac,
+        /// Which address.
+        ip: Ipv4Addr,
+        /// Until when.
+        until: Time,
+        /// By whom.
+        by: LeaseOrigin,
+    },
+    /// A lease was given back (DHCPRELEASE).
+    Released {
+        /// By whom.
+        mac: Mac,
+        /// Which address.
+        ip: Ipv4Addr,
+    },
+    /// A client found the address in use (DHCPDECLINE): set aside until then.
+    Declined {
+        /// Who said so.
+        mac: Mac,
+        /// Which address.
+        ip: Ipv4Addr,
+        /// Set aside until.
+        until: Time,
+    },
+    /// A machine's installer was given a fresh token, by reading its answer file or by a claiming check-in.
+    Claimed {
+        /// The boot MAC the claim was made for.
+        mac: Mac,
+        /// The fresh token's name.
+        token: TokenId,
+        /// Where the request came from.
+        peer: SocketAddr,
+    },
+    /// A check-in (`POST /checkin/host[/<token>]`).
+    CheckedIn(CheckIn),
+    /// A DHCP server that is not us answered on a segment we serve.
+    ForeignDhcp {
+        /// Its server identifier.
+        server: Ipv4Addr,
+    },
+}
+
+/// Who handed out a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeaseOrigin {
+    /// Our own DHCP server.
+    Own,
+    /// Another server; told by `POST /checkin/dnsmasq`.
+    Dnsmasq,
+}
+
+/// PVC's check-in, already parsed. Fields that were empty or absent are `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckIn {
+    /// Name of the token in the URI's path.
+    pub token: Option<TokenId>,
+    /// What is reported.
+    pub action: CheckInAction,
+    /// `hostname`, short or full.
+    pub hostname: Option<String>,
+    /// `host_macaddr`.
+    pub host_mac: Option<Mac>,
+    /// `host_ipaddr`.
+    pub host_ip: Option<IpAddr>,
+    /// `bmc_macaddr`.
+    pub bmc_mac: Option<Mac>,
+    /// `bmc_ipaddr`.
+    pub bmc_ip: Option<IpAddr>,
+    /// Where the request came from.
+    pub source: IpAddr,
+}
+
+/// `action` of a check-in (PVC's four).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CheckInAction {
+    /// The installer runs, no disk written yet.
+    #[serde(rename = "install-start")]
+    InstallStart,
+    /// The disk holds the new system.
+    #[serde(rename = "install-complete")]
+    InstallComplete,
+    /// The installed system booted; configuration has not begun.
+    #[serde(rename = "system-boot_initial")]
+    BootInitial,
+    /// The installed system booted after configuration began.
+    #[serde(rename = "system-boot_configured")]
+    BootConfigured,
+}
+
+impl CheckInAction {
+    /// PVC's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CheckInAction::InstallStart => "install-start",
+            CheckInAction::InstallComplete => "install-complete",
+            CheckInAction::BootInitial => "system-boot_initial",
+            CheckInAction::BootConfigured => "system-boot_configured",
+        }
+    }
+
+    /// Reads PVC's word.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::InstallStart, Self::InstallComplete, Self::BootInitial, Self::BootConfigured]
+            .into_iter()
+            .find(|action| action.as_str() == text)
+    }
+}
+
+/// How an action that succeeded ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Of `Fetch`.
+    Fetched(Fetched),
+    /// Of `Publish`: the commit, or none when the bytes were the same.
+    Published(Option<Revision>),
+    /// Of `Probe`: what the machine is, and the certificate the BMC showed (SHA-256, hex).
+    Probed {
+        /// What the machine is.
+        inventory: Inventory,
+        /// The certificate's fingerprint, when TLS was spoken.
+        pin: Option<String>,
+    },
+    /// Of `Prepare`: read back as wanted.
+    Prepared,
+    /// Of `Arm`: override read back, power on.
+    Armed,
+    /// Of `PowerCycle`.
+    PowerCycled,
+    /// Of `Run`.
+    TaskDone,
+    /// Of `Finish`, with the power state that was reached.
+    Finished(PowerState),
+    /// Of `Notify`.
+    Notified,
+}
+
+/// What a fetch found.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fetched {
+    /// The head is the one already known (loaded or rejected).
+    Unchanged,
+    /// A new valid revision. The journal keeps its id; the tree is read again from the mirror at replay.
+    Loaded {
+        /// The commit.
+        revision: Revision,
+        /// Its contents; `None` only between reading the journal and hydrating the event.
+        #[serde(skip)]
+        desired: Option<Arc<Desired>>,
+    },
+    /// A new revision that is refused.
+    Rejected {
+        /// The commit.
+        revision: Revision,
+        /// Why.
+        findings: Vec<Finding>,
+    },
+}
+
+/// What the status branch says of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedHost {
+    /// Which host.
+    pub id: HostId,
+    /// The state shown.
+    pub state: HostState,
+    /// Since when.
+    pub since: Time,
+    /// The generation acknowledged as installed, if any.
+    pub installed: Option<(Generation, TokenId, Digest)>,
+    /// The newest claim, if an install was under way.
+    pub claim: Option<(Generation, TokenId, Digest)>,
+    /// The generation whose install was announced, if one was.
+    pub intent: Option<Generation>,
+    /// Boot MAC and address as observed.
+    pub boot_mac: Option<Mac>,
+    /// Inventory as observed.
+    pub inventory: Option<Inventory>,
+}
+
+/// What the status branch says of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptedTask {
+    /// Which cluster.
+    pub cluster: ClusterName,
+    /// Which task.
+    pub task: TaskId,
+    /// The definition it was done with.
+    pub definition: Digest,
+    /// The installs it was done for.
+    pub covers: Vec<(HostId, TokenId)>,
+    /// The value of `cluster.run` at which it failed, when it did.
+    pub failed_at_run: Option<u32>,
+}
+
+/// What `reduce` says to whoever brought the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Recorded.
+    Ok,
+    /// Recorded as refused, with the reason (HTTP 409; DHCPNAK).
+    Refused(String),
+}
+
+impl Event {
+    /// The revision whose tree must be put back into this event after reading it from the journal.
+    pub fn missing_revision(&self) -> Option<&Revision> {
+        match self {
+            Event::Ended { result: Ok(Outcome::Fetched(Fetched::Loaded { revision, desired: None })), .. } => {
+                Some(revision)
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts a tree back (see [`missing_revision`](Event::missing_revision)); does nothing to other events.
+    pub fn hydrate(&mut self, tree: Arc<Desired>) {
+        if let Event::Ended { result: Ok(Outcome::Fetched(Fetched::Loaded { desired, .. })), .. } = self {
+            *desired = Some(tree);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Floor 0: the nouns. Plain data that every other floor speaks in.
+//!
+//! Nothing here does I/O, reads a clock or awaits; time, randomness and identity always arrive as arguments.
+//!
+//! * [`id`]: names and numbers things are known by (MAC, cluster, host, revision, generation, token).
+//! * [`time`]: one instant type, passed in.
+//! * [`secret`]: values that must never be printed.
+//! * [`policy`]: the part of the settings that decisions need.
+//! * [`desired`]: what the repository wants, already validated and rendered.
+//! * [`observed`]: the `World`: facts, and nothing but facts.
+//! * [`event`]: the closed list of facts that can arrive.
+//! * [`action`]: the closed list of things rackwright can do.
+//! * [`fault`]: why an action failed, classed by what happens next; findings about a repository.
+
+pub mod action;
+pub mod desired;
+pub mod event;
+pub mod fault;
+pub mod id;
+pub mod observed;
+pub mod policy;
+pub mod secret;
+pub mod time;
+
+pub use action::{Action, Notice, NoticeKind};
+pub use desired::{
+    BmcSpec, BootFile, ClaimBy, ClusterSpec, Desired, HostSpec, Lifecycle, LocalBoot, MacRole, OnComplete, Protocol,
+    TaskKind, TaskSpec,
+};
+pub use event::{CheckIn, CheckInAction, Event, Fetched, LeaseOrigin, Outcome, Verdict};
+pub use fault::{Fault, FaultClass, Finding, Severity};
+pub use id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, Token, TokenId};
+pub use observed::{
+    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, HostState, Installed, Inventory, Lease, Leases,
+    Move, Moves, Nic, PowerState, Rejected, TaskRecord, World,
+};
+pub use policy::{Policy, Site, Subnet};
+pub use secret::Secret;
+pub use time::Time;

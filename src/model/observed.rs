@@ -1,0 +1,480 @@
+//! The World: what has been observed. Facts only; what they mean is derived by `plan`.
+//!
+//! Only `plan::reduce` changes a World. Its parts are shared behind `Arc`, so that cloning it costs nothing at
+//! 10,000 hosts and every reader may keep a copy as long as it likes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::desired::{Desired, HostSpec};
+use super::event::LeaseOrigin;
+use super::fault::{Fault, Finding};
+use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
+use super::policy::Policy;
+use super::time::Time;
+
+/// Everything that is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct World {
+    /// Limits and deadlines (not a fact; given when the World is made).
+    pub policy: Arc<Policy>,
+    /// The last good revision, in force.
+    pub desired: Option<Arc<Desired>>,
+    /// The watched head, while it is refused.
+    pub rejected: Option<Arc<Rejected>>,
+    /// What was observed of each host. A host that has left the repository keeps its facts (it may come back).
+    pub hosts: Arc<BTreeMap<HostId, Arc<HostFacts>>>,
+    /// What was observed of each cluster.
+    pub clusters: Arc<BTreeMap<ClusterName, Arc<ClusterFacts>>>,
+    /// Addresses handed out.
+    pub leases: Arc<Leases>,
+    /// The repository, seen from here.
+    pub git: GitFacts,
+    /// Whether anything may be armed at all (law 11).
+    pub consent: Consent,
+    /// State changes: not yet published ones and the most recent others.
+    pub moves: Arc<Moves>,
+    /// Another DHCP server seen on a segment of ours, and when.
+    pub foreign_dhcp: Option<(Ipv4Addr, Time)>,
+}
+
+impl World {
+    /// A World in which nothing has been observed.
+    pub fn new(policy: Arc<Policy>) -> Self {
+        World {
+            policy,
+            desired: None,
+            rejected: None,
+            hosts: Arc::default(),
+            clusters: Arc::default(),
+            leases: Arc::default(),
+            git: GitFacts::default(),
+            consent: Consent::Locked,
+            moves: Arc::default(),
+            foreign_dhcp: None,
+        }
+    }
+
+    /// The wanted side of a host.
+    pub fn spec(&self, id: &HostId) -> Option<&Arc<HostSpec>> {
+        self.desired.as_ref()?.hosts.get(id)
+    }
+
+    /// The observed side of a host.
+    pub fn facts(&self, id: &HostId) -> Option<&Arc<HostFacts>> {
+        self.hosts.get(id)
+    }
+}
+
+/// Whether anything may be armed (law 11: an empty journal must not look like a rack of blank machines).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consent {
+    /// Neither journal nor status branch nor `--first-run`: nothing is armed, everything boots its disk.
+    Locked,
+    /// Normal.
+    Open,
+}
+
+/// A refused head of the watched branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The commit.
+    pub revision: Revision,
+    /// Why.
+    pub findings: Vec<Finding>,
+    /// Since when.
+    pub at: Time,
+}
+
+/// What was observed of one host.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostFacts {
+    /// The BMC's address, and when it was first seen there.
+    pub bmc_seen: Option<(IpAddr, Time)>,
+    /// The machine's own address on the boot network, and when it was last seen there.
+    pub host_seen: Option<(IpAddr, Time)>,
+    /// The NIC it boots from, as observed (inventory, claim, check-in).
+    pub boot_mac: Option<Mac>,
+    /// Who and what the machine is, and when that was read.
+    pub inventory: Option<(Inventory, Time)>,
+    /// The BMC certificate pinned on first use (SHA-256, hex).
+    pub pin: Option<String>,
+    /// LED and settings were read back as wanted, for which generation, and when.
+    pub prepared: Option<(Generation, Time)>,
+    /// The status branch announced that this generation would be installed.
+    pub intent: Option<Generation>,
+    /// The generation it was last armed for, when (the start of the action: a machine may ask before it ends), and
+    /// how many times in a row for that generation.
+    pub armed: Option<(Generation, Time, u32)>,
+    /// The newest claim.
+    pub claim: Option<Claim>,
+    /// What is on the disk.
+    pub installed: Option<Installed>,
+    /// The installed system's first boot was seen, of which install, and when.
+    pub booted: Option<(TokenId, Time)>,
+    /// A power cycle was made because the first boot was overdue: when, and how many times for this install.
+    pub cycled: Option<(TokenId, Time, u32)>,
+    /// LED off and power as wanted, for which install, and when.
+    pub finished: Option<(TokenId, Time)>,
+    /// The power state last read, and when.
+    pub power: Option<(PowerState, Time)>,
+    /// What is being done to it.
+    pub doing: Option<Doing>,
+    /// What failed last, until it succeeds.
+    pub failure: Option<Failure>,
+    /// A check-in that was refused, why, and when (the last one).
+    pub refused: Option<(String, Time)>,
+    /// The state it showed last and since when; history for people, never consulted for decisions.
+    pub shown: Option<(HostState, Time)>,
+}
+
+/// A claim: an installer was given a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The token's name.
+    pub token: TokenId,
+    /// The generation it installs.
+    pub generation: Generation,
+    /// Digest of the install inputs it was given.
+    pub spec: Digest,
+    /// When it was made.
+    pub at: Time,
+    /// The last sign of life with this token.
+    pub last_seen: Time,
+    /// Whether the installer has said `install-start` with it.
+    pub confirmed: bool,
+}
+
+/// What is on a disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installed {
+    /// The generation.
+    pub generation: Generation,
+    /// Which install.
+    pub token: TokenId,
+    /// Digest of the install inputs.
+    pub spec: Digest,
+    /// When it was acknowledged.
+    pub at: Time,
+}
+
+/// Something under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doing {
+    /// What.
+    pub action: Action,
+    /// Since when.
+    pub since: Time,
+}
+
+/// An action that failed and has not succeeded since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Which action ([`Action::kind`]).
+    pub action: String,
+    /// Why.
+    pub fault: Fault,
+    /// How many times in a row.
+    pub count: u32,
+    /// When last.
+    pub at: Time,
+    /// Digest of what it was tried with (BMC identity, task definition): a change lets an `Operator` fault be retried.
+    pub basis: Digest,
+}
+
+/// What was observed of one cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClusterFacts {
+    /// Each task's record.
+    pub tasks: BTreeMap<TaskId, TaskRecord>,
+    /// The task being run.
+    pub doing: Option<Doing>,
+    /// The state it showed last and since when; history for people.
+    pub shown: Option<(String, Time)>,
+}
+
+/// What is known of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// The definition it last ran with.
+    pub definition: Digest,
+    /// The installs it is done for.
+    pub covers: BTreeMap<HostId, TokenId>,
+    /// Its last failure, until it succeeds, and the value of `cluster.run` it failed at.
+    pub failure: Option<(Failure, u32)>,
+    /// When it last ended.
+    pub at: Time,
+}
+
+/// The repository, seen from here.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GitFacts {
+    /// When the last fetch ended.
+    pub fetched_at: Option<Time>,
+    /// Somebody says there is news, since.
+    pub woken_at: Option<Time>,
+    /// A fetch is under way, since.
+    pub fetching: Option<Time>,
+    /// The last fetch failed.
+    pub fetch_failure: Option<Failure>,
+    /// The fingerprint of the plan the status branch shows.
+    pub published: Option<u64>,
+    /// When the last publish ended.
+    pub published_at: Option<Time>,
+    /// The commit last made on the status branch.
+    pub status_commit: Option<Revision>,
+    /// A publish is under way, since.
+    pub publishing: Option<Time>,
+    /// The last publish failed.
+    pub publish_failure: Option<Failure>,
+    /// A notification is under way, since.
+    pub notifying: Option<Time>,
+    /// The last notification failed.
+    pub notify_failure: Option<Failure>,
+}
+
+/// Who and what a machine is, as its BMC says. Absent where the BMC says nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Inventory {
+    /// Maker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manufacturer: Option<String>,
+    /// Model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Stock keeping unit, Dell's service tag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sku: Option<String>,
+    /// Serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// SMBIOS UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// BIOS version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bios_version: Option<String>,
+    /// BMC firmware version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bmc_version: Option<String>,
+    /// `Status.Health`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+    /// Network interfaces of the machine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub nics: Vec<Nic>,
+    /// The NIC that network boot is expected from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_mac: Option<Mac>,
+    /// The power state at the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerState>,
+}
+
+/// A network interface of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nic {
+    /// The BMC's name for it.
+    pub name: String,
+    /// Its MAC.
+    pub mac: Mac,
+    /// Link, where the BMC knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+/// Power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PowerState {
+    /// On, or on its way there.
+    On,
+    /// Off.
+    Off,
+    /// Not known.
+    Unknown,
+}
+
+/// The rung of the ladder a host stands on (`design`: the names of the systems we replace).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostState {
+    /// Not seen on the network.
+    Init,
+    /// BMC seen; identity not read.
+    Characterizing,
+    /// Identity known; LED and settings not as wanted.
+    Preparing,
+    /// Ready for network boot; not claimed.
+    PxeBooting,
+    /// Claimed; install not complete.
+    Installing,
+    /// Installed; first boot not seen.
+    Installed,
+    /// Booted; cluster not configured.
+    BootedInitial,
+    /// Configured; hooks not done.
+    BootedConfigured,
+    /// All done.
+    Completed,
+}
+
+impl HostState {
+    /// Every state, lowest first.
+    pub const ALL: [HostState; 9] = [
+        HostState::Init,
+        HostState::Characterizing,
+        HostState::Preparing,
+        HostState::PxeBooting,
+        HostState::Installing,
+        HostState::Installed,
+        HostState::BootedInitial,
+        HostState::BootedConfigured,
+        HostState::Completed,
+    ];
+
+    /// The word shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HostState::Init => "init",
+            HostState::Characterizing => "characterizing",
+            HostState::Preparing => "preparing",
+            HostState::PxeBooting => "pxe-booting",
+            HostState::Installing => "installing",
+            HostState::Installed => "installed",
+            HostState::BootedInitial => "booted-initial",
+            HostState::BootedConfigured => "booted-configured",
+            HostState::Completed => "completed",
+        }
+    }
+
+    /// Reads the word shown.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+impl fmt::Display for HostState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Addresses handed out, by address and by MAC. Lease identity is the MAC.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<Lease>", into = "Vec<Lease>")]
+pub struct Leases {
+    by_ip: BTreeMap<Ipv4Addr, Lease>,
+    by_mac: BTreeMap<Mac, Ipv4Addr>,
+}
+
+/// One address, and who holds it until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The address.
+    pub ip: Ipv4Addr,
+    /// Its holder; `None` for an address set aside after a DHCPDECLINE.
+    pub mac: Option<Mac>,
+    /// Until when.
+    pub until: Time,
+    /// Who handed it out.
+    pub by: LeaseOrigin,
+}
+
+impl Leases {
+    /// Who holds an address, expired or not.
+    pub fn holder(&self, ip: Ipv4Addr) -> Option<&Lease> {
+        self.by_ip.get(&ip)
+    }
+
+    /// The lease of a MAC, expired or not.
+    pub fn of(&self, mac: Mac) -> Option<&Lease> {
+        self.by_ip.get(self.by_mac.get(&mac)?)
+    }
+
+    /// Every lease, in address order.
+    pub fn iter(&self) -> impl Iterator<Item = &Lease> {
+        self.by_ip.values()
+    }
+
+    /// How many addresses are known.
+    pub fn len(&self) -> usize {
+        self.by_ip.len()
+    }
+
+    /// Whether none are.
+    pub fn is_empty(&self) -> bool {
+        self.by_ip.is_empty()
+    }
+
+    /// Records a lease, in place of any other of the same address or the same MAC.
+    pub fn insert(&mut self, lease: Lease) {
+        self.remove(lease.ip);
+        if let Some(mac) = lease.mac {
+            if let Some(old) = self.by_mac.insert(mac, lease.ip) {
+                self.by_ip.remove(&old);
+            }
+        }
+        self.by_ip.insert(lease.ip, lease);
+    }
+
+    /// Forgets an address.
+    pub fn remove(&mut self, ip: Ipv4Addr) {
+        if let Some(mac) = self.by_ip.remove(&ip).and_then(|lease| lease.mac) {
+            self.by_mac.remove(&mac);
+        }
+    }
+}
+
+impl From<Vec<Lease>> for Leases {
+    fn from(list: Vec<Lease>) -> Self {
+        let mut leases = Leases::default();
+        list.into_iter().for_each(|lease| leases.insert(lease));
+        leases
+    }
+}
+
+impl From<Leases> for Vec<Lease> {
+    fn from(leases: Leases) -> Self {
+        leases.by_ip.into_values().collect()
+    }
+}
+
+/// State changes, numbered from 1.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Moves {
+    /// The number of the newest change.
+    pub last: u64,
+    /// The number of the newest change that the status branch carries.
+    pub published: u64,
+    /// The number of the newest change that people were notified of.
+    pub notified: u64,
+    /// Recent changes, oldest first: all unpublished ones and some more.
+    pub recent: VecDeque<Move>,
+}
+
+/// One change of a host's or cluster's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Its number.
+    pub seq: u64,
+    /// When.
+    pub at: Time,
+    /// `cluster/host`, or `cluster`.
+    pub subject: String,
+    /// The state before (`new` for the first one).
+    pub from: String,
+    /// The state after.
+    pub to: String,
+}

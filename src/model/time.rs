@@ -1,0 +1,52 @@
+//! One instant type. The core never asks what time it is; it is told.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// An instant, in milliseconds since the Unix epoch (UTC). Printed as RFC 3339 with whole seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Time(pub i64);
+
+impl Time {
+    /// The instant `seconds` after the epoch.
+    pub const fn from_secs(seconds: i64) -> Self {
+        Time(seconds * 1000)
+    }
+
+    /// How long `self` is after `earlier`; zero when it is not after it.
+    pub fn since(self, earlier: Time) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Reads an RFC 3339 instant, as written by [`Display`](fmt::Display).
+    pub fn parse(text: &str) -> Option<Time> {
+        text.parse::<jiff::Timestamp>().ok().map(|stamp| Time(stamp.as_millisecond()))
+    }
+}
+
+impl Add<Duration> for Time {
+    type Output = Time;
+    fn add(self, delta: Duration) -> Time {
+        Time(self.0.saturating_add(i64::try_from(delta.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Time {
+    type Output = Time;
+    fn sub(self, delta: Duration) -> Time {
+        Time(self.0.saturating_sub(i64::try_from(delta.as_millis()).unwrap_or(i64::MAX)))
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.0.div_euclid(1000)) {
+            Ok(stamp) => write!(f, "{stamp}"),
+            Err(_) => write!(f, "{}ms", self.0),
+        }
+    }
+}

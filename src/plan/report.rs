@@ -1,0 +1,183 @@
+//! What are people told? The status branch's files, the API's answers and the page are all made from these.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::Plan;
+use crate::model::{
+    ClusterName, Digest, Finding, Generation, HostId, HostState, Inventory, Mac, Revision, TaskId, Time, TokenId, World,
+};
+
+/// A tree of text files: path -> contents.
+pub type Files = BTreeMap<String, String>;
+
+/// `hosts/<cluster>/<host>.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HostStatus {
+    /// Cluster name.
+    pub cluster: ClusterName,
+    /// Short host name.
+    pub host: String,
+    /// The rung of the ladder.
+    pub state: HostState,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Ready, Reconciling or Stalled.
+    pub condition: Condition,
+    /// Consent, wanted and acknowledged.
+    pub generation: GenerationStatus,
+    /// What is on the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<InstallStatus>,
+    /// The install under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<InstallStatus>,
+    /// The generation whose install this file announces.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Generation>,
+    /// The BMC, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bmc: Option<Endpoint>,
+    /// The NIC it boots from.
+    pub boot: Endpoint,
+    /// What the BMC says the machine is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Inventory>,
+    /// The repository's install inputs differ from what was installed at the same generation.
+    pub drift: bool,
+    /// Remarks that change nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// GitOps condition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// `Ready`, `Reconciling` or `Stalled`.
+    pub status: String,
+    /// CamelCase word for machines.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// Deadline or next try, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// Consent, wanted and acknowledged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerationStatus {
+    /// In the repository.
+    pub wanted: Generation,
+    /// Acknowledged as installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<Generation>,
+}
+
+/// One install attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InstallStatus {
+    /// Which attempt (a digest of its token, not the token).
+    pub id: TokenId,
+    /// The generation.
+    pub generation: Generation,
+    /// Digest of the install inputs.
+    pub spec: Digest,
+    /// When it was claimed or acknowledged, RFC 3339.
+    pub at: String,
+}
+
+/// A network interface, as wanted or observed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Its MAC, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
+    /// Its address, when known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Pinned TLS certificate (SHA-256, hex), for a BMC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
+/// `clusters/<cluster>.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ClusterStatus {
+    /// Cluster name.
+    pub cluster: ClusterName,
+    /// `provisioning`, `ansible-running`, `hooks-running`, `completed`.
+    pub state: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Ready, Reconciling or Stalled.
+    pub condition: Condition,
+    /// The revision in force.
+    pub revision: Option<Revision>,
+    /// How many hosts stand in each state.
+    pub hosts: BTreeMap<String, usize>,
+    /// Its tasks, in order.
+    pub tasks: Vec<TaskStatus>,
+}
+
+/// One task of a cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskStatus {
+    /// Identity inside the cluster.
+    pub id: TaskId,
+    /// For people.
+    pub name: String,
+    /// `pending`, `running`, `done`, `failed` or `unsupported`.
+    pub result: String,
+    /// Why it failed, or what it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// When it last ended, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The definition it last ran with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Digest>,
+    /// The installs it is done for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub covers: BTreeMap<HostId, TokenId>,
+    /// The value of `cluster.run` at which it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at_run: Option<u32>,
+}
+
+/// `rejected.yaml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RejectedStatus {
+    /// The refused head.
+    pub revision: Revision,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Why.
+    pub findings: Vec<Finding>,
+}
+
+/// `rack.yaml`: what a daemon that lost its journal must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RackStatus {
+    /// Whether arming was allowed.
+    pub armed: bool,
+    /// The revision in force.
+    pub revision: Option<Revision>,
+}
+
+/// The status of one host, when it is in the repository.
+pub fn host_status(_world: &World, _plan: &Plan, _id: &HostId) -> Option<HostStatus> {
+    None
+}
+
+/// The status of one cluster, when it is in the repository.
+pub fn cluster_status(_world: &World, _plan: &Plan, _name: &ClusterName) -> Option<ClusterStatus> {
+    None
+}
+
+/// The whole status branch.
+pub fn report(_world: &World, _plan: &Plan, _now: Time) -> Files {
+    Files::new()
+}

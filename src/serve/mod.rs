@@ -1,0 +1,86 @@
+//! Floor 3: machines and people call us. Servers read the World and send Events; they never act and never decide.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::model::{Event, Time, Verdict, World};
+use crate::settings::Settings;
+
+pub mod api;
+pub mod dhcp;
+pub mod http;
+pub mod tftp;
+
+/// An event on its way to the daemon's loop, and where its verdict goes once the event is durable.
+pub struct Signal {
+    /// The fact.
+    pub event: Event,
+    /// Told after the journal has it.
+    pub ack: Option<oneshot::Sender<Verdict>>,
+}
+
+/// The bounded way into the daemon's loop.
+#[derive(Clone)]
+pub struct Inbox(mpsc::Sender<Signal>);
+
+/// Why a fact was not taken: the loop is overloaded or stopping. The client should try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the daemon is busy or stopping")]
+pub struct Busy;
+
+impl Inbox {
+    /// How many facts may wait.
+    pub const DEPTH: usize = 4096;
+    /// How long a bringer waits for its verdict.
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// An inbox and its other end.
+    pub fn new() -> (Inbox, mpsc::Receiver<Signal>) {
+        let (sender, receiver) = mpsc::channel(Self::DEPTH);
+        (Inbox(sender), receiver)
+    }
+
+    /// Brings a fact and waits until it is durable.
+    pub async fn tell(&self, event: Event) -> Result<Verdict, Busy> {
+        let (ack, verdict) = oneshot::channel();
+        let told = async {
+            self.0.send(Signal { event, ack: Some(ack) }).await.map_err(|_| Busy)?;
+            verdict.await.map_err(|_| Busy)
+        };
+        tokio::time::timeout(Self::PATIENCE, told).await.map_err(|_| Busy)?
+    }
+
+    /// Brings a fact that nobody waits for; dropped when the inbox is full.
+    pub fn hint(&self, event: Event) {
+        if self.0.try_send(Signal { event, ack: None }).is_err() {
+            tracing::warn!("inbox full: a hint was dropped");
+        }
+    }
+}
+
+/// What every server is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The World as it is now.
+    pub view: watch::Receiver<Arc<World>>,
+    /// The way in.
+    pub inbox: Inbox,
+    /// The one clock, as a function; owned by the daemon.
+    pub clock: fn() -> Time,
+    /// How the daemon runs.
+    pub settings: Arc<Settings>,
+}
+
+impl Context {
+    /// The World as it is now.
+    pub fn world(&self) -> Arc<World> {
+        self.view.borrow().clone()
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Time {
+        (self.clock)()
+    }
+}
