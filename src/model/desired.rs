@@ -228,6 +228,18 @@ pub enum LocalBoot {
     Firmware,
 }
 
+impl LocalBoot {
+    /// The iPXE script that does it (`templates/local/`).
+    pub fn script(self) -> &'static str {
+        match self {
+            LocalBoot::Auto => include_str!("../../templates/local/auto.ipxe"),
+            LocalBoot::Sanboot => include_str!("../../templates/local/sanboot.ipxe"),
+            LocalBoot::Exit => include_str!("../../templates/local/exit.ipxe"),
+            LocalBoot::Firmware => include_str!("../../templates/local/firmware.ipxe"),
+        }
+    }
+}
+
 /// A rendered file of a host. `body` holds [`TOKEN_MARK`] where the claim's token goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootFile {
