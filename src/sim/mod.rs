@@ -1,1 +1,15 @@
 //! A whole rack without hardware, shipped to users (`rackwright demo`) and used by the tests.
+//!
+//! * [`machine`]: one pure state machine: power, firmware, network boot, disk, installer, installed system.
+//! * [`ipxe`], [`preseed`]: what iPXE makes of a boot script and pvc-installer of an answer file.
+//! * [`bmc`], [`tree`]: one Redfish service over a machine, in several vendors' shapes.
+//! * [`fault`]: what goes wrong, by name, with a seed.
+//!
+//! Tests with virtual time use these directly.
+
+pub mod bmc;
+pub mod fault;
+pub mod ipxe;
+pub mod machine;
+pub mod preseed;
+pub mod tree;
