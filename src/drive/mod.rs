@@ -3,5 +3,6 @@
 pub mod bmc;
 pub mod git;
 pub mod hook;
+pub mod http;
 pub mod notify;
 pub mod process;
