@@ -64,8 +64,8 @@ impl Journal {
                  (id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL, body TEXT NOT NULL);",
         )?;
         db.pragma_update(None, "user_version", VERSION)?;
-        let since_snapshot = db.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
-        Ok(Journal { db, since_snapshot })
+        let count: i64 = db.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
+        Ok(Journal { db, since_snapshot: count.unsigned_abs() })
     }
 
     /// Opens a journal for reading only, beside a running daemon.

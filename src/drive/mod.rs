@@ -45,7 +45,7 @@ impl Drivers {
 
     /// Says when a local repository changes; `None` for one that must be polled.
     pub fn watch(&self) -> Option<git::Watcher> {
-        git::watch(&self.settings.repository.url)
+        self.git.watch()
     }
 
     /// Reads and checks the tree of a revision.
@@ -86,7 +86,7 @@ impl Drivers {
                 Ok(Outcome::Prepared)
             }
             Action::Arm { host, .. } => {
-                bmc::arm(&self.target(&job.world, host)?.1).await?;
+                bmc::arm(&self.target(&job.world, host)?.1, bmc::BootMode::default()).await?;
                 Ok(Outcome::Armed)
             }
             Action::PowerCycle { host } => {
@@ -135,7 +135,12 @@ impl Drivers {
 
     async fn publish(&self, job: &Job, moves_upto: u64) -> Result<Outcome, Fault> {
         let (world, plan) = (job.world.clone(), job.plan.clone());
-        let message = report::commit_message(&world, moves_upto);
+        // After a failure nobody knows whether that commit arrived: ask, so that no change is published twice.
+        let after = match &world.git.publish_failure {
+            Some(_) => self.git.read_status().await?.as_ref().map_or(0, report::sequence).max(world.moves.published),
+            None => world.moves.published,
+        };
+        let message = report::commit_message(&world, after, moves_upto);
         let files = tokio::task::spawn_blocking(move || report::report(&world, &plan)).await;
         let files = files.map_err(|_| Fault::permanent("ReportFailed", "making the status files failed"))?;
         let commit = self.git.publish(&files, &message, (self.clock)()).await?;
@@ -192,6 +197,7 @@ impl Drivers {
             username: spec.bmc.username.clone(),
             password: spec.bmc.password.clone(),
             tls,
+            patience: bmc::Patience::default(),
         };
         Ok((spec.clone(), target))
     }

@@ -207,6 +207,8 @@ pub enum Fetched {
 pub struct Adoption {
     /// Whether arming was allowed when it was published (`rack.yaml`).
     pub armed: bool,
+    /// Number of the last state change it carries.
+    pub sequence: u64,
     /// What it says of each host.
     pub hosts: Vec<AdoptedHost>,
     /// What it says of each cluster's tasks.

@@ -275,6 +275,11 @@ fn host_ended(world: &mut World, id: &HostId, action: &Action, result: &Result<O
     facts.doing = None;
     let outcome = match result {
         Ok(outcome) => outcome,
+        // The machine may be on its way: wait for it as if all had gone well, and order it again only when overdue.
+        Err(fault) if fault.reason == Fault::OUTCOME_UNKNOWN && matches!(action, Action::Arm { .. }) => {
+            facts.failure = None;
+            return Touched::Nobody;
+        }
         Err(fault) => {
             let count = facts.failure.as_ref().filter(|last| last.action == action.kind()).map_or(0, |last| last.count);
             facts.failure = Some(Failure {

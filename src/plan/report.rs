@@ -15,7 +15,7 @@ mod adoption;
 mod commit;
 mod make;
 
-pub use adoption::adoption;
+pub use adoption::{adoption, sequence};
 pub use commit::commit_message;
 pub use make::{cluster_status, host_status, report};
 
@@ -175,4 +175,6 @@ pub struct RackStatus {
     pub armed: bool,
     /// The revision in force.
     pub revision: Option<Revision>,
+    /// Number of the last state change that the branch carries: no change is published twice.
+    pub sequence: u64,
 }

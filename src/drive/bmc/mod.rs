@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::model::{Fault, HostId, Inventory, Mac, Nic, PowerState, Secret};
+use crate::model::{Fault, FaultClass, HostId, Inventory, Mac, Nic, PowerState, Secret};
 
 mod quirk;
 mod redfish;
@@ -331,7 +331,16 @@ async fn boot_from_network(session: &Session<'_>, mode: BootMode) -> Result<(), 
     {
         return Err(session.transient("BootOverrideNotKept", "the boot override was taken and does not read back"));
     }
-    system.restart(session).await
+    system.restart(session).await.map_err(may_have_happened)
+}
+
+/// From here on the machine may be on its way, whatever the BMC said: restarting it again at once could interrupt the
+/// very boot that was ordered.
+fn may_have_happened(fault: Fault) -> Fault {
+    match fault.class {
+        FaultClass::Transient => Fault::transient(Fault::OUTCOME_UNKNOWN, fault.message),
+        FaultClass::Permanent | FaultClass::Operator => fault,
+    }
 }
 
 /// Whether a one-shot network boot is already set.

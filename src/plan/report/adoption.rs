@@ -8,7 +8,9 @@ pub fn adoption(files: &Files) -> Result<Adoption, String> {
     let mut adoption = Adoption::default();
     for (path, text) in files {
         if path == "rack.yaml" {
-            adoption.armed = read::<RackStatus>(path, text)?.armed;
+            let rack: RackStatus = read(path, text)?;
+            adoption.armed = rack.armed;
+            adoption.sequence = rack.sequence;
         } else if path.starts_with("hosts/") && path.ends_with(".yaml") {
             adoption.hosts.push(host(read(path, text)?).map_err(|why| format!("{path}: {why}"))?);
         } else if path.starts_with("clusters/") && path.ends_with(".yaml") {
@@ -16,6 +18,11 @@ pub fn adoption(files: &Files) -> Result<Adoption, String> {
         }
     }
     Ok(adoption)
+}
+
+/// Number of the last state change that the status branch carries; 0 where it does not say.
+pub fn sequence(files: &Files) -> u64 {
+    files.get("rack.yaml").and_then(|text| read::<RackStatus>("rack.yaml", text).ok()).map_or(0, |rack| rack.sequence)
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &str, text: &str) -> Result<T, String> {

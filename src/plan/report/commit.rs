@@ -7,11 +7,10 @@ use crate::model::{Move, MoveKind, World};
 /// Subjects longer than this are cut by most viewers.
 const SUBJECT: usize = 72;
 
-/// The message of the commit that brings the status branch up to change number `upto`.
-pub fn commit_message(world: &World, upto: u64) -> String {
-    let moves = &world.moves;
+/// The message of the commit that brings the status branch from change number `after` to `upto`.
+pub fn commit_message(world: &World, after: u64, upto: u64) -> String {
     let news: Vec<&Move> =
-        moves.recent.iter().filter(|entry| entry.seq > moves.published && entry.seq <= upto).collect();
+        world.moves.recent.iter().filter(|entry| entry.seq > after && entry.seq <= upto).collect();
     let mut text = subject(&news, world);
     text.push_str("\n\n");
     if news.len() > 1 {

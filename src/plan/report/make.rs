@@ -166,6 +166,7 @@ pub fn report(world: &World, plan: &Plan) -> Files {
     let rack = RackStatus {
         armed: world.consent == Consent::Open,
         revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
+        sequence: world.moves.last,
     };
     put(&mut files, "rack.yaml".to_owned(), &rack);
     if let Some(rejected) = &world.rejected {
