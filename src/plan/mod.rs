@@ -1,6 +1,7 @@
 //! Floor 1: decisions. Pure, synchronous, total: no I/O, no clock, no await. Imports `model`.
 
 pub mod boot;
+pub mod diff;
 pub mod lease;
 pub mod reduce;
 pub mod report;

@@ -4,11 +4,13 @@
 //! * `command`: how `git` is called; `error`: what its failures mean.
 //! * `mirror`: the bare repository and its refs; `tree`: reading a revision; `commit`: building a status commit.
 //! * `publish`: bringing the status branch up to date, without ever overwriting a foreign commit.
+//! * `local`: reading a person's own repository, for the command line.
 //! * `watch`: noticing pushes to a repository on this machine.
 
 mod command;
 mod commit;
 mod error;
+mod local;
 mod mirror;
 mod publish;
 mod tree;
@@ -23,13 +25,14 @@ use gix::ObjectId;
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::command::Caller;
-use self::error::GitError;
 use crate::model::{Fault, Finding, Revision};
 use crate::plan::report::Files;
 use crate::repo::Tree;
 use crate::settings::{Repository, Settings};
 
 pub use self::commit::{AUTHOR, OWNED};
+pub use self::error::GitError;
+pub use self::local::Local;
 pub use self::tree::Snapshot;
 pub use self::watch::{Watcher, local_path, watch};
 

@@ -1,0 +1,230 @@
+//! `rackwright plan`: what merging a change would do to each host.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
+use clap::ValueEnum;
+use serde_json::json;
+
+use super::source;
+use super::table::Table;
+use crate::drive::git::Local;
+use crate::model::{Desired, Finding, HostId, Revision, Severity};
+use crate::plan::diff::{Change, Effect, Known, diff};
+use crate::repo::{self, Tree};
+use crate::settings::{self, Settings};
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub struct PlanArgs {
+    /// The repository
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
+    /// What the change is compared with [default: the revision in force by the status branch, else HEAD]
+    #[arg(long, value_name = "REV")]
+    pub base: Option<String>,
+    /// The change [default: the working tree, or HEAD of a bare repository]
+    #[arg(long, value_name = "REV")]
+    pub head: Option<String>,
+    /// The status branch, for what is really installed
+    #[arg(long, value_name = "REF", default_value = "rackwright/status")]
+    pub status: String,
+    /// The daemon's settings, for what templates are told
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// `--format`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table, for people
+    #[default]
+    Text,
+    /// One JSON document
+    Json,
+    /// A comment for a merge request
+    Markdown,
+}
+
+/// What is compared with what.
+struct Sides {
+    base: Option<Desired>,
+    head: Desired,
+    installed: Option<BTreeMap<HostId, Known>>,
+}
+
+/// Prints the plan. Exit codes: 0 nothing destructive, 1 the change is invalid, 3 something would be wiped.
+pub fn plan(args: &PlanArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let sides = match read(args)? {
+        Ok(sides) => sides,
+        Err(findings) => {
+            print_findings(&findings, args.format, out)?;
+            return Ok(1);
+        }
+    };
+    let changes = diff(sides.base.as_ref(), &sides.head, sides.installed.as_ref());
+    match args.format {
+        Format::Text => text(&changes, &sides, out)?,
+        Format::Json => {
+            let document = json!({ "changes": changes, "status_known": sides.installed.is_some() });
+            writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
+        }
+        Format::Markdown => markdown(&changes, &sides, out)?,
+    }
+    Ok(if changes.iter().any(|change| change.effect.wipes()) { 3 } else { 0 })
+}
+
+fn read(args: &PlanArgs) -> anyhow::Result<Result<Sides, Vec<Finding>>> {
+    let settings = args.config.as_deref().map(settings::load).transpose()?;
+    let local = Local::discover(&args.path)?;
+    let status = local.status(&args.status)?;
+    let rack = status.as_ref().map(|(_, files)| source::from_files(files)).transpose()?;
+    let installed = rack.map(|rack| rack.hosts.iter().filter_map(Known::of).collect());
+
+    let in_force = status.and_then(|(_, files)| in_force(&files)).filter(|revision| local.snapshot(revision).is_ok());
+    let base = match (&args.base, in_force) {
+        (Some(name), _) => Some(local.resolve(name)?),
+        (None, Some(revision)) => Some(revision),
+        (None, None) => local.resolve("HEAD").ok(),
+    };
+    let base = match base {
+        Some(revision) => {
+            let loaded = load(&local.snapshot(&revision)?.tree, settings.as_ref(), None, Some(revision.clone()));
+            loaded.desired.or_else(|| {
+                tracing::warn!("the base {} is not valid; everything is compared with nothing", revision.short());
+                None
+            })
+        }
+        None => None,
+    };
+    let head = match (&args.head, local.workdir()) {
+        (Some(name), _) => local.snapshot(&local.resolve(name)?)?.tree,
+        (None, Some(_)) => source::directory(&args.path)?,
+        (None, None) => local.snapshot(&local.resolve("HEAD")?)?.tree,
+    };
+    let loaded = load(&head, settings.as_ref(), base.as_ref(), None);
+    Ok(match loaded.desired {
+        Some(head) => Ok(Sides { base, head, installed }),
+        None => Err(loaded.findings),
+    })
+}
+
+/// The revision in force, by `rack.yaml`.
+fn in_force(files: &crate::plan::report::Files) -> Option<Revision> {
+    #[derive(serde::Deserialize)]
+    struct RackFile {
+        revision: Option<Revision>,
+    }
+    serde_saphyr::from_str::<RackFile>(files.get("rack.yaml")?).ok()?.revision
+}
+
+fn load(
+    tree: &Tree,
+    settings: Option<&Settings>,
+    previous: Option<&Desired>,
+    revision: Option<Revision>,
+) -> repo::Loaded {
+    let subnets = settings.map(|settings| settings.network.subnets.as_slice()).unwrap_or_default();
+    // Without settings, a documentation address (RFC 5737) stands for the daemon's; both sides get the same.
+    let context = repo::Context {
+        http_base: settings.map_or_else(|| "http://192.0.2.1:9999".into(), |s| s.policy().site.http_base()),
+        address: settings.map_or(Ipv4Addr::new(192, 0, 2, 1), |s| s.network.address),
+        subnets,
+        deploy_username: settings.map_or_else(|| "deploy".into(), |s| s.deploy.username.clone()),
+        mirror: settings.map_or_else(|| "http://mirror.example.net/debian".into(), |s| s.debian.mirror.clone()),
+        release: settings.map_or_else(|| "bookworm".into(), |s| s.debian.release.clone()),
+        previous,
+        revision,
+    };
+    repo::load(tree, &context)
+}
+
+fn print_findings(findings: &[Finding], format: Format, out: &mut dyn Write) -> anyhow::Result<()> {
+    if format == Format::Json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&json!({ "findings": findings }))?)?;
+        return Ok(());
+    }
+    let (open, close) = if format == Format::Markdown { ("- `", "`") } else { ("", "") };
+    let errors = findings.iter().filter(|finding| finding.severity == Severity::Error);
+    if format == Format::Markdown {
+        writeln!(out, "**This change is invalid and would be refused as a whole.**\n")?;
+    }
+    for finding in errors {
+        writeln!(out, "{open}{finding}{close}").context("standard output")?;
+        if let Some(hint) = &finding.hint {
+            writeln!(out, "    hint: {hint}")?;
+        }
+    }
+    Ok(())
+}
+
+fn headline(changes: &[Change]) -> String {
+    let count = |effect: Effect| changes.iter().filter(|change| change.effect == effect).count();
+    let parts: Vec<_> = Effect::ALL
+        .into_iter()
+        .filter(|effect| *effect != Effect::None && count(*effect) > 0)
+        .map(|effect| format!("{} to {}", count(effect), effect.verb()))
+        .collect();
+    match parts.is_empty() {
+        true => format!("No changes for {} hosts.", changes.len()),
+        false => format!("{} hosts: {}.", changes.len(), parts.join(", ")),
+    }
+}
+
+const NO_STATUS: &str =
+    "There is no status branch here: the hosts of the base are taken as installed at their generation.";
+
+fn text(changes: &[Change], sides: &Sides, out: &mut dyn Write) -> anyhow::Result<()> {
+    let shown: Vec<_> = changes.iter().filter(|change| change.effect != Effect::None).collect();
+    if !shown.is_empty() {
+        let mut table = Table::new(&["HOST", "ACTION", "WIPES", "REASON"]);
+        for change in shown {
+            let style = match change.effect {
+                Effect::Install | Effect::Reinstall => AnsiColor::Red.on_default().bold(),
+                Effect::Reconfigure | Effect::Drift | Effect::Forget => AnsiColor::Yellow.on_default(),
+                Effect::None => Style::new(),
+            };
+            let wipes = if change.disks.is_empty() { "-".into() } else { change.disks.join(" ") };
+            let plain = |text: String| (text, Style::new());
+            table.row([
+                plain(change.host.to_string()),
+                (change.effect.to_string(), style),
+                plain(wipes),
+                plain(change.reason.clone()),
+            ]);
+        }
+        table.print(out)?;
+        writeln!(out)?;
+    }
+    writeln!(out, "{}", headline(changes))?;
+    if sides.installed.is_none() {
+        writeln!(out, "{NO_STATUS}")?;
+    }
+    Ok(())
+}
+
+fn markdown(changes: &[Change], sides: &Sides, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "**{}**", headline(changes))?;
+    let shown: Vec<_> = changes.iter().filter(|change| change.effect != Effect::None).collect();
+    if !shown.is_empty() {
+        writeln!(out, "\n| host | action | wipes | reason |\n|---|---|---|---|")?;
+        for change in shown {
+            let effect =
+                if change.effect.wipes() { format!("**{}**", change.effect) } else { change.effect.to_string() };
+            let disks: Vec<_> = change.disks.iter().map(|disk| format!("`{disk}`")).collect();
+            let reason = change.reason.replace('|', "\\|");
+            writeln!(out, "| {} | {effect} | {} | {reason} |", change.host, disks.join(" "))?;
+        }
+    }
+    if sides.installed.is_none() {
+        writeln!(out, "\n{NO_STATUS}")?;
+    }
+    Ok(())
+}
