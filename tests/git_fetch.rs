@@ -51,7 +51,7 @@ async fn file_urls_and_a_second_start_work() {
 
 #[tokio::test]
 async fn a_repository_of_another_user_is_read() {
-    if !rustix_is_root() {
+    if !is_root() {
         return;
     }
     for program in programs() {
@@ -62,7 +62,7 @@ async fn a_repository_of_another_user_is_read() {
     }
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     let output = Command::new("id").arg("-u").output().unwrap();
     output.stdout.starts_with(b"0\n")
 }
@@ -189,7 +189,7 @@ async fn a_kept_revision_survives_its_branch_and_others_are_forgotten() {
     assert_eq!(again.kept().unwrap().len(), 2);
 
     again.forget_others(std::slice::from_ref(&second)).unwrap();
-    assert_eq!(again.kept().unwrap(), [second.clone()]);
+    assert_eq!(again.kept().unwrap(), std::slice::from_ref(&second));
     git(&rig.state().join("mirror.git"), &["gc", "--quiet", "--prune=now"]);
     let fault = again.tree(&first).unwrap_err();
     assert_eq!(fault.reason, "RevisionMissing");

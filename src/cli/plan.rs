@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
@@ -15,8 +14,7 @@ use super::table::Table;
 use crate::drive::git::Local;
 use crate::model::{Desired, Finding, HostId, Revision, Severity};
 use crate::plan::diff::{Change, Effect, Known, diff};
-use crate::repo::{self, Tree};
-use crate::settings::{self, Settings};
+use crate::settings;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -96,7 +94,8 @@ fn read(args: &PlanArgs) -> anyhow::Result<Result<Sides, Vec<Finding>>> {
     };
     let base = match base {
         Some(revision) => {
-            let loaded = load(&local.snapshot(&revision)?.tree, settings.as_ref(), None, Some(revision.clone()));
+            let loaded =
+                source::load(&local.snapshot(&revision)?.tree, settings.as_ref(), None, Some(revision.clone()));
             loaded.desired.or_else(|| {
                 tracing::warn!("the base {} is not valid; everything is compared with nothing", revision.short());
                 None
@@ -109,7 +108,7 @@ fn read(args: &PlanArgs) -> anyhow::Result<Result<Sides, Vec<Finding>>> {
         (None, Some(_)) => source::directory(&args.path)?,
         (None, None) => local.snapshot(&local.resolve("HEAD")?)?.tree,
     };
-    let loaded = load(&head, settings.as_ref(), base.as_ref(), None);
+    let loaded = source::load(&head, settings.as_ref(), base.as_ref(), None);
     Ok(match loaded.desired {
         Some(head) => Ok(Sides { base, head, installed }),
         None => Err(loaded.findings),
@@ -123,27 +122,6 @@ fn in_force(files: &crate::plan::report::Files) -> Option<Revision> {
         revision: Option<Revision>,
     }
     serde_saphyr::from_str::<RackFile>(files.get("rack.yaml")?).ok()?.revision
-}
-
-fn load(
-    tree: &Tree,
-    settings: Option<&Settings>,
-    previous: Option<&Desired>,
-    revision: Option<Revision>,
-) -> repo::Loaded {
-    let subnets = settings.map(|settings| settings.network.subnets.as_slice()).unwrap_or_default();
-    // Without settings, a documentation address (RFC 5737) stands for the daemon's; both sides get the same.
-    let context = repo::Context {
-        http_base: settings.map_or_else(|| "http://192.0.2.1:9999".into(), |s| s.policy().site.http_base()),
-        address: settings.map_or(Ipv4Addr::new(192, 0, 2, 1), |s| s.network.address),
-        subnets,
-        deploy_username: settings.map_or_else(|| "deploy".into(), |s| s.deploy.username.clone()),
-        mirror: settings.map_or_else(|| "http://mirror.example.net/debian".into(), |s| s.debian.mirror.clone()),
-        release: settings.map_or_else(|| "bookworm".into(), |s| s.debian.release.clone()),
-        previous,
-        revision,
-    };
-    repo::load(tree, &context)
 }
 
 fn print_findings(findings: &[Finding], format: Format, out: &mut dyn Write) -> anyhow::Result<()> {

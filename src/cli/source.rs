@@ -1,7 +1,8 @@
 //! Where commands read from: a working tree, a revision, a status branch, a running daemon.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +11,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::drive::git::{Git, Local, local_path};
-use crate::model::Revision;
+use crate::model::{Desired, Revision};
 use crate::plan::report::{ClusterStatus, Files, HostStatus, RejectedStatus};
-use crate::repo::{Entry, Tree};
-use crate::settings::Repository;
+use crate::repo::{self, Entry, Tree};
+use crate::settings::{Repository, Settings};
 
 /// Largest file of a working tree that is read, in bytes; as for revisions.
 const FILE_LIMIT: u64 = 4 << 20;
@@ -192,7 +193,24 @@ pub fn tree(path: &Path, revision: Option<&str>) -> anyhow::Result<(Tree, Option
     }
 }
 
-/// The default of a `[PATH]` argument.
-pub fn here() -> PathBuf {
-    PathBuf::from(".")
+/// Loads a tree as the daemon with these settings would. Without settings, documentation values stand for the
+/// daemon's address and mirror (RFC 5737): good for comparing, not for booting.
+pub fn load(
+    tree: &Tree,
+    settings: Option<&Settings>,
+    previous: Option<&Desired>,
+    revision: Option<Revision>,
+) -> repo::Loaded {
+    let subnets = settings.map(|settings| settings.network.subnets.as_slice()).unwrap_or_default();
+    let context = repo::Context {
+        http_base: settings.map_or_else(|| "http://192.0.2.1:9999".into(), |s| s.policy().site.http_base()),
+        address: settings.map_or(Ipv4Addr::new(192, 0, 2, 1), |s| s.network.address),
+        subnets,
+        deploy_username: settings.map_or_else(|| "deploy".into(), |s| s.deploy.username.clone()),
+        mirror: settings.map_or_else(|| "http://mirror.example.net/debian".into(), |s| s.debian.mirror.clone()),
+        release: settings.map_or_else(|| "bookworm".into(), |s| s.debian.release.clone()),
+        previous,
+        revision,
+    };
+    repo::load(tree, &context)
 }

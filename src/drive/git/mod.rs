@@ -174,8 +174,9 @@ impl Git {
         let _turn = self.turn().await?;
         let (_, status) = self.note(self.sync().await)?;
         let Some(id) = status else { return Ok(None) };
-        let read = || tree::read(&mirror::open(&self.0.caller.mirror)?, id).map(tree::texts);
-        Ok(Some(self.note(read())?))
+        let mirror = self.0.caller.mirror.clone();
+        let files = aside(move || tree::read(&mirror::open(&mirror)?, id).map(tree::texts)).await;
+        Ok(Some(self.note(files)?))
     }
 
     /// Watches the repository for pushes, when it is on this machine.
@@ -262,6 +263,12 @@ impl Git {
         };
         Ok((head(&watched), head(&status)))
     }
+}
+
+/// Runs work on many objects where it does not keep the daemon's other tasks waiting.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, GitError> + Send + 'static) -> Result<T, GitError> {
+    // Fails only when the work panics, or when the runtime is shutting down.
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(GitError::Interrupted(error.to_string())))
 }
 
 fn revision(id: ObjectId) -> Revision {
