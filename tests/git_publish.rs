@@ -172,3 +172,47 @@ async fn a_name_that_stands_in_the_way_is_told() {
     let fault = rig.open().publish(&two_hosts("a", "b"), "first", AT).await.unwrap_err();
     assert!(fault.message.contains("rackwright"), "{fault}");
 }
+
+/// Empties a file that git keeps read-only.
+fn wreck(path: &Path) {
+    std::fs::remove_file(path).unwrap();
+    std::fs::write(path, "").unwrap();
+}
+
+/// Where the blob that holds `text` is kept, as a loose object.
+fn blob(dir: &Path, rig: &Rig, text: &str) -> std::path::PathBuf {
+    std::fs::write(rig.dir.path().join("text"), text).unwrap();
+    let id = git(rig.dir.path(), &["hash-object", "text"]);
+    dir.join("objects").join(&id[..2]).join(&id[2..])
+}
+
+#[tokio::test]
+async fn a_damaged_object_of_ours_heals_and_one_of_theirs_costs_us_nothing() {
+    let rig = Rig::pushed();
+    let driver = rig.open();
+    let head = driver.fetch().await.unwrap();
+    driver.keep(&head).unwrap();
+    driver.publish(&two_hosts("a", "b"), "first", AT).await.unwrap();
+
+    // Theirs: the forge cannot send what it lost.
+    rig.commit("clusters.yml", "clusters: [lost]\n", "news");
+    rig.push("main");
+    wreck(&blob(&rig.remote, &rig, "clusters: [lost]\n"));
+    for _ in 0..3 {
+        driver.fetch().await.unwrap_err();
+    }
+    assert!(driver.tree(&head).is_ok(), "what we keep stays");
+    assert!(!rig.state().join("mirror.git.broken").exists());
+    git(&rig.work, &["commit", "--quiet", "--amend", "--allow-empty", "-m", "again"]);
+    std::fs::remove_file(blob(&rig.remote, &rig, "clusters: [lost]\n")).unwrap();
+    git(&rig.work, &["push", "--quiet", "--force", "origin", "HEAD~1:refs/heads/main"]);
+
+    // Ours: an object that a power cut emptied.
+    let lost = blob(&rig.state().join("mirror.git"), &rig, "c");
+    std::fs::create_dir_all(lost.parent().unwrap()).unwrap();
+    std::fs::write(&lost, "").unwrap();
+    driver.publish(&two_hosts("c", "b"), "second", AT).await.unwrap_err();
+    driver.publish(&two_hosts("c", "b"), "second", AT).await.unwrap().unwrap();
+    assert_eq!(rig.status_file("hosts/c1/hv1.yaml"), "c");
+    fsck(&rig.state().join("mirror.git"));
+}

@@ -206,3 +206,44 @@ fn markdown(changes: &[Change], sides: &Sides, out: &mut dyn Write) -> anyhow::R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ClusterName;
+
+    fn change(host: &str, effect: Effect, reason: &str, disks: &[&str]) -> Change {
+        let host = HostId::new(&ClusterName::new("c1"), host);
+        Change { host, effect, reason: reason.into(), disks: disks.iter().map(ToString::to_string).collect() }
+    }
+
+    fn printed(print: impl Fn(&[Change], &Sides, &mut dyn Write) -> anyhow::Result<()>) -> String {
+        let changes = [
+            change("hv1", Effect::Reinstall, "generation 1 -> 2", &["/dev/sda", "/dev/sdb"]),
+            change("hv2", Effect::Drift, "a | b", &[]),
+            change("hv3", Effect::None, "unchanged", &[]),
+        ];
+        let sides = Sides { base: None, head: Desired::default(), installed: None };
+        let mut out = anstream::StripStream::new(Vec::new());
+        print(&changes, &sides, &mut out).unwrap();
+        String::from_utf8(out.into_inner()).unwrap()
+    }
+
+    #[test]
+    fn people_read_a_table() {
+        let expected = format!(
+            "HOST     ACTION      WIPES               REASON\n\
+             c1/hv1   reinstall   /dev/sda /dev/sdb   generation 1 -> 2\n\
+             c1/hv2   drift       -                   a | b\n\n\
+             3 hosts: 1 to reinstall, 1 to leave in drift.\n{NO_STATUS}\n"
+        );
+        assert_eq!(printed(text), expected);
+    }
+
+    #[test]
+    fn merge_requests_get_markdown() {
+        let text = printed(markdown);
+        assert!(text.contains("| c1/hv1 | **reinstall** | `/dev/sda` `/dev/sdb` | generation 1 -> 2 |"), "{text}");
+        assert!(text.contains("| a \\| b |"), "{text}");
+    }
+}

@@ -57,7 +57,7 @@ struct Inner {
     turn: Mutex<()>,
     /// Whether `mirror::STATUS` is the status branch's head at the remote, as far as we know.
     status_known: AtomicBool,
-    /// The mirror turned out to be damaged; the next turn makes it anew.
+    /// The mirror may be damaged; the next turn finds out.
     damaged: AtomicBool,
     fetches: AtomicU32,
 }
@@ -184,12 +184,14 @@ impl Git {
         watch::watch(&self.0.url, &self.0.branch)
     }
 
-    /// Waits for our turn to call the remote. A mirror that was found damaged, or has vanished, is made anew.
+    /// Waits for our turn to call the remote. A mirror that is damaged, or has vanished, is made anew.
     async fn turn(&self) -> Result<MutexGuard<'_, ()>, GitError> {
         let turn = self.0.turn.lock().await;
         let Caller { mirror, config, .. } = &self.0.caller;
-        let damaged = self.0.damaged.swap(false, Ordering::Relaxed);
-        if damaged && mirror.exists() {
+        let suspected = self.0.damaged.swap(false, Ordering::Relaxed) && mirror.exists();
+        // Git's words may have been about the other side's objects: only a mirror that fails the check is given up.
+        if suspected && !self.0.caller.try_run(["fsck", "--no-dangling", "--no-progress"], CLONE_LIMIT).await?.success()
+        {
             tracing::warn!("the mirror {} is damaged; it is made anew", mirror.display());
             mirror::move_aside(mirror).map_err(mirror::broken)?;
         }
@@ -200,7 +202,7 @@ impl Git {
         Ok(turn)
     }
 
-    /// Remembers that the mirror is damaged.
+    /// Remembers that the mirror may be damaged.
     fn note<T>(&self, result: Result<T, GitError>) -> Result<T, GitError> {
         if let Err(GitError::Mirror(_)) = result {
             self.0.damaged.store(true, Ordering::Relaxed);

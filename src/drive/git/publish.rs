@@ -95,6 +95,12 @@ fn judge(output: &Output, remote: &str) -> Result<Pushed, GitError> {
     if raced.iter().chain(&unlucky).any(|words| said.contains(words)) {
         return Ok(Pushed::Raced(said.to_string()));
     }
+    if said.contains("unpacker error") {
+        // Either end may have failed to handle the objects.
+        if let mirror @ GitError::Mirror(_) = classify(output, remote) {
+            return Err(mirror);
+        }
+    }
     let from_remote = |line: &str| line.strip_prefix("remote:").map(str::trim).map(str::to_string);
     let told: Vec<_> = output.stderr.lines().filter_map(from_remote).collect();
     let told = if told.is_empty() { String::new() } else { format!(": {}", summary(&told.join("\n"))) };
