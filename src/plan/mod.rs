@@ -4,6 +4,7 @@ pub mod boot;
 pub mod check;
 pub mod cluster;
 mod desk;
+pub mod diff;
 pub mod host;
 pub mod lease;
 mod rack;

@@ -46,6 +46,9 @@ pub enum GitError {
         /// The limit that was exceeded.
         limit: String,
     },
+    /// The work was not finished.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
     /// `git` could not be run.
     #[error(transparent)]
     Process(ProcessError),
@@ -79,6 +82,7 @@ impl From<GitError> for Fault {
             GitError::Mirror(_) => Fault::transient("MirrorUnusable", message),
             GitError::RevisionMissing(_) => Fault::permanent("RevisionMissing", message),
             GitError::TooLarge { .. } => Fault::permanent("TreeTooLarge", message),
+            GitError::Interrupted(_) => Fault::transient("Interrupted", message),
             GitError::Process(ProcessError::NotFound(_)) => Fault::permanent("GitMissing", message),
             GitError::Process(_) => Fault::transient("GitFailed", message),
         }

@@ -4,11 +4,13 @@
 //! * `command`: how `git` is called; `error`: what its failures mean.
 //! * `mirror`: the bare repository and its refs; `tree`: reading a revision; `commit`: building a status commit.
 //! * `publish`: bringing the status branch up to date, without ever overwriting a foreign commit.
+//! * `local`: reading a person's own repository, for the command line.
 //! * `watch`: noticing pushes to a repository on this machine.
 
 mod command;
 mod commit;
 mod error;
+mod local;
 mod mirror;
 mod publish;
 mod tree;
@@ -23,13 +25,14 @@ use gix::ObjectId;
 use tokio::sync::{Mutex, MutexGuard};
 
 use self::command::Caller;
-use self::error::GitError;
 use crate::model::{Fault, Finding, Revision};
 use crate::plan::report::Files;
 use crate::repo::Tree;
 use crate::settings::{Repository, Settings};
 
 pub use self::commit::{AUTHOR, OWNED};
+pub use self::error::GitError;
+pub use self::local::Local;
 pub use self::tree::Snapshot;
 pub use self::watch::{Watcher, local_path, watch};
 
@@ -54,7 +57,7 @@ struct Inner {
     turn: Mutex<()>,
     /// Whether `mirror::STATUS` is the status branch's head at the remote, as far as we know.
     status_known: AtomicBool,
-    /// The mirror turned out to be damaged; the next turn makes it anew.
+    /// The mirror may be damaged; the next turn finds out.
     damaged: AtomicBool,
     fetches: AtomicU32,
 }
@@ -171,8 +174,9 @@ impl Git {
         let _turn = self.turn().await?;
         let (_, status) = self.note(self.sync().await)?;
         let Some(id) = status else { return Ok(None) };
-        let read = || tree::read(&mirror::open(&self.0.caller.mirror)?, id).map(tree::texts);
-        Ok(Some(self.note(read())?))
+        let mirror = self.0.caller.mirror.clone();
+        let files = aside(move || tree::read(&mirror::open(&mirror)?, id).map(tree::texts)).await;
+        Ok(Some(self.note(files)?))
     }
 
     /// Watches the repository for pushes, when it is on this machine.
@@ -180,12 +184,14 @@ impl Git {
         watch::watch(&self.0.url, &self.0.branch)
     }
 
-    /// Waits for our turn to call the remote. A mirror that was found damaged, or has vanished, is made anew.
+    /// Waits for our turn to call the remote. A mirror that is damaged, or has vanished, is made anew.
     async fn turn(&self) -> Result<MutexGuard<'_, ()>, GitError> {
         let turn = self.0.turn.lock().await;
         let Caller { mirror, config, .. } = &self.0.caller;
-        let damaged = self.0.damaged.swap(false, Ordering::Relaxed);
-        if damaged && mirror.exists() {
+        let suspected = self.0.damaged.swap(false, Ordering::Relaxed) && mirror.exists();
+        // Git's words may have been about the other side's objects: only a mirror that fails the check is given up.
+        if suspected && !self.0.caller.try_run(["fsck", "--no-dangling", "--no-progress"], CLONE_LIMIT).await?.success()
+        {
             tracing::warn!("the mirror {} is damaged; it is made anew", mirror.display());
             mirror::move_aside(mirror).map_err(mirror::broken)?;
         }
@@ -196,7 +202,7 @@ impl Git {
         Ok(turn)
     }
 
-    /// Remembers that the mirror is damaged.
+    /// Remembers that the mirror may be damaged.
     fn note<T>(&self, result: Result<T, GitError>) -> Result<T, GitError> {
         if let Err(GitError::Mirror(_)) = result {
             self.0.damaged.store(true, Ordering::Relaxed);
@@ -259,6 +265,12 @@ impl Git {
         };
         Ok((head(&watched), head(&status)))
     }
+}
+
+/// Runs work on many objects where it does not keep the daemon's other tasks waiting.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> Result<T, GitError> + Send + 'static) -> Result<T, GitError> {
+    // Fails only when the work panics, or when the runtime is shutting down.
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(GitError::Interrupted(error.to_string())))
 }
 
 fn revision(id: ObjectId) -> Revision {

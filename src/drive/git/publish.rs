@@ -1,12 +1,13 @@
 //! Bringing the status branch up to date. The commit is always built on the remote's head and pushed with a lease on
 //! it, so that a foreign commit is never overwritten; when somebody was faster, the commit is built again on theirs.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gix::ObjectId;
 
 use super::error::{GitError, classify, summary};
-use super::{CALL_LIMIT, Git, commit, mirror, revision};
+use super::{CALL_LIMIT, Git, Head, aside, commit, mirror, revision};
 use crate::drive::process::Output;
 use crate::model::{Fault, Revision, Time};
 use crate::plan::report::Files;
@@ -37,12 +38,12 @@ impl Git {
     }
 
     async fn try_publish(&self, files: &Files, message: &str, at: Time) -> Result<Option<Revision>, GitError> {
-        let mut why = String::new();
+        let (mut why, files) = (String::new(), Arc::new(files.clone()));
         for _ in 0..TRIES {
             if !self.0.status_known.load(Ordering::Relaxed) {
                 self.sync().await?;
             }
-            let (parent, commit) = self.build(files, message, at)?;
+            let (parent, commit) = self.build(&files, message, at).await?;
             let Some(commit) = commit else { return Ok(None) };
             match self.push(parent, commit).await? {
                 Pushed::Done => {
@@ -58,10 +59,14 @@ impl Git {
         Err(GitError::PushRace { branch: self.0.status_branch.clone(), said: why })
     }
 
-    fn build(&self, files: &Files, message: &str, at: Time) -> Result<(Option<ObjectId>, Option<ObjectId>), GitError> {
-        let repo = mirror::open(&self.0.caller.mirror)?;
-        let parent = mirror::head(&repo, mirror::STATUS)?;
-        Ok((parent, commit::build(&repo, parent, files, message, at)?))
+    async fn build(&self, files: &Arc<Files>, message: &str, at: Time) -> Result<(Head, Head), GitError> {
+        let (mirror, files, message) = (self.0.caller.mirror.clone(), files.clone(), message.to_string());
+        aside(move || {
+            let repo = mirror::open(&mirror)?;
+            let parent = mirror::head(&repo, mirror::STATUS)?;
+            Ok((parent, commit::build(&repo, parent, &files, &message, at)?))
+        })
+        .await
     }
 
     async fn push(&self, old: Option<ObjectId>, new: ObjectId) -> Result<Pushed, GitError> {
@@ -89,6 +94,12 @@ fn judge(output: &Output, remote: &str) -> Result<Pushed, GitError> {
     let unlucky = ["incorrect old value", "reference already exists", "failed to lock", "atomic transaction failed"];
     if raced.iter().chain(&unlucky).any(|words| said.contains(words)) {
         return Ok(Pushed::Raced(said.to_string()));
+    }
+    if said.contains("unpacker error") {
+        // Either end may have failed to handle the objects.
+        if let mirror @ GitError::Mirror(_) = classify(output, remote) {
+            return Err(mirror);
+        }
     }
     let from_remote = |line: &str| line.strip_prefix("remote:").map(str::trim).map(str::to_string);
     let told: Vec<_> = output.stderr.lines().filter_map(from_remote).collect();
