@@ -26,6 +26,8 @@ pub enum Turn {
     Local,
     /// Leave iPXE: the firmware goes on to its next boot entry.
     Exit,
+    /// Wait for a moment, then go on.
+    Sleep,
     /// Restart the machine.
     Reboot,
     /// Switch the machine off.
@@ -128,9 +130,10 @@ impl Ipxe {
         let words: Vec<&str> = words.skip_while(|word| word.starts_with("--")).collect();
         self.ok = true;
         match name {
-            "" | "echo" | "sleep" | "ifopen" | "ifclose" | "ifconf" | "iflinkwait" | "dhcp" | "clear" | "console"
+            "" | "echo" | "ifopen" | "ifclose" | "ifconf" | "iflinkwait" | "dhcp" | "clear" | "console"
             | "imgfetch" | "initrd" | "imgstat" | "imgverify" | "imgtrust" | "cpair" | "colour" | "param" => {}
             "prompt" => self.ok = false, // nobody presses a key
+            "sleep" => return Some(Turn::Sleep),
             "imgfree" => self.kernel = None,
             "set" => {
                 let value = words.get(1..).unwrap_or_default().join(" ");
@@ -282,14 +285,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_script_comes_to_an_end(lines in prop::collection::vec("(set|goto|chain|boot|kernel|exit|:a|iseq|sanboot| )( a| \\$\\{a\\}| \\|\\|| && boot){0,3}", 0..20)) {
+        fn any_script_comes_to_an_end(lines in prop::collection::vec("(set|goto|chain|sleep|boot|kernel|exit|:a|iseq|sanboot| )( a| \\$\\{a\\}| \\|\\|| && boot){0,3}", 0..20)) {
             let mut ipxe = ipxe();
             ipxe.start(format!("#!ipxe\n{}", lines.join("\n")).as_bytes());
             for _ in 0..FUEL + 2 {
-                if !matches!(ipxe.run(false), Turn::Fetch(_)) {
-                    return Ok(());
+                match ipxe.run(false) {
+                    Turn::Fetch(_) => ipxe.fetched(None),
+                    Turn::Sleep => {}
+                    _ => return Ok(()),
                 }
-                ipxe.fetched(None);
             }
             prop_assert!(false, "never ends");
         }

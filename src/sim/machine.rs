@@ -323,6 +323,7 @@ enum Doing {
     PxeLoad,
     IpxeDhcp,
     Script,
+    ScriptSleep,
     LiveBoot,
     AnswerFile,
     Keys,
@@ -451,7 +452,9 @@ impl Machine {
         match self.doing {
             Doing::Off | Doing::Blip => Stage::Off,
             Doing::Post => Stage::Post,
-            Doing::PxeDhcp | Doing::PxeLoad | Doing::IpxeDhcp | Doing::Script => Stage::NetworkBoot,
+            Doing::PxeDhcp | Doing::PxeLoad | Doing::IpxeDhcp | Doing::Script | Doing::ScriptSleep => {
+                Stage::NetworkBoot
+            },
             Doing::LiveBoot
             | Doing::AnswerFile
             | Doing::Keys
@@ -695,12 +698,26 @@ impl Machine {
                 body.is_some_and(|body| script.start(body)).then_some(script)
             }
         };
-        let Some(mut script) = script else { return self.next_entry(now, effects) };
+        match script {
+            Some(script) => self.resume_script(now, script, effects),
+            None => {
+                self.console = "the boot script cannot be read".into();
+                self.next_entry(now, effects);
+            }
+        }
+    }
+
+    fn resume_script(&mut self, now: Time, mut script: Ipxe, effects: &mut Vec<Effect>) {
+        let base = self.lease.as_ref().and_then(|lease| lease.file.clone());
         let sanboot_works = self.bootable() && self.config.firmware == Firmware::Bios;
         match script.run(sanboot_works) {
             Turn::Fetch(url) => {
-                let url = absolute(&url, lease.file.as_deref());
+                let url = absolute(&url, base.as_deref());
                 self.ask_file(now, Doing::Script, &url, effects);
+                self.script = Some(script);
+            }
+            Turn::Sleep => {
+                self.enter(now, Doing::ScriptSleep, self.config.timings.retry);
                 self.script = Some(script);
             }
             Turn::Kernel { args, .. } => self.start_kernel(now, &args),
@@ -851,6 +868,10 @@ impl Machine {
             Doing::Blip => self.start(now),
             Doing::Post | Doing::NoBootDevice => self.look_for_boot(now, effects),
             Doing::PxeDhcp | Doing::PxeLoad | Doing::IpxeDhcp => self.next_entry(now, effects),
+            Doing::ScriptSleep => match self.script.take() {
+                Some(script) => self.resume_script(now, script, effects),
+                None => self.next_entry(now, effects),
+            },
             Doing::Script | Doing::Keys | Doing::AnswerFile => {
                 self.pending = None;
                 self.file(now, None, effects);
