@@ -1,1 +1,5 @@
 //! The one test binary.
+
+mod bmc_rack;
+mod bmc_redfish;
+mod machine;

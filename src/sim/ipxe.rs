@@ -235,7 +235,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn ipxe() -> Ipxe {
-        Ipxe::new(Mac([0x52, 0x54, 0, 0xaa, 0xbb, 1]), [("next-server", "10.0.0.1".to_owned()), ("platform", "efi".into())])
+        Ipxe::new(
+            Mac([0x52, 0x54, 0, 0xaa, 0xbb, 1]),
+            [("next-server", "10.0.0.1".to_owned()), ("platform", "efi".into())],
+        )
     }
 
     #[test]
@@ -270,7 +273,9 @@ mod tests {
 
     #[test]
     fn failures_end_the_script_and_loops_end() {
-        for (script, ends_well) in [("#!ipxe\nchain x\nboot\n", false), ("#!ipxe\n:a\ngoto a\n", false), ("#!ipxe\necho\n", true)] {
+        for (script, ends_well) in
+            [("#!ipxe\nchain x\nboot\n", false), ("#!ipxe\n:a\ngoto a\n", false), ("#!ipxe\necho\n", true)]
+        {
             let mut ipxe = ipxe();
             ipxe.start(script.as_bytes());
             let mut turn = ipxe.run(true);

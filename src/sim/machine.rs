@@ -454,7 +454,7 @@ impl Machine {
             Doing::Post => Stage::Post,
             Doing::PxeDhcp | Doing::PxeLoad | Doing::IpxeDhcp | Doing::Script | Doing::ScriptSleep => {
                 Stage::NetworkBoot
-            },
+            }
             Doing::LiveBoot
             | Doing::AnswerFile
             | Doing::Keys

@@ -191,7 +191,8 @@ impl Actor {
 
     async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         loop {
-            let due = self.machine.next_deadline().map(|at| self.started + at.since(Time(0)) + Duration::from_millis(1));
+            let due =
+                self.machine.next_deadline().map(|at| self.started + at.since(Time(0)) + Duration::from_millis(1));
             let alarm = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,

@@ -206,7 +206,8 @@ fn parse(packet: &[u8], xid: u32, mac: Mac) -> Option<Answer> {
                     54 => answer.server = address(value),
                     51 => answer.time = u32::from_be_bytes(value.try_into().ok()?),
                     66 if answer.next_server.is_unspecified() => {
-                        answer.next_server = text(value).and_then(|text| text.parse().ok()).unwrap_or(answer.next_server);
+                        answer.next_server =
+                            text(value).and_then(|text| text.parse().ok()).unwrap_or(answer.next_server);
                     }
                     67 => answer.file = text(value).or(answer.file),
                     _ => {}
@@ -266,7 +267,8 @@ async fn read_tftp(socket: &UdpSocket, server: SocketAddrV4, name: &str, wait: D
                 }
             }
             [0, 6, ref options @ ..] => {
-                let mut words = options.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase());
+                let mut words =
+                    options.split(|b| *b == 0).map(|word| String::from_utf8_lossy(word).to_ascii_lowercase());
                 while let (Some(name), Some(value)) = (words.next(), words.next()) {
                     if name == "blksize" {
                         size = value.parse().ok().filter(|size| (8..=1428).contains(size)).unwrap_or(size);
