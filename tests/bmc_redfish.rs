@@ -367,3 +367,37 @@ async fn a_machine_that_cannot_boot_from_the_network_is_a_refusal() {
     assert_fault(bmc::arm(&rig.target, BootMode::Uefi).await, FaultClass::Permanent, "PxeNotSupported");
     assert_eq!((rig.resets().len(), rig.sessions()), (0, 0));
 }
+
+/// Trees recorded from real services: one `index.json` per resource under `<dir>/<vendor>/redfish/v1/…`.
+#[tokio::test]
+async fn recorded_trees_are_understood() {
+    let Some(dir) = std::env::var_os("RACKWRIGHT_REDFISH_TREES").map(std::path::PathBuf::from) else {
+        eprintln!("skipped: RACKWRIGHT_REDFISH_TREES names no directory with recorded trees");
+        return;
+    };
+    for vendor in std::fs::read_dir(&dir).unwrap() {
+        let tree = vendor.unwrap().path();
+        let name = tree.display().to_string();
+        let rig = rig_with(Vendor::Dell, FaultPlan::none(), move |request| {
+            if request.path.contains("SessionService") {
+                return None;
+            }
+            if request.method != "GET" {
+                return Some(Response { status: 204, headers: Vec::new(), body: None });
+            }
+            let file = tree.join(request.path.trim_matches('/')).join("index.json");
+            match std::fs::read(file) {
+                Ok(bytes) => said(200, serde_json::from_slice(&bytes).unwrap()),
+                Err(_) => said(404, json!({})),
+            }
+        });
+        let (inventory, _) = bmc::probe(&rig.target, None).await.unwrap();
+        assert!(inventory.serial.is_some() && inventory.model.is_some() && inventory.bmc_version.is_some(), "{name}");
+        assert!(inventory.boot_mac.is_some() && !inventory.nics.is_empty(), "{name}: {inventory:?}");
+        bmc::prepare(&rig.target).await.unwrap();
+        // Nothing changes in a recording, so what was set does not read back.
+        assert_fault(bmc::arm(&rig.target, BootMode::Uefi).await, FaultClass::Transient, "BootOverrideNotKept");
+        bmc::power_cycle(&rig.target).await.unwrap();
+        assert_eq!(rig.sessions(), 0);
+    }
+}

@@ -50,7 +50,7 @@ impl Lab {
     fn file(&mut self, name: &str) -> Result<Vec<u8>, String> {
         self.asked.push(name.to_owned());
         let text = match name {
-            "ipxe.efi" | "undionly.kpxe" | "keys.txt" => "bytes".to_owned(),
+            "ipxe.efi" | "/assets/ipxe.efi" | "undionly.kpxe" | "keys.txt" => "bytes".to_owned(),
             "/boot/525400aabb11/boot.ipxe" if self.install => {
                 "#!ipxe\nset host-url http://10.0.0.1:9999/boot/${mac:hexraw}\n\
                  set args pvcinstall.preseed=on pvcinstall.seed_host=${next-server} pvcinstall.seed_file=/host/mac-${mac:hexraw}.preseed\n\
@@ -91,6 +91,7 @@ impl Lab {
                 assert_eq!(mac, BOOT_MAC);
                 let file = match client {
                     DhcpClient::Pxe(7) => Some("ipxe.efi".to_owned()),
+                    DhcpClient::Http(_) => Some("http://10.0.0.1:9999/assets/ipxe.efi".to_owned()),
                     DhcpClient::Pxe(_) => Some("undionly.kpxe".to_owned()),
                     DhcpClient::Ipxe(_) => Some("http://10.0.0.1:9999/boot/525400aabb11/boot.ipxe".to_owned()),
                     DhcpClient::Os => None,
@@ -139,7 +140,7 @@ const BY_THE_BOOK: [&str; 3] = ["install-start", "install-complete", "system-boo
 
 #[test]
 fn a_blank_machine_installs_once_and_boots_its_disk() {
-    for firmware in [Firmware::Uefi, Firmware::Bios] {
+    for firmware in [Firmware::Uefi, Firmware::UefiHttp, Firmware::Bios] {
         for order in [BootOrder::DiskFirst, BootOrder::NetworkFirst] {
             let mut lab = Lab::new(firmware, order, FaultPlan::none());
             lab.step(MachineEvent::SetOverride(Some(Override { network: true, once: true })));
@@ -260,6 +261,18 @@ fn every_fault_stops_and_then_the_machine_gets_installed() {
             assert!(lab.machine.wipes.len() <= 3, "{fault} seed {seed}");
         }
     }
+}
+
+#[test]
+fn an_installed_machine_boots_its_disk_and_reports() {
+    let config = config(Firmware::Uefi, BootOrder::DiskFirst, FaultPlan::none());
+    let uri = format!("http://10.0.0.1:9999/checkin/host/{}", Lab::token(7));
+    let mut lab = Lab::new(Firmware::Uefi, BootOrder::DiskFirst, FaultPlan::none());
+    lab.machine = Machine::installed(config, "hv1.example.net", &uri);
+    lab.step(MachineEvent::Power(Power::On));
+    lab.run(Time::from_secs(HOUR));
+    assert_eq!(lab.check_ins, [("system-boot_initial".to_owned(), Lab::token(7))]);
+    assert!(lab.asked.is_empty() && lab.machine.wipes.is_empty());
 }
 
 fn events() -> impl Strategy<Value = (u8, u8, u8)> {

@@ -36,6 +36,7 @@ pub enum Turn {
     Failed(String),
 }
 
+#[derive(Clone)]
 struct Frame {
     lines: Vec<String>,
     next: usize,
@@ -51,6 +52,7 @@ enum Glue {
 }
 
 /// An iPXE that runs a script.
+#[derive(Clone)]
 pub struct Ipxe {
     frames: Vec<Frame>,
     vars: BTreeMap<String, String>,

@@ -60,8 +60,10 @@ pub async fn lease(
         if ack.kind == NAK {
             return Err(io::Error::other("DHCPNAK"));
         }
+        // HTTP Boot firmware takes its URL only from a server that says so (UEFI 2.10, section 24.7.3.1).
+        let for_me = ack.http || !matches!(client, DhcpClient::Http(_));
         Ok(Leased {
-            ack: Ack { ip: ack.ip, next_server: ack.next_server, file: ack.file },
+            ack: Ack { ip: ack.ip, next_server: ack.next_server, file: ack.file.filter(|_| for_me) },
             time: Duration::from_secs(u64::from(ack.time)),
         })
     };
@@ -131,6 +133,12 @@ fn packet(
             option(94, &[1, 3, 10]);
             option(97, &uuid(mac));
         }
+        DhcpClient::Http(arch) => {
+            option(60, format!("HTTPClient:Arch:{arch:05}:UNDI:003010").as_bytes());
+            option(93, &arch.to_be_bytes());
+            option(94, &[1, 3, 10]);
+            option(97, &uuid(mac));
+        }
         // An operating system shows another client id than the firmware before it (RFC 4361).
         DhcpClient::Os => option(61, &[&[255, 0, 0, 0, 1, 0, 2], &mac.0[..]].concat()),
     }
@@ -164,6 +172,8 @@ struct Answer {
     next_server: Ipv4Addr,
     file: Option<String>,
     time: u32,
+    /// Option 60 begins with `HTTPClient`.
+    http: bool,
 }
 
 fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
@@ -190,6 +200,7 @@ fn parse(packet: &[u8], xid: u32, mac: Mac) -> Option<Answer> {
         next_server: address(&packet[20..24])?,
         file: text(&packet[108..236]),
         time: 3600,
+        http: false,
     };
     let mut rest = &packet[240..];
     loop {
@@ -209,6 +220,7 @@ fn parse(packet: &[u8], xid: u32, mac: Mac) -> Option<Answer> {
                         answer.next_server =
                             text(value).and_then(|text| text.parse().ok()).unwrap_or(answer.next_server);
                     }
+                    60 => answer.http = value.starts_with(b"HTTPClient"),
                     67 => answer.file = text(value).or(answer.file),
                     _ => {}
                 }
