@@ -401,3 +401,24 @@ async fn recorded_trees_are_understood() {
         assert_eq!(rig.sessions(), 0);
     }
 }
+
+#[tokio::test]
+async fn a_root_that_wants_credentials_gets_them() {
+    let rig = rig_with(Vendor::Hpe, FaultPlan::none(), |request| {
+        let open = request.path.trim_end_matches('/') != "/redfish/v1" || request.headers.contains_key("x-auth-token");
+        (!open).then(|| said(401, json!({}))).flatten()
+    });
+    let (inventory, _) = bmc::probe(&rig.target, None).await.unwrap();
+    assert_eq!((inventory.boot_mac, rig.sessions(), rig.logins()), (Some(BOOT_MAC), 0, 1));
+}
+
+#[tokio::test]
+async fn a_refused_graceful_shutdown_is_followed_by_the_other_kind() {
+    let rig = rig_with(Vendor::Dell, FaultPlan::none(), |request| {
+        let graceful = String::from_utf8_lossy(&request.body).contains("GracefulShutdown");
+        graceful.then(|| said(400, json!({ "error": { "message": "no ACPI here" } }))).flatten()
+    });
+    rig.with_machine(|machine| machine.step(Time(0), MachineEvent::Power(Power::On)));
+    assert_eq!(bmc::finish(&rig.target, true).await, Ok(PowerState::Off));
+    assert_eq!(rig.resets(), ["ForceOff"]);
+}
