@@ -50,13 +50,12 @@ pub async fn lease(
     patience: Duration,
 ) -> io::Result<Leased> {
     let socket = UdpSocket::bind((relay.address, 0)).await?;
-    socket.connect(relay.server).await?;
     let xid = XID.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) ^ u32::from(mac.0[5]);
     let exchange = async {
         let discover = packet(relay, mac, client, xid, DISCOVER, requested, None);
-        let offer = ask(&socket, &discover, xid, mac, &[OFFER], patience).await?;
+        let offer = ask(&socket, relay.server, &discover, xid, mac, &[OFFER], patience).await?;
         let request = packet(relay, mac, client, xid, REQUEST, Some(offer.ip), offer.server);
-        let ack = ask(&socket, &request, xid, mac, &[ACK, NAK], patience).await?;
+        let ack = ask(&socket, relay.server, &request, xid, mac, &[ACK, NAK], patience).await?;
         if ack.kind == NAK {
             return Err(io::Error::other("DHCPNAK"));
         }
@@ -72,6 +71,7 @@ pub async fn lease(
 
 async fn ask(
     socket: &UdpSocket,
+    server: SocketAddrV4,
     packet: &[u8],
     xid: u32,
     mac: Mac,
@@ -80,14 +80,10 @@ async fn ask(
 ) -> io::Result<Answer> {
     let mut buffer = vec![0; 1500];
     for _ in 0..TRIES {
-        socket.send(packet).await?;
+        socket.send_to(packet, server).await?;
         let heard = timeout(patience / TRIES, async {
             loop {
-                // A closed port shows up here as an error; the next try is the answer to that.
-                let Ok(size) = socket.recv(&mut buffer).await else {
-                    tokio::time::sleep(patience / (2 * TRIES)).await;
-                    return None;
-                };
+                let (size, _) = socket.recv_from(&mut buffer).await.ok()?;
                 let answer = parse(&buffer[..size], xid, mac).filter(|answer| kinds.contains(&answer.kind));
                 if answer.is_some() {
                     return answer;
