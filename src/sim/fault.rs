@@ -82,7 +82,7 @@ impl Dice {
     }
 
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -92,7 +92,7 @@ impl Dice {
 
     /// Whether something with this chance (of 256) happens.
     pub fn roll(&mut self, of_256: u8) -> bool {
-        (self.next() & 0xff) < u64::from(of_256)
+        (self.draw() & 0xff) < u64::from(of_256)
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Turn {
     Local,
     /// Leave iPXE: the firmware goes on to its next boot entry.
     Exit,
+    /// Wait for a moment, then go on.
+    Sleep,
     /// Restart the machine.
     Reboot,
     /// Switch the machine off.
@@ -34,6 +36,7 @@ pub enum Turn {
     Failed(String),
 }
 
+#[derive(Clone)]
 struct Frame {
     lines: Vec<String>,
     next: usize,
@@ -49,6 +52,7 @@ enum Glue {
 }
 
 /// An iPXE that runs a script.
+#[derive(Clone)]
 pub struct Ipxe {
     frames: Vec<Frame>,
     vars: BTreeMap<String, String>,
@@ -128,9 +132,10 @@ impl Ipxe {
         let words: Vec<&str> = words.skip_while(|word| word.starts_with("--")).collect();
         self.ok = true;
         match name {
-            "" | "echo" | "sleep" | "ifopen" | "ifclose" | "ifconf" | "iflinkwait" | "dhcp" | "clear" | "console"
+            "" | "echo" | "ifopen" | "ifclose" | "ifconf" | "iflinkwait" | "dhcp" | "clear" | "console"
             | "imgfetch" | "initrd" | "imgstat" | "imgverify" | "imgtrust" | "cpair" | "colour" | "param" => {}
             "prompt" => self.ok = false, // nobody presses a key
+            "sleep" => return Some(Turn::Sleep),
             "imgfree" => self.kernel = None,
             "set" => {
                 let value = words.get(1..).unwrap_or_default().join(" ");
@@ -232,7 +237,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn ipxe() -> Ipxe {
-        Ipxe::new(Mac([0x52, 0x54, 0, 0xaa, 0xbb, 1]), [("next-server", "10.0.0.1".to_owned()), ("platform", "efi".into())])
+        Ipxe::new(
+            Mac([0x52, 0x54, 0, 0xaa, 0xbb, 1]),
+            [("next-server", "10.0.0.1".to_owned()), ("platform", "efi".into())],
+        )
     }
 
     #[test]
@@ -267,7 +275,9 @@ mod tests {
 
     #[test]
     fn failures_end_the_script_and_loops_end() {
-        for (script, ends_well) in [("#!ipxe\nchain x\nboot\n", false), ("#!ipxe\n:a\ngoto a\n", false), ("#!ipxe\necho\n", true)] {
+        for (script, ends_well) in
+            [("#!ipxe\nchain x\nboot\n", false), ("#!ipxe\n:a\ngoto a\n", false), ("#!ipxe\necho\n", true)]
+        {
             let mut ipxe = ipxe();
             ipxe.start(script.as_bytes());
             let mut turn = ipxe.run(true);
@@ -282,14 +292,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_script_comes_to_an_end(lines in prop::collection::vec("(set|goto|chain|boot|kernel|exit|:a|iseq|sanboot| )( a| \\$\\{a\\}| \\|\\|| && boot){0,3}", 0..20)) {
+        fn any_script_comes_to_an_end(lines in prop::collection::vec("(set|goto|chain|sleep|boot|kernel|exit|:a|iseq|sanboot| )( a| \\$\\{a\\}| \\|\\|| && boot){0,3}", 0..20)) {
             let mut ipxe = ipxe();
             ipxe.start(format!("#!ipxe\n{}", lines.join("\n")).as_bytes());
             for _ in 0..FUEL + 2 {
-                if !matches!(ipxe.run(false), Turn::Fetch(_)) {
-                    return Ok(());
+                match ipxe.run(false) {
+                    Turn::Fetch(_) => ipxe.fetched(None),
+                    Turn::Sleep => {}
+                    _ => return Ok(()),
                 }
-                ipxe.fetched(None);
             }
             prop_assert!(false, "never ends");
         }

@@ -65,6 +65,8 @@ pub enum BootMode {
     AsIs,
 }
 
+/// Looks at a boot override that was just set, before it counts as not kept.
+const READBACKS: u32 = 3;
 /// Members of a collection that are looked at.
 const MEMBERS: usize = 64;
 
@@ -325,13 +327,16 @@ async fn boot_from_network(session: &Session<'_>, mode: BootMode) -> Result<(), 
     if let Some(fault) = refused {
         return Err(fault);
     }
-    system.refresh(session).await?;
-    if system.boot("BootSourceOverrideTarget") != Some("Pxe")
-        || system.boot("BootSourceOverrideEnabled") == Some("Disabled")
-    {
-        return Err(session.transient("BootOverrideNotKept", "the boot override was taken and does not read back"));
+    // A service that answers 202 may need a moment.
+    for _ in 0..READBACKS {
+        system.refresh(session).await?;
+        let enabled = system.boot("BootSourceOverrideEnabled");
+        if system.boot("BootSourceOverrideTarget") == Some("Pxe") && enabled != Some("Disabled") {
+            return system.restart(session).await.map_err(may_have_happened);
+        }
+        tokio::time::sleep(session.patience().poll).await;
     }
-    system.restart(session).await.map_err(may_have_happened)
+    Err(session.transient("BootOverrideNotKept", "the boot override was taken and does not read back"))
 }
 
 /// From here on the machine may be on its way, whatever the BMC said: restarting it again at once could interrupt the
@@ -381,9 +386,15 @@ async fn wind_down(session: &Session<'_>, power_off: bool) -> Result<PowerState,
     }
     let types = system.reset_types(session).await?;
     if types.is_none_or(|types| types.iter().any(|kind| kind == "GracefulShutdown")) {
-        system.reset(session, "GracefulShutdown").await?;
-        if system.wait_power(session, PowerState::Off, session.patience().graceful).await? {
-            return Ok(PowerState::Off);
+        match system.reset(session, "GracefulShutdown").await {
+            Ok(()) => {
+                if system.wait_power(session, PowerState::Off, session.patience().graceful).await? {
+                    return Ok(PowerState::Off);
+                }
+            }
+            // Some services refuse it when no operating system listens.
+            Err(fault) if fault.class == FaultClass::Permanent => {}
+            Err(fault) => return Err(fault),
         }
     }
     system.reset(session, "ForceOff").await?;

@@ -64,9 +64,20 @@ impl<'t> Session<'t> {
             StatusCode::NOT_FOUND => {
                 return Err(session.permanent("NotRedfish", "there is no Redfish service at /redfish/v1/"));
             }
+            // Against DSP0266 section 9.2, which wants the root open to everybody.
+            StatusCode::UNAUTHORIZED => Value::Null,
             _ => session.accept(root.0, "/redfish/v1/")?.body,
         };
         session.auth = session.login().await?;
+        if session.root.is_null() {
+            match session.get("/redfish/v1/").await {
+                Ok(reply) => session.root = reply.body,
+                Err(fault) => {
+                    session.close().await;
+                    return Err(fault);
+                }
+            }
+        }
         Ok(session)
     }
 

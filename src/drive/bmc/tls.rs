@@ -76,8 +76,7 @@ impl Witness {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
             .map_err(|error| Fault::permanent("TlsUnsupported", error.to_string()))?;
-        let mut config =
-            builder.dangerous().with_custom_certificate_verifier(self.clone()).with_no_client_auth();
+        let mut config = builder.dangerous().with_custom_certificate_verifier(self.clone()).with_no_client_auth();
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)
     }
