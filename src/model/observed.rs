@@ -29,6 +29,9 @@ pub struct World {
     pub rejected: Option<Arc<Rejected>>,
     /// What was observed of each host. A host that has left the repository keeps its facts (it may come back).
     pub hosts: Arc<BTreeMap<HostId, Arc<HostFacts>>>,
+    /// `facts.boot_mac` -> host: an index over `hosts`, maintained by `reduce`, so that a network boot finds its host
+    /// without looking at all of them.
+    pub boot_macs: Arc<BTreeMap<Mac, HostId>>,
     /// What was observed of each cluster.
     pub clusters: Arc<BTreeMap<ClusterName, Arc<ClusterFacts>>>,
     /// Addresses handed out.
@@ -51,6 +54,7 @@ impl World {
             desired: None,
             rejected: None,
             hosts: Arc::default(),
+            boot_macs: Arc::default(),
             clusters: Arc::default(),
             leases: Arc::default(),
             git: GitFacts::default(),
@@ -405,6 +409,11 @@ impl Leases {
     /// Every lease, in address order.
     pub fn iter(&self) -> impl Iterator<Item = &Lease> {
         self.by_ip.values()
+    }
+
+    /// The leases from one address to another (both included), in address order.
+    pub fn within(&self, first: Ipv4Addr, last: Ipv4Addr) -> impl Iterator<Item = &Lease> {
+        (first <= last).then(|| self.by_ip.range(first..=last).map(|(_, lease)| lease)).into_iter().flatten()
     }
 
     /// How many addresses are known.
