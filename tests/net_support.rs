@@ -235,7 +235,7 @@ impl Client {
 }
 
 /// A DHCP packet by hand.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Raw {
     pub flags: u16,
     pub ciaddr: Ipv4Addr,
