@@ -490,3 +490,24 @@ async fn what_cannot_be_served_is_said_at_the_start() {
     let error = dhcp::bind(&daemon.ctx).await.err().unwrap();
     assert!(error.to_string().contains("cannot serve DHCP on 127.0.0.1"), "{error}");
 }
+
+#[tokio::test]
+async fn no_ack_before_it_is_durable_and_nobody_else_waits() {
+    let (ctx, mut signals, _world) = stuck(rack(), settings(ip("127.0.0.1"), None));
+    let server = dhcp::bind(&ctx).await.unwrap();
+    let address = server.local_addr();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(server.run(ctx));
+    let (one, two) = (Client::at("127.0.0.1:0").await, Client::at("127.0.0.2:0").await);
+    let wish = [10, 255, 255, 107];
+    one.send(&ipxe(3, mac(3)).relay("10.255.255.2").with(54, SERVER).with(50, wish).bytes(), address).await;
+    let signal = signals.recv().await.unwrap();
+    two.send(&ipxe(1, mac(5)).relay("10.255.255.2").bytes(), address).await;
+    assert_eq!(options(&two.receive().await.0)[0], (53, vec![2]), "another client is served meanwhile");
+    let early = one.0.try_recv(&mut [0; 1500]).map_err(|error| error.kind());
+    assert_eq!(early, Err(std::io::ErrorKind::WouldBlock), "nothing is promised yet");
+    signal.ack.unwrap().send(Verdict::Ok).unwrap();
+    assert_eq!(options(&one.receive().await.0)[0], (53, vec![5]));
+    drop(signals);
+    tokio::time::timeout(Duration::from_secs(10), tasks.join_next()).await.expect("ends with the inbox");
+}

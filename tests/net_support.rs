@@ -213,6 +213,16 @@ impl Loop {
     }
 }
 
+/// A context whose facts nobody takes until the test does: a daemon busy with its disk.
+pub fn stuck(
+    world: World,
+    settings: Settings,
+) -> (Context, tokio::sync::mpsc::Receiver<rackwright::serve::Signal>, watch::Sender<Arc<World>>) {
+    let (inbox, signals) = Inbox::new();
+    let (sender, view) = watch::channel(Arc::new(world));
+    (Context { view, inbox, clock: now, settings: Arc::new(settings) }, signals, sender)
+}
+
 /// A UDP client on loopback that never waits for ever.
 pub struct Client(pub tokio::net::UdpSocket);
 

@@ -244,3 +244,28 @@ async fn a_root_that_is_not_there_is_said_at_the_start() {
     let daemon = Loop::start(world(Vec::new()), settings(ip("127.0.0.1"), Some("/nonexistent/tftp".into())));
     assert!(matches!(tftp::bind(&daemon.ctx).await, Err(ServeError::Root { .. })));
 }
+
+#[tokio::test]
+async fn a_claim_that_waits_holds_nobody_up() {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join("file"), "static").unwrap();
+    let mut world = world(vec![(host(1), armed(1))]);
+    lease_to(&mut world, mac(3), ip("127.0.0.3"), NOW + Duration::from_secs(3600));
+    let (ctx, mut signals, _world) = stuck(world, settings(ip("127.0.0.1"), Some(dir.path().into())));
+    let server = tftp::bind(&ctx).await.unwrap();
+    let address = server.local_addr();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move { server.run(ctx).await.unwrap() });
+    let (claimer, other) = (Client::at("127.0.0.3:0").await, Client::at("127.0.0.4:0").await);
+    claimer.send(&rrq("host/mac-525400000003.preseed", &[]), address).await;
+    let signal = signals.recv().await.unwrap();
+    // Asking again while the first request is under way is not a second claim.
+    claimer.send(&rrq("host/mac-525400000003.preseed", &[]), address).await;
+    assert_eq!(read(&other, address, "file", &[]).await.unwrap().0, b"static");
+    signal.ack.unwrap().send(Verdict::Ok).unwrap();
+    let (packet, _) = claimer.receive().await;
+    assert_eq!(packet[..4], [0, 3, 0, 1], "the answer file");
+    assert!(signals.try_recv().is_err());
+    drop(signals);
+    tokio::time::timeout(Duration::from_secs(10), tasks.join_next()).await.expect("ends with the inbox");
+}
