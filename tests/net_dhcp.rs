@@ -398,7 +398,7 @@ async fn serve(world: World) -> (Loop, SocketAddr, Arc<dhcp::DhcpCounters>, toki
 }
 
 fn count(counters: &dhcp::DhcpCounters, kind: &str, outcome: &str) -> u64 {
-    counters.snapshot().into_iter().find(|(k, o, _)| (*k, *o) == (kind, outcome)).unwrap().2
+    counters.snapshot().into_iter().find(|(k, o, _)| k.strip_prefix("dhcp_") == Some(kind) && *o == outcome).unwrap().2
 }
 
 #[tokio::test]

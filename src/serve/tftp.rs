@@ -73,7 +73,7 @@ pub async fn bind(ctx: &Context) -> Result<Server, ServeError> {
     let fail = |source| ServeError::Bind { address, source };
     let socket = UdpSocket::bind(address).map_err(fail)?;
     let local = socket.local_addr().map_err(fail)?;
-    let counters = Arc::new(TftpCounters::new(counters::NAMES));
+    let counters = Arc::new(TftpCounters::new("tftp_", counters::NAMES));
     let files = Files::new(ctx).await?;
     let reads =
         Reads { files, ctx: ctx.clone(), counters: counters.clone(), transfers: Arc::new(Semaphore::new(TRANSFERS)) };
@@ -100,11 +100,15 @@ impl Server {
         self.counters.clone()
     }
 
-    /// Serves until the inbox closes.
-    pub async fn run(self, ctx: Context) -> Result<(), ServeError> {
+    /// Serves until the inbox closes, or the socket is lost.
+    pub async fn run(self, ctx: Context) {
         tokio::select! {
-            () = ctx.inbox.0.closed() => Ok(()),
-            ended = self.inner.serve() => ended.map_err(|error| ServeError::Library(error.to_string())),
+            () = ctx.inbox.0.closed() => {}
+            ended = self.inner.serve() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "TFTP ended");
+                }
+            }
         }
     }
 }

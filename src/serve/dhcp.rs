@@ -73,7 +73,12 @@ pub async fn bind(ctx: &Context) -> Result<Server, ServeError> {
     let sockets = open(wanted, network.interface.as_deref());
     let (main, broadcasts, local) =
         sockets.map_err(|source| ServeError::Bind { address: wanted, interface: network.interface.clone(), source })?;
-    Ok(Server { main: Arc::new(main), broadcasts, local, counters: Arc::new(DhcpCounters::new(counters::NAMES)) })
+    Ok(Server {
+        main: Arc::new(main),
+        broadcasts,
+        local,
+        counters: Arc::new(DhcpCounters::new("dhcp_", counters::NAMES)),
+    })
 }
 
 type Sockets = (UdpSocket, Option<UdpSocket>, SocketAddrV4);
