@@ -7,4 +7,8 @@ mod git_fetch;
 mod git_publish;
 mod git_rig;
 mod machine;
+mod net_dhcp;
+mod net_plan;
+mod net_support;
+mod net_tftp;
 mod settings;

@@ -36,9 +36,15 @@ pub enum DaemonError {
     /// The journal can't be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// A server could not be bound.
+    /// The DHCP server could not be bound.
     #[error(transparent)]
-    Serve(#[from] crate::serve::ServeError),
+    Dhcp(#[from] crate::serve::dhcp::ServeError),
+    /// The TFTP server could not be bound.
+    #[error(transparent)]
+    Tftp(#[from] crate::serve::tftp::ServeError),
+    /// The HTTP server could not be bound.
+    #[error(transparent)]
+    Http(#[from] crate::serve::http::ServeError),
     /// A driver could not be made.
     #[error("{0}")]
     Drive(Fault),

@@ -22,13 +22,13 @@ pub enum NoLease {
 /// The address that `mac` gets on the segment that holds `segment` (the relay's address, or our own on the interface
 /// that heard the request): its own lease or fixed address there; else `requested` when it is free and in range;
 /// else a free one of the dynamic range.
-pub fn choose<'w>(
-    world: &'w World,
+pub fn choose(
+    world: &World,
     mac: Mac,
     requested: Option<Ipv4Addr>,
     segment: Ipv4Addr,
     now: Time,
-) -> Result<(Ipv4Addr, &'w Subnet), NoLease> {
+) -> Result<(Ipv4Addr, &Subnet), NoLease> {
     let subnet = world.policy.site.subnet_of(segment).ok_or(NoLease::UnknownSegment)?;
     let fixed = boot::host_by_mac(world, mac).and_then(|spec| spec.address);
     let own = world.leases.of(mac).map(|lease| lease.ip);
