@@ -16,7 +16,29 @@ use crate::model::{ClusterName, Digest, HostId, Secret, TaskId, TaskKind, TaskSp
 pub fn read(reader: &mut Reader<'_>, node: &Node, cluster: &ClusterName, names: &BTreeSet<String>) -> Vec<TaskSpec> {
     let items = reader.items(node, "hooks").unwrap_or_default();
     let tasks = items.iter().enumerate().filter_map(|(index, item)| one(reader, item, index + 1, cluster, names));
-    tasks.collect()
+    let mut tasks: Vec<_> = tasks.collect();
+    identify(&mut tasks);
+    tasks
+}
+
+/// Identifies hooks by their names, not their positions: a hook that is put before others must not make them run
+/// again. Of equal names the second gets `-2`.
+fn identify(tasks: &mut [TaskSpec]) {
+    let mut taken = BTreeSet::new();
+    for task in tasks {
+        let base = match slug(&task.name) {
+            slug if slug.is_empty() => "hook".to_string(),
+            slug => format!("hook-{slug}"),
+        };
+        let mut id = base.clone();
+        for number in 2.. {
+            if taken.insert(id.clone()) {
+                break;
+            }
+            id = format!("{base}-{number}");
+        }
+        task.id = TaskId::new(id);
+    }
 }
 
 fn one(
@@ -65,7 +87,8 @@ fn one(
     };
     reader.sealed.truncate(sealed);
     Some(TaskSpec {
-        id: TaskId::new(format!("hook-{number}-{}", slug(&name))),
+        // Given by `identify`, once all are known.
+        id: TaskId::new(""),
         name,
         idempotent: kind == "webhook",
         kind: task,
