@@ -1,1 +1,14 @@
 //! The one test binary.
+
+mod bmc_rack;
+mod bmc_redfish;
+mod cli;
+mod git_fetch;
+mod git_publish;
+mod git_rig;
+mod machine;
+mod net_dhcp;
+mod net_plan;
+mod net_support;
+mod net_tftp;
+mod settings;

@@ -9,6 +9,8 @@ use crate::model::{Event, Time, Verdict, World};
 use crate::settings::Settings;
 
 pub mod api;
+pub mod claim;
+pub mod counters;
 pub mod dhcp;
 pub mod http;
 pub mod tftp;

@@ -1,0 +1,129 @@
+//! The HTTP client for requests to people's services (webhooks, notifications), and how its failures are told.
+//!
+//! TLS is checked against the system's roots. Proxies of the environment are not used. No text made here holds more
+//! of an address than scheme, host and port: paths, queries and user names of such addresses are secrets.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, Method, StatusCode, Url};
+use serde_json::Value;
+
+use crate::model::{Fault, Secret};
+
+/// Time for a whole request, redirects and answer included.
+const TOTAL: Duration = Duration::from_secs(30);
+/// Time for reaching the other side.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Octets of an answer that are read; the rest is of no interest.
+const ANSWER: usize = 64 << 10;
+/// Redirects that are followed, all to the same host.
+const REDIRECTS: usize = 3;
+
+/// Makes the client. It can be cloned and shared; connections are kept for a short while.
+pub fn client() -> Result<Client, Fault> {
+    // The TLS library wants one cryptography provider for the process. Somebody else may have chosen before us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match builder().build() {
+        Ok(client) => Ok(client),
+        Err(error) => {
+            // A system without CA certificates can still send plain HTTP; HTTPS fails there when it is used.
+            tracing::warn!(cause = %innermost(&error), "no CA certificates: outgoing HTTPS will fail");
+            let client = builder().tls_backend_preconfigured(without_roots()?).build();
+            client.map_err(|error| Fault::transient("NoHttpClient", innermost(&error)))
+        }
+    }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    Client::builder()
+        .user_agent(concat!("rackwright/", env!("CARGO_PKG_VERSION")))
+        .no_proxy()
+        .connect_timeout(CONNECT)
+        .timeout(TOTAL)
+        .pool_idle_timeout(Duration::from_secs(30))
+        .redirect(Policy::custom(same_host))
+}
+
+fn without_roots() -> Result<rustls::ClientConfig, Fault> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Fault::transient("NoHttpClient", error.to_string()))?;
+    Ok(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
+}
+
+/// Follows only what keeps method and body (307, 308) and stays with the same scheme, host and port.
+fn same_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let keeps = matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+    let same = attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
+    if keeps && same && attempt.previous().len() <= REDIRECTS { attempt.follow() } else { attempt.stop() }
+}
+
+/// Sends one JSON body and waits for the answer's end. Anything but 2xx is a fault.
+pub async fn send(client: &Client, what: &str, uri: &Secret, method: &str, body: &Value) -> Result<(), Fault> {
+    let invalid = |why: &str| Fault::operator("InvalidRequest", format!("{what}: {why}"));
+    let url = Url::parse(uri.reveal()).map_err(|_| invalid("its address is not a URI"))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(invalid("its address is not an http or https URI"));
+    }
+    let place = url.origin().ascii_serialization();
+    let method =
+        Method::from_bytes(method.to_ascii_uppercase().as_bytes()).map_err(|_| invalid("no such HTTP method"))?;
+    let request = client
+        .request(method, url)
+        .header(CONTENT_TYPE, "application/json")
+        .body(body.to_string())
+        .build()
+        .map_err(|_| invalid("the request cannot be made"))?;
+    let mut answer = client.execute(request).await.map_err(|error| failed(what, &place, &error))?;
+    let status = answer.status();
+    let mut read = 0;
+    while read < ANSWER {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => read += chunk.len(),
+            Ok(None) => break,
+            // The status is what counts.
+            Err(_) => break,
+        }
+    }
+    judge(what, &place, status)
+}
+
+/// What a status means for the one who asked.
+fn judge(what: &str, place: &str, status: StatusCode) -> Result<(), Fault> {
+    let told = format!("{what}: {place} answered {status}");
+    match status.as_u16() {
+        200..=299 => Ok(()),
+        300..=399 => Err(Fault::permanent("Redirected", format!("{told}; a redirect elsewhere is not followed"))),
+        408 | 429 => Err(Fault::transient("TryAgain", told)),
+        400..=499 => Err(Fault::permanent("Refused", told)),
+        _ => Err(Fault::transient("ServerError", told)),
+    }
+}
+
+/// What a request that got no answer tells people.
+fn failed(what: &str, place: &str, error: &reqwest::Error) -> Fault {
+    if error.is_timeout() {
+        Fault::transient("Timeout", format!("{what}: {place} did not answer in time"))
+    } else if error.is_connect() {
+        Fault::transient("Unreachable", format!("{what}: cannot connect to {place}: {}", innermost(error)))
+    } else {
+        Fault::transient("BrokenAnswer", format!("{what}: the connection to {place} broke off before an answer"))
+    }
+}
+
+/// The last cause: what the system or the TLS library said. The outer ones quote the address.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    match cause.downcast_ref::<reqwest::Error>() {
+        Some(_) => "no cause given".into(),
+        None => cause.to_string(),
+    }
+}

@@ -1,0 +1,103 @@
+//! The whole rack as people are shown it; the API, the page and the metrics are made from this.
+
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+
+use crate::model::{Consent, Failure, Finding, Revision, World};
+use crate::plan::Plan;
+use crate::plan::report::{ClusterStatus, HostStatus, RejectedStatus, cluster_status, host_status};
+
+/// The whole rack.
+#[derive(Clone, Debug, Default)]
+pub struct Rack {
+    /// Whether anything may be armed.
+    pub armed: bool,
+    /// The revision in force.
+    pub revision: Option<Revision>,
+    /// The watched head, while it is refused.
+    pub rejected: Option<RejectedStatus>,
+    /// Warnings about the revision in force.
+    pub warnings: Vec<Finding>,
+    /// Another DHCP server, and when it was seen, RFC 3339.
+    pub foreign_dhcp: Option<(Ipv4Addr, String)>,
+    /// What fails around the repository: fetch, publish, notify.
+    pub troubles: Vec<Trouble>,
+    /// How many state changes there were so far.
+    pub changes: u64,
+    /// Every cluster with its hosts, in name order.
+    pub clusters: Vec<(ClusterStatus, Vec<HostStatus>)>,
+}
+
+/// Something of the daemon's own that fails.
+#[derive(Clone, Debug, Serialize)]
+pub struct Trouble {
+    /// `fetch`, `publish` or `notify`.
+    pub action: &'static str,
+    /// CamelCase word for machines.
+    pub reason: String,
+    /// A sentence for people.
+    pub message: String,
+    /// How many times in a row.
+    pub count: u32,
+    /// When last, RFC 3339.
+    pub at: String,
+}
+
+impl Rack {
+    /// What this World and its plan show.
+    pub fn of(world: &World, plan: &Plan) -> Rack {
+        let desired = world.desired.as_deref();
+        let clusters = desired.iter().flat_map(|desired| desired.clusters.keys()).filter_map(|name| {
+            let status = cluster_status(world, plan, name)?;
+            let hosts = desired.iter().flat_map(|desired| desired.hosts_of(name));
+            Some((status, hosts.filter_map(|spec| host_status(world, plan, &spec.id)).collect()))
+        });
+        Rack {
+            clusters: clusters.collect(),
+            armed: world.consent == Consent::Open,
+            revision: desired.and_then(|desired| desired.revision.clone()),
+            rejected: world.rejected.as_ref().map(|rejected| RejectedStatus {
+                revision: rejected.revision.clone(),
+                since: rejected.at.to_string(),
+                findings: rejected.findings.clone(),
+            }),
+            warnings: desired.map(|desired| desired.warnings.clone()).unwrap_or_default(),
+            foreign_dhcp: world.foreign_dhcp.map(|(server, at)| (server, at.to_string())),
+            troubles: troubles(world),
+            changes: world.moves.last,
+        }
+    }
+
+    /// The same without clusters and hosts, as JSON.
+    pub fn summary(&self) -> serde_json::Value {
+        let foreign =
+            self.foreign_dhcp.as_ref().map(|(server, seen)| serde_json::json!({"server": server, "seen": seen}));
+        serde_json::json!({
+            "armed": self.armed,
+            "revision": self.revision,
+            "rejected": self.rejected,
+            "warnings": self.warnings,
+            "foreign_dhcp": foreign,
+            "troubles": self.troubles,
+            "changes": self.changes,
+        })
+    }
+}
+
+fn troubles(world: &World) -> Vec<Trouble> {
+    let git = &world.git;
+    let failing: [(&'static str, &Option<Failure>); 3] =
+        [("fetch", &git.fetch_failure), ("publish", &git.publish_failure), ("notify", &git.notify_failure)];
+    failing
+        .into_iter()
+        .filter_map(|(action, failure)| failure.as_ref().map(|failure| (action, failure)))
+        .map(|(action, failure)| Trouble {
+            action,
+            reason: failure.fault.reason.clone(),
+            message: failure.fault.message.clone(),
+            count: failure.count,
+            at: failure.at.to_string(),
+        })
+        .collect()
+}

@@ -1,0 +1,162 @@
+//! `GET /metrics`: OpenMetrics text. Counted by state and reason, never labelled by host.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64};
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::{App, Glance, message};
+use crate::model::{Failure, Time, World};
+use crate::serve::api::rack::Rack;
+
+/// Another server's counters: each call gives (what is counted, its kind, how many so far), for example
+/// `("dhcp_packets", "offer", 12)`, shown as `rackwright_dhcp_packets_total{kind="offer"} 12`.
+pub type Counters = Arc<dyn Fn() -> Vec<(&'static str, &'static str, u64)> + Send + Sync>;
+
+type Labels<const N: usize> = [(&'static str, String); N];
+type Counts<const N: usize> = Family<LabelVec<N>, Counter>;
+
+/// A fixed number of labels.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct LabelVec<const N: usize>(Labels<N>);
+
+impl<const N: usize> prometheus_client::encoding::EncodeLabelSet for LabelVec<N> {
+    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
+        use prometheus_client::encoding::EncodeLabel as _;
+        for (name, value) in &self.0 {
+            (*name, value.as_str()).encode(encoder.encode_label())?;
+        }
+        Ok(())
+    }
+}
+
+/// What the HTTP server counts.
+pub(crate) struct Metrics {
+    requests: Counts<2>,
+    checkins: Counts<2>,
+    others: Vec<Counters>,
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new(others: Vec<Counters>) -> Self {
+        Metrics { requests: Family::default(), checkins: Family::default(), others }
+    }
+
+    /// A request was answered. `route` is a route's pattern, never a path.
+    pub fn request(&self, route: String, code: StatusCode) {
+        let labels = LabelVec([("route", route), ("code", code.as_str().to_owned())]);
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// A check-in came in.
+    pub fn checkin(&self, action: &'static str, outcome: &'static str) {
+        let labels = LabelVec([("action", action.to_owned()), ("outcome", outcome.to_owned())]);
+        self.checkins.get_or_create(&labels).inc();
+    }
+
+    /// Everything, as text.
+    fn text(&self, glance: &Glance) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("rackwright");
+        registry.register("http_requests", "Requests answered", self.requests.clone());
+        registry.register("checkins", "Check-ins and lease notices received", self.checkins.clone());
+        register_rack(&mut registry, &Rack::of(&glance.world, &glance.plan));
+        register_leases(&mut registry, &glance.world, glance.now);
+        register_git(&mut registry, &glance.world, glance.now);
+        self.register_others(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+
+    fn register_others(&self, registry: &mut Registry) {
+        let mut families: BTreeMap<&'static str, Counts<1>> = BTreeMap::new();
+        for (what, kind, count) in self.others.iter().flat_map(|counters| counters()) {
+            let labels = LabelVec([("kind", kind.to_owned())]);
+            families.entry(what).or_default().get_or_create(&labels).inc_by(count);
+        }
+        for (what, family) in families {
+            registry.register(what, "Events of a server, by kind", family);
+        }
+    }
+}
+
+type Gauges<const N: usize> = Family<LabelVec<N>, Gauge<i64, AtomicI64>>;
+
+fn register_rack(registry: &mut Registry, rack: &Rack) {
+    let (hosts, clusters) = (Gauges::<2>::default(), Gauges::<1>::default());
+    for host in rack.clusters.iter().flat_map(|(_, hosts)| hosts) {
+        let labels = [("state", host.state.to_string()), ("condition", host.condition.status.clone())];
+        hosts.get_or_create(&LabelVec(labels)).inc();
+    }
+    for (cluster, _) in &rack.clusters {
+        clusters.get_or_create(&LabelVec([("state", cluster.state.clone())])).inc();
+    }
+    registry.register("hosts", "Hosts of the repository, by state and condition", hosts);
+    registry.register("clusters", "Clusters of the repository, by state", clusters);
+    registry.register("rejected", "1 while the watched head is refused", gauge(rack.rejected.is_some().into()));
+    registry.register(
+        "foreign_dhcp",
+        "1 after another DHCP server was seen",
+        gauge(rack.foreign_dhcp.is_some().into()),
+    );
+    registry.register("state_changes", "State changes so far", ConstCounter::new(rack.changes));
+}
+
+fn register_leases(registry: &mut Registry, world: &World, now: Time) {
+    let (used, size) = (Gauges::<1>::default(), Gauges::<1>::default());
+    for subnet in &world.policy.site.subnets {
+        let label = LabelVec([("subnet", subnet.net.to_string())]);
+        let range = u32::from(subnet.first)..=u32::from(subnet.last);
+        let held = |ip| range.contains(&u32::from(ip));
+        let count = world.leases.iter().filter(|lease| lease.until > now && held(lease.ip)).count();
+        used.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+        size.get_or_create(&label).set(i64::from(*range.end()) - i64::from(*range.start()) + 1);
+    }
+    registry.register("leases_used", "Addresses of the dynamic range that are held now", used);
+    registry.register("leases_size", "Addresses in the dynamic range", size);
+}
+
+fn register_git(registry: &mut Registry, world: &World, now: Time) {
+    let git = &world.git;
+    let stages =
+        [("git_fetch", git.fetched_at, &git.fetch_failure), ("git_publish", git.published_at, &git.publish_failure)];
+    for (stage, last, failure) in stages {
+        if let Some(last) = last {
+            let age = Gauge::<f64, AtomicU64>::default();
+            age.set(now.since(last).as_secs_f64());
+            registry.register(format!("{stage}_age_seconds"), "Time since it last ended", age);
+        }
+        registry.register(format!("{stage}_failures"), "Failures in a row", gauge(failures(failure)));
+    }
+    registry.register("notify_failures", "Failures in a row", gauge(failures(&git.notify_failure)));
+}
+
+fn failures(failure: &Option<Failure>) -> i64 {
+    failure.as_ref().map_or(0, |failure| failure.count.into())
+}
+
+fn gauge(value: i64) -> Gauge {
+    let gauge = Gauge::default();
+    gauge.set(value);
+    gauge
+}
+
+/// Answers the scraper.
+pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
+    match app.metrics.text(&app.glance()) {
+        Ok(text) => {
+            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => message(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
