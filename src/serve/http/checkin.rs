@@ -188,7 +188,7 @@ fn refused(reason: String) -> (&'static str, Response) {
 /// at the address leased to it.
 async fn claim_token(ctx: &Context, mac: Mac, peer: SocketAddr) -> (&'static str, Response) {
     let world = ctx.world();
-    if let Err(reason) = may_claim(&world, mac, peer.ip()) {
+    if let Err(reason) = may_claim(&world, decide(&world, mac), mac, peer.ip()) {
         return refused(reason);
     }
     let token = match mint() {
@@ -210,8 +210,9 @@ fn granted(world: &World, token: &Token) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response()
 }
 
-fn may_claim(world: &World, mac: Mac, source: IpAddr) -> Result<(), String> {
-    let host = match decide(world, mac) {
+/// Whether a claim by check-in is good, given what `plan::boot` decided for the MAC; the error is the reason.
+pub fn may_claim(world: &World, decision: Decision, mac: Mac, source: IpAddr) -> Result<(), String> {
+    let host = match decision {
         Decision::Install { host } => host,
         Decision::Local { why, .. } => return Err(format!("not to be installed: {why}")),
     };
