@@ -1,1 +1,5 @@
-fn main() {}
+//! The door. Everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    rackwright::cli::main()
+}

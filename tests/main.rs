@@ -1,8 +1,20 @@
 //! The one test binary.
 
+mod bmc_rack;
+mod bmc_redfish;
+mod cli;
+mod git_fetch;
+mod git_publish;
+mod git_rig;
 mod http_checkin;
 mod http_files;
 mod http_out;
 mod http_push;
 mod http_rig;
 mod http_status;
+mod machine;
+mod net_dhcp;
+mod net_plan;
+mod net_support;
+mod net_tftp;
+mod settings;

@@ -1,1 +1,163 @@
 //! The command line: one file per command family; the only place that prints.
+
+pub mod completions;
+pub mod demo;
+pub mod explain;
+pub mod plan;
+pub mod render;
+pub mod replay;
+pub mod run;
+pub mod schema;
+pub mod source;
+pub mod status;
+mod table;
+pub mod validate;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+use crate::model::Time;
+
+/// Turns a git push of cluster definitions into running bare metal.
+#[derive(Debug, Parser)]
+#[command(name = "rackwright", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// How log lines are written (to standard error)
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub log_format: LogFormat,
+    /// Log more; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// `--log-format`
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a whole simulated rack on this machine, without root
+    Demo(demo::DemoArgs),
+    /// Run the daemon
+    Run(run::RunArgs),
+    /// Check a repository and print every finding
+    Validate(validate::ValidateArgs),
+    /// Show what merging a change would do to each host
+    Plan(plan::PlanArgs),
+    /// Print the boot and answer files of a host
+    Render(render::RenderArgs),
+    /// Show where every host stands
+    Status(status::StatusArgs),
+    /// Say why a host is where it is and what can be done about it
+    Explain(explain::ExplainArgs),
+    /// Print the JSON Schemas of the repository's files
+    Schema(schema::SchemaArgs),
+    /// Fold a journal and print the plan at its end
+    Replay(replay::ReplayArgs),
+    /// Print the completions of a shell
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page
+    Man,
+}
+
+/// The door: reads the arguments, runs the command, prints the error chain, gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log(&cli);
+    let could_not_run = if matches!(cli.command, Command::Validate(_)) { 2 } else { 1 };
+    let mut out = anstream::stdout();
+    let done = dispatch(&cli.command, &mut out).and_then(|code| {
+        out.flush().context("standard output")?;
+        Ok(code)
+    });
+    match done {
+        Ok(code) => ExitCode::from(code),
+        // Whoever reads us has seen enough (`rackwright status | head`).
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            let bold = anstyle::AnsiColor::Red.on_default().bold();
+            let _ = writeln!(anstream::stderr(), "{bold}error:{bold:#} {error:#}");
+            ExitCode::from(could_not_run)
+        }
+    }
+}
+
+fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
+    match command {
+        Command::Demo(args) => demo::demo(args),
+        Command::Run(args) => run::run(args),
+        Command::Validate(args) => validate::validate(args, out),
+        Command::Plan(args) => plan::plan(args, out),
+        Command::Render(args) => render::render(args, out),
+        Command::Status(args) => status::status(args, out),
+        Command::Explain(args) => explain::explain(args, out),
+        Command::Schema(args) => schema::schema(args, out),
+        Command::Replay(args) => replay::replay(args, out),
+        Command::Completions(args) => completions::completions(args, out),
+        Command::Man => completions::man(out),
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
+}
+
+/// Logs go to standard error. `RUST_LOG` overrides `-v`.
+fn log(cli: &Cli) {
+    let serves = matches!(cli.command, Command::Run(_));
+    let level = match cli.verbose {
+        0 if serves => LevelFilter::INFO,
+        0 => LevelFilter::WARN,
+        1 if serves => LevelFilter::DEBUG,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    // Other crates' details are theirs, unless everything is asked for.
+    let others = if cli.verbose > 1 { level } else { level.min(LevelFilter::WARN) };
+    let default = format!("{others},rackwright={level}");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+    match cli.log_format {
+        LogFormat::Text => format.init(),
+        LogFormat::Json => format.json().init(),
+    }
+}
+
+/// A runtime for a command that waits for something.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")
+}
+
+/// What time it is, for "since" and "until".
+fn now() -> Time {
+    Time(jiff::Timestamp::now().as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

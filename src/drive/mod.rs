@@ -1,8 +1,204 @@
 //! Floor 3: we call machines. A driver performs one action and reports one fact; it never decides and never retries.
 
+use std::sync::Arc;
+
+use crate::model::{
+    Action, Desired, Fault, Fetched, HostId, HostSpec, Notice, Outcome, PowerState, Protocol, Revision, TaskId, Time,
+    World,
+};
+use crate::plan::{Plan, report};
+use crate::repo;
+use crate::settings::{BmcTls, Settings};
+
 pub mod bmc;
 pub mod git;
 pub mod hook;
 pub mod http;
 pub mod notify;
 pub mod process;
+
+/// Everything that calls out.
+pub struct Drivers {
+    /// The repository.
+    pub git: git::Git,
+    http: reqwest::Client,
+    settings: Arc<Settings>,
+    clock: fn() -> Time,
+}
+
+/// An action, with the World and the plan it was decided from.
+pub struct Job {
+    /// What to do.
+    pub action: Action,
+    /// The World at the time of the decision.
+    pub world: Arc<World>,
+    /// The decision.
+    pub plan: Arc<Plan>,
+}
+
+impl Drivers {
+    /// Makes the drivers. Nothing is called yet.
+    pub fn new(settings: Arc<Settings>, clock: fn() -> Time) -> Result<Self, Fault> {
+        let git = git::Git::open(&settings)?;
+        Ok(Drivers { git, http: http::client()?, settings, clock })
+    }
+
+    /// Says when a local repository changes; `None` for one that must be polled.
+    pub fn watch(&self) -> Option<git::Watcher> {
+        self.git.watch()
+    }
+
+    /// Reads and checks the tree of a revision.
+    pub fn load(&self, revision: &Revision, previous: Option<&Desired>) -> Result<repo::Loaded, Fault> {
+        let tree = self.git.tree(revision)?;
+        let network = &self.settings.network;
+        let policy = self.settings.policy();
+        Ok(repo::load(
+            &tree,
+            &repo::Context {
+                http_base: policy.site.http_base(),
+                address: network.address,
+                subnets: &network.subnets,
+                deploy_username: self.settings.deploy.username.clone(),
+                mirror: self.settings.debian.mirror.clone(),
+                release: self.settings.debian.release.clone(),
+                previous,
+                revision: Some(revision.clone()),
+            },
+        ))
+    }
+
+    /// Performs one action, once.
+    pub async fn perform(self: Arc<Self>, job: Job) -> Result<Outcome, Fault> {
+        match &job.action {
+            Action::Adopt => self.adopt().await,
+            Action::Fetch => self.clone().fetch(&job.world).await,
+            Action::Publish { moves_upto, .. } => self.publish(&job, *moves_upto).await,
+            Action::Notify { notices, .. } => self.notify(notices).await,
+            Action::Run { cluster, task, .. } => self.run(&job.world, cluster, task).await,
+            Action::Probe { host } => {
+                let (spec, target) = self.target(&job.world, host)?;
+                let (inventory, pin) = bmc::probe(&target, spec.boot_mac).await?;
+                Ok(Outcome::Probed { inventory, pin })
+            }
+            Action::Prepare { host } => {
+                bmc::prepare(&self.target(&job.world, host)?.1).await?;
+                Ok(Outcome::Prepared)
+            }
+            Action::Arm { host, .. } => {
+                bmc::arm(&self.target(&job.world, host)?.1, bmc::BootMode::default()).await?;
+                Ok(Outcome::Armed)
+            }
+            Action::PowerCycle { host } => {
+                bmc::power_cycle(&self.target(&job.world, host)?.1).await?;
+                Ok(Outcome::PowerCycled)
+            }
+            Action::Finish { host, power_off } => {
+                if job.world.spec(host).is_some_and(|spec| !spec.has_bmc()) {
+                    return Ok(Outcome::Finished(PowerState::Unknown));
+                }
+                let power = bmc::finish(&self.target(&job.world, host)?.1, *power_off).await?;
+                Ok(Outcome::Finished(power))
+            }
+        }
+    }
+
+    async fn adopt(&self) -> Result<Outcome, Fault> {
+        let Some(files) = self.git.read_status().await? else { return Ok(Outcome::Adopted(None)) };
+        let adoption = report::adoption(&files)
+            .map_err(|why| Fault::permanent("StatusUnreadable", format!("the status branch cannot be adopted: {why}")))?;
+        Ok(Outcome::Adopted(Some(adoption)))
+    }
+
+    async fn fetch(self: Arc<Self>, world: &World) -> Result<Outcome, Fault> {
+        let head = self.git.fetch().await?;
+        let rejected = world.rejected.as_ref().map(|rejected| &rejected.revision);
+        let in_force = world.desired.as_ref().and_then(|desired| desired.revision.as_ref());
+        let known = if rejected.is_some() { rejected } else { in_force };
+        if known == Some(&head) {
+            return Ok(Outcome::Fetched(Fetched::Unchanged));
+        }
+        if let Some(finding) = self.git.verify(&head).await? {
+            return Ok(Outcome::Fetched(Fetched::Rejected { revision: head, findings: vec![finding] }));
+        }
+        let previous = world.desired.clone();
+        let loading = tokio::task::spawn_blocking(move || {
+            let loaded = self.load(&head, previous.as_deref())?;
+            Ok(match loaded.desired {
+                Some(desired) => Fetched::Loaded { revision: head, desired: Some(Arc::new(desired)) },
+                None => Fetched::Rejected { revision: head, findings: loaded.findings },
+            })
+        });
+        let fetched = loading.await.map_err(|_| Fault::permanent("LoadFailed", "reading the revision failed"))?;
+        fetched.map(Outcome::Fetched)
+    }
+
+    async fn publish(&self, job: &Job, moves_upto: u64) -> Result<Outcome, Fault> {
+        let (world, plan) = (job.world.clone(), job.plan.clone());
+        // After a failure nobody knows whether that commit arrived: ask, so that no change is published twice.
+        let after = match &world.git.publish_failure {
+            Some(_) => self.git.read_status().await?.as_ref().map_or(0, report::sequence).max(world.moves.published),
+            None => world.moves.published,
+        };
+        let message = report::commit_message(&world, after, moves_upto);
+        let files = tokio::task::spawn_blocking(move || report::report(&world, &plan)).await;
+        let files = files.map_err(|_| Fault::permanent("ReportFailed", "making the status files failed"))?;
+        let commit = self.git.publish(&files, &message, (self.clock)()).await?;
+        Ok(Outcome::Published(commit))
+    }
+
+    async fn notify(&self, notices: &[Notice]) -> Result<Outcome, Fault> {
+        if let Some(to) = &self.settings.notifications {
+            notify::notify(&self.http, to, notices).await?;
+        }
+        Ok(Outcome::Notified)
+    }
+
+    async fn run(
+        &self,
+        world: &World,
+        cluster: &crate::model::ClusterName,
+        task: &TaskId,
+    ) -> Result<Outcome, Fault> {
+        use crate::model::TaskKind;
+        let spec = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster));
+        let task = spec.and_then(|spec| spec.tasks.iter().find(|it| it.id == *task));
+        match task.map(|task| &task.kind) {
+            Some(TaskKind::Webhook { uri, method, body }) => {
+                hook::webhook(&self.http, uri, method, body).await?;
+                Ok(Outcome::TaskDone)
+            }
+            Some(TaskKind::Unsupported { what }) => {
+                Err(Fault::operator("NotSupportedYet", format!("this version cannot run {what}")))
+            }
+            None => Err(Fault::permanent("NoSuchTask", "the task has left the repository")),
+        }
+    }
+
+    /// Where and how to speak to a host's BMC.
+    fn target(&self, world: &World, host: &HostId) -> Result<(Arc<HostSpec>, bmc::Target), Fault> {
+        let spec = world.spec(host).ok_or_else(|| Fault::permanent("NoSuchHost", "the host has left the repository"))?;
+        if spec.bmc.protocol != Protocol::Redfish {
+            return Err(Fault::operator("NotSupportedYet", "only Redfish BMCs can be driven by this version"));
+        }
+        let facts = world.facts(host);
+        let seen = facts.and_then(|facts| facts.bmc_seen).map(|(ip, _)| ip);
+        let address = spec.bmc.address.or(seen);
+        let address = address.ok_or_else(|| Fault::transient("NoAddress", "the BMC's address is not known"))?;
+        let tls = match &self.settings.bmc.tls {
+            BmcTls::Pin => bmc::Tls::Pin(facts.and_then(|facts| facts.pin.clone())),
+            BmcTls::Ca(file) => bmc::Tls::Ca(file.clone()),
+            BmcTls::Insecure => bmc::Tls::Insecure,
+        };
+        let target = bmc::Target {
+            host: host.clone(),
+            address,
+            port: self.settings.bmc.port,
+            username: spec.bmc.username.clone(),
+            password: spec.bmc.password.clone(),
+            tls,
+            patience: bmc::Patience::default(),
+        };
+        Ok((spec.clone(), target))
+    }
+}

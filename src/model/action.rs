@@ -10,6 +10,8 @@ use super::id::{ClusterName, Digest, Generation, HostId, TaskId, TokenId};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
+    /// The journal was empty: read what the status branch says.
+    Adopt,
     /// Fetch the watched branch and load its head if it is new.
     Fetch,
     /// Bring the status branch up to date with the report.
@@ -82,13 +84,14 @@ impl Action {
             | Action::Arm { host, .. }
             | Action::PowerCycle { host }
             | Action::Finish { host, .. } => Some(host),
-            Action::Fetch | Action::Publish { .. } | Action::Run { .. } | Action::Notify { .. } => None,
+            Action::Adopt | Action::Fetch | Action::Publish { .. } | Action::Run { .. } | Action::Notify { .. } => None,
         }
     }
 
     /// One word for logs, metrics and messages.
     pub fn kind(&self) -> &'static str {
         match self {
+            Action::Adopt => "adopt",
             Action::Fetch => "fetch",
             Action::Publish { .. } => "publish",
             Action::Probe { .. } => "probe",

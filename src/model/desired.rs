@@ -28,6 +28,7 @@ pub struct Desired {
     /// What `validate` would warn about.
     pub warnings: Vec<Finding>,
     macs: BTreeMap<Mac, (HostId, MacRole)>,
+    addresses: BTreeMap<Ipv4Addr, HostId>,
 }
 
 /// Which of a host's interfaces a MAC names.
@@ -50,7 +51,11 @@ impl Desired {
         let clusters = clusters.into_iter().map(|spec| (spec.name.clone(), Arc::new(spec))).collect();
         let hosts: BTreeMap<_, _> = hosts.into_iter().map(|spec| (spec.id.clone(), Arc::new(spec))).collect();
         let mut macs = BTreeMap::new();
+        let mut addresses = BTreeMap::new();
         for spec in hosts.values() {
+            if let Some(address) = spec.address {
+                addresses.insert(address, spec.id.clone());
+            }
             if let Some(mac) = spec.boot_mac {
                 macs.insert(mac, (spec.id.clone(), MacRole::Boot));
             }
@@ -58,12 +63,17 @@ impl Desired {
                 macs.insert(spec.bmc_mac, (spec.id.clone(), MacRole::Bmc));
             }
         }
-        Desired { revision, clusters, hosts, warnings, macs }
+        Desired { revision, clusters, hosts, warnings, macs, addresses }
     }
 
     /// Whose MAC this is, according to the repository.
     pub fn by_mac(&self, mac: Mac) -> Option<(&HostId, MacRole)> {
         self.macs.get(&mac).map(|(id, role)| (id, *role))
+    }
+
+    /// Whose fixed address on the boot network this is.
+    pub fn by_address(&self, address: Ipv4Addr) -> Option<&Arc<HostSpec>> {
+        self.hosts.get(self.addresses.get(&address)?)
     }
 
     /// The hosts of one cluster, in name order.

@@ -1,6 +1,7 @@
 //! The closed list of facts that can arrive. Events never cause actions: they change the World, and the World is
 //! planned. All of them are journaled before they count.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::action::Action;
 use super::desired::Desired;
 use super::fault::{Fault, Finding};
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
-use super::observed::{HostState, Inventory, PowerState};
+use super::observed::{HostState, Installed, Inventory, PowerState};
 use super::time::Time;
 
 /// A fact.
@@ -21,18 +22,6 @@ pub enum Event {
     DaemonStarted,
     /// A person started the daemon with `--first-run`: an empty journal and no status branch are as they should be.
     FirstRun,
-    /// The status branch was read because the journal was empty. `armed` tells whether arming was allowed when it was
-    /// published (`rack.yaml`).
-    Adopted {
-        /// Whether arming was allowed.
-        armed: bool,
-        /// What it said of each host.
-        hosts: Vec<AdoptedHost>,
-        /// What it said of each cluster's tasks.
-        tasks: Vec<AdoptedTask>,
-        /// Certificate pins of BMCs (SHA-256, hex).
-        pins: Vec<(HostId, String)>,
-    },
     /// Something was begun. Journaled before it is.
     Started {
         /// What.
@@ -163,6 +152,8 @@ impl CheckInAction {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
+    /// Of `Adopt`: what the status branch says; `None` when there is no such branch.
+    Adopted(Option<Adoption>),
     /// Of `Fetch`.
     Fetched(Fetched),
     /// Of `Publish`: the commit, or none when the bytes were the same.
@@ -211,6 +202,21 @@ pub enum Fetched {
     },
 }
 
+/// What the status branch says to a daemon whose journal is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// Whether arming was allowed when it was published (`rack.yaml`).
+    pub armed: bool,
+    /// Number of the last state change it carries.
+    pub sequence: u64,
+    /// What it says of each host.
+    pub hosts: Vec<AdoptedHost>,
+    /// What it says of each cluster's tasks.
+    pub tasks: Vec<AdoptedTask>,
+    /// The state shown of each cluster, and since when.
+    pub clusters: Vec<(ClusterName, String, Time)>,
+}
+
 /// What the status branch says of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedHost {
@@ -220,14 +226,20 @@ pub struct AdoptedHost {
     pub state: HostState,
     /// Since when.
     pub since: Time,
-    /// The generation acknowledged as installed, if any.
-    pub installed: Option<(Generation, TokenId, Digest)>,
-    /// The newest claim, if an install was under way.
-    pub claim: Option<(Generation, TokenId, Digest)>,
+    /// Whether it was `Ready`.
+    pub ready: bool,
+    /// The install acknowledged, if any.
+    pub installed: Option<Installed>,
+    /// The newest claim, if an install was under way: token, generation, digest of the install inputs.
+    pub claim: Option<(TokenId, Generation, Digest)>,
     /// The generation whose install was announced, if one was.
-    pub intent: Option<Generation>,
-    /// Boot MAC and address as observed.
-    pub boot_mac: Option<Mac>,
+    pub announced: Option<Generation>,
+    /// BMC MAC and address.
+    pub bmc: (Option<Mac>, Option<IpAddr>),
+    /// Pinned certificate of the BMC (SHA-256, hex).
+    pub pin: Option<String>,
+    /// Boot MAC and address.
+    pub boot: (Option<Mac>, Option<IpAddr>),
     /// Inventory as observed.
     pub inventory: Option<Inventory>,
 }
@@ -239,12 +251,14 @@ pub struct AdoptedTask {
     pub cluster: ClusterName,
     /// Which task.
     pub task: TaskId,
-    /// The definition it was done with.
+    /// The definition it last ran with.
     pub definition: Digest,
-    /// The installs it was done for.
-    pub covers: Vec<(HostId, TokenId)>,
-    /// The value of `cluster.run` at which it failed, when it did.
-    pub failed_at_run: Option<u32>,
+    /// The installs it is done for.
+    pub covers: BTreeMap<HostId, TokenId>,
+    /// The value of `cluster.run` at which it failed, and why, when it did.
+    pub failed: Option<(u32, String)>,
+    /// When it last ended.
+    pub at: Time,
 }
 
 /// What `reduce` says to whoever brought the event.

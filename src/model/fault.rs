@@ -29,6 +29,9 @@ pub enum FaultClass {
 }
 
 impl Fault {
+    /// Reason of a fault after which the action may nevertheless have taken effect.
+    pub const OUTCOME_UNKNOWN: &'static str = "OutcomeUnknown";
+
     /// A fault that may pass by itself.
     pub fn transient(reason: &str, message: impl Into<String>) -> Self {
         Fault { class: FaultClass::Transient, reason: reason.into(), message: message.into() }

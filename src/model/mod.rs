@@ -27,12 +27,14 @@ pub use desired::{
     BmcSpec, BootFile, ClaimBy, ClusterSpec, Desired, HostSpec, Lifecycle, LocalBoot, MacRole, OnComplete, Protocol,
     TaskKind, TaskSpec,
 };
-pub use event::{CheckIn, CheckInAction, Event, Fetched, LeaseOrigin, Outcome, Verdict};
+pub use event::{
+    AdoptedHost, AdoptedTask, Adoption, CheckIn, CheckInAction, Event, Fetched, LeaseOrigin, Outcome, Verdict,
+};
 pub use fault::{Fault, FaultClass, Finding, Severity};
 pub use id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, Token, TokenId};
 pub use observed::{
     Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, HostState, Installed, Inventory, Lease, Leases,
-    Move, Moves, Nic, PowerState, Rejected, TaskRecord, World,
+    Move, MoveKind, Moves, Nic, PowerState, Rejected, Snapshot, TaskRecord, World,
 };
 pub use policy::{Policy, Site, Subnet};
 pub use secret::Secret;

@@ -29,6 +29,9 @@ pub struct World {
     pub rejected: Option<Arc<Rejected>>,
     /// What was observed of each host. A host that has left the repository keeps its facts (it may come back).
     pub hosts: Arc<BTreeMap<HostId, Arc<HostFacts>>>,
+    /// `facts.boot_mac` -> host: an index over `hosts`, maintained by `reduce`, so that a network boot finds its host
+    /// without looking at all of them.
+    pub boot_macs: Arc<BTreeMap<Mac, HostId>>,
     /// What was observed of each cluster.
     pub clusters: Arc<BTreeMap<ClusterName, Arc<ClusterFacts>>>,
     /// Addresses handed out.
@@ -37,6 +40,8 @@ pub struct World {
     pub git: GitFacts,
     /// Whether anything may be armed at all (law 11).
     pub consent: Consent,
+    /// Whether the status branch has been looked at since the journal was empty. Nothing else is done before.
+    pub adopted: bool,
     /// State changes: not yet published ones and the most recent others.
     pub moves: Arc<Moves>,
     /// Another DHCP server seen on a segment of ours, and when.
@@ -51,12 +56,49 @@ impl World {
             desired: None,
             rejected: None,
             hosts: Arc::default(),
+            boot_macs: Arc::default(),
             clusters: Arc::default(),
             leases: Arc::default(),
             git: GitFacts::default(),
             consent: Consent::Locked,
+            adopted: false,
             moves: Arc::default(),
             foreign_dhcp: None,
+        }
+    }
+
+    /// Its facts, for keeping. The desired state is kept as its revision only.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            revision: self.desired.as_ref().and_then(|desired| desired.revision.clone()),
+            rejected: self.rejected.clone(),
+            hosts: self.hosts.clone(),
+            clusters: self.clusters.clone(),
+            leases: self.leases.clone(),
+            git: self.git.clone(),
+            consent: self.consent,
+            adopted: self.adopted,
+            moves: self.moves.clone(),
+            foreign_dhcp: self.foreign_dhcp,
+        }
+    }
+
+    /// The World of a snapshot, given the tree of the snapshot's revision.
+    pub fn restore(policy: Arc<Policy>, snapshot: Snapshot, desired: Option<Arc<Desired>>) -> Self {
+        let boot_macs = snapshot.hosts.iter().filter_map(|(id, facts)| Some((facts.boot_mac?, id.clone()))).collect();
+        World {
+            policy,
+            desired,
+            rejected: snapshot.rejected,
+            hosts: snapshot.hosts,
+            boot_macs: Arc::new(boot_macs),
+            clusters: snapshot.clusters,
+            leases: snapshot.leases,
+            git: snapshot.git,
+            consent: snapshot.consent,
+            adopted: snapshot.adopted,
+            moves: snapshot.moves,
+            foreign_dhcp: snapshot.foreign_dhcp,
         }
     }
 
@@ -69,6 +111,22 @@ impl World {
     pub fn facts(&self, id: &HostId) -> Option<&Arc<HostFacts>> {
         self.hosts.get(id)
     }
+}
+
+/// The facts of a World, as the journal keeps them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the fields are those of World")]
+pub struct Snapshot {
+    pub revision: Option<Revision>,
+    pub rejected: Option<Arc<Rejected>>,
+    pub hosts: Arc<BTreeMap<HostId, Arc<HostFacts>>>,
+    pub clusters: Arc<BTreeMap<ClusterName, Arc<ClusterFacts>>>,
+    pub leases: Arc<Leases>,
+    pub git: GitFacts,
+    pub consent: Consent,
+    pub adopted: bool,
+    pub moves: Arc<Moves>,
+    pub foreign_dhcp: Option<(Ipv4Addr, Time)>,
 }
 
 /// Whether anything may be armed (law 11: an empty journal must not look like a rack of blank machines).
@@ -110,6 +168,9 @@ pub struct HostFacts {
     pub prepared: Option<(Generation, Time)>,
     /// The status branch announced that this generation would be installed.
     pub intent: Option<Generation>,
+    /// Adopted while an install of this generation had been announced and its outcome is unknown: it is not installed at
+    /// this or a lower generation without a person's renewed consent.
+    pub held: Option<Generation>,
     /// The generation it was last armed for, when (the start of the action: a machine may ask before it ends), and
     /// how many times in a row for that generation.
     pub armed: Option<(Generation, Time, u32)>,
@@ -407,6 +468,11 @@ impl Leases {
         self.by_ip.values()
     }
 
+    /// The leases from one address to another (both included), in address order.
+    pub fn within(&self, first: Ipv4Addr, last: Ipv4Addr) -> impl Iterator<Item = &Lease> {
+        (first <= last).then(|| self.by_ip.range(first..=last).map(|(_, lease)| lease)).into_iter().flatten()
+    }
+
     /// How many addresses are known.
     pub fn len(&self) -> usize {
         self.by_ip.len()
@@ -471,10 +537,26 @@ pub struct Move {
     pub seq: u64,
     /// When.
     pub at: Time,
-    /// `cluster/host`, or `cluster`.
+    /// What it is about.
+    pub kind: MoveKind,
+    /// `cluster/host`, `cluster`, `cluster/task` or `repository`.
     pub subject: String,
     /// The state before (`new` for the first one).
     pub from: String,
     /// The state after.
     pub to: String,
+}
+
+/// What a [`Move`] is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MoveKind {
+    /// A host's state.
+    Host,
+    /// A cluster's state.
+    Cluster,
+    /// A task's result.
+    Task,
+    /// The watched head taken or refused.
+    Repository,
 }

@@ -1,11 +1,22 @@
 //! Floor 1: decisions. Pure, synchronous, total: no I/O, no clock, no await. Imports `model`.
 
 pub mod boot;
+pub mod check;
+pub mod cluster;
+mod desk;
+pub mod diff;
+pub mod host;
 pub mod lease;
+mod rack;
 pub mod reduce;
 pub mod report;
 
-use crate::model::{Action, ClusterName, HostId, HostState, Time, World};
+pub use check::check;
+pub use reduce::reduce;
+
+use crate::model::{Action, ClusterName, Generation, HostId, HostState, Lifecycle, Time, World};
+use cluster::{ClusterView, facts_of};
+use desk::Desk;
 
 /// What to do now and, where nothing is to be done, why and until when.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -83,7 +94,74 @@ pub enum Step {
     },
 }
 
+impl Step {
+    fn act(reason: &'static str, message: impl Into<String>, until: Time) -> Self {
+        Step::Act { reason, message: message.into(), until }
+    }
+
+    fn wait(reason: &'static str, message: impl Into<String>, until: Time) -> Self {
+        Step::Wait { reason, message: message.into(), until }
+    }
+
+    fn stalled(reason: impl Into<String>, message: impl Into<String>, until: Option<Time>) -> Self {
+        Step::Stalled { reason: reason.into(), message: message.into(), until }
+    }
+
+    fn done(message: impl Into<String>) -> Self {
+        Step::Done { message: message.into() }
+    }
+}
+
+impl Plan {
+    /// The plan of one host.
+    pub fn host(&self, id: &HostId) -> Option<&HostPlan> {
+        let index = self.hosts.binary_search_by(|host| host.id.cmp(id)).ok()?;
+        self.hosts.get(index)
+    }
+
+    /// The plan of one cluster.
+    pub fn cluster(&self, name: &ClusterName) -> Option<&ClusterPlan> {
+        self.clusters.iter().find(|cluster| cluster.name == *name)
+    }
+}
+
 /// Decides everything. Same World and time, same Plan.
-pub fn plan(_world: &World, _now: Time) -> Plan {
-    Plan::default()
+pub fn plan(world: &World, now: Time) -> Plan {
+    let mut desk = Desk::new(world, now);
+    let mut plan = Plan::default();
+    if world.adopted {
+        rack::fetch(&mut desk);
+        plan_hosts(&mut desk, &mut plan);
+    } else {
+        rack::adopt(&mut desk);
+    }
+    plan.fingerprint = rack::fingerprint(world, &plan);
+    if world.adopted {
+        rack::publish(&mut desk, &plan);
+        rack::notify(&mut desk);
+    }
+    Plan { actions: desk.actions, wake_at: desk.wake_at, ..plan }
+}
+
+fn plan_hosts(desk: &mut Desk<'_>, plan: &mut Plan) {
+    let world = desk.world;
+    let Some(desired) = &world.desired else { return };
+    for (id, facts) in &*world.hosts {
+        desk.bmcs += usize::from(facts.doing.is_some());
+        desk.installs += usize::from(desired.hosts.get(id).is_some_and(|spec| is_being_installed(spec, facts)));
+    }
+    plan.hosts.reserve(desired.hosts.len());
+    for (name, spec) in &desired.clusters {
+        let view = ClusterView::new(world, spec);
+        for host in desired.hosts_of(name) {
+            plan.hosts.push(host::plan(desk, host, facts_of(world, &host.id), &view));
+        }
+        let since = world.clusters.get(name).and_then(|facts| facts.shown.as_ref()).map(|(_, at)| *at);
+        plan.clusters.push(view.plan(desk, since));
+    }
+}
+
+fn is_being_installed(spec: &crate::model::HostSpec, facts: &crate::model::HostFacts) -> bool {
+    let armed = facts.armed.is_some_and(|(generation, ..): (Generation, _, _)| generation == spec.generation);
+    armed && spec.state == Lifecycle::Present && host::wants_install(spec, facts)
 }

@@ -1,13 +1,23 @@
 //! What are people told? The status branch's files, the API's answers and the page are all made from these.
+//!
+//! `report/` makes them ([`host_status`], [`cluster_status`], [`report`]), words the commit ([`commit_message`]), and
+//! reads them back ([`adoption`]) for a daemon that lost its journal.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Plan;
 use crate::model::{
-    ClusterName, Digest, Finding, Generation, HostId, HostState, Inventory, Mac, Revision, TaskId, Time, TokenId, World,
+    ClusterName, Digest, Finding, Generation, HostId, HostState, Inventory, Mac, Revision, TaskId, TokenId,
 };
+
+mod adoption;
+mod commit;
+mod make;
+
+pub use adoption::{adoption, sequence};
+pub use commit::commit_message;
+pub use make::{cluster_status, host_status, report};
 
 /// A tree of text files: path -> contents.
 pub type Files = BTreeMap<String, String>;
@@ -165,19 +175,6 @@ pub struct RackStatus {
     pub armed: bool,
     /// The revision in force.
     pub revision: Option<Revision>,
-}
-
-/// The status of one host, when it is in the repository.
-pub fn host_status(_world: &World, _plan: &Plan, _id: &HostId) -> Option<HostStatus> {
-    None
-}
-
-/// The status of one cluster, when it is in the repository.
-pub fn cluster_status(_world: &World, _plan: &Plan, _name: &ClusterName) -> Option<ClusterStatus> {
-    None
-}
-
-/// The whole status branch.
-pub fn report(_world: &World, _plan: &Plan, _now: Time) -> Files {
-    Files::new()
+    /// Number of the last state change that the branch carries: no change is published twice.
+    pub sequence: u64,
 }

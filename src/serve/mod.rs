@@ -10,6 +10,7 @@ use crate::settings::Settings;
 
 pub mod api;
 pub mod claim;
+pub mod counters;
 pub mod dhcp;
 pub mod http;
 pub mod tftp;

@@ -1,1 +1,20 @@
 //! A whole rack without hardware, shipped to users (`rackwright demo`) and used by the tests.
+//!
+//! * [`machine`]: one pure state machine: power, firmware, network boot, disk, installer, installed system.
+//! * [`ipxe`], [`preseed`]: what iPXE makes of a boot script and pvc-installer of an answer file.
+//! * [`bmc`], [`tree`]: one Redfish service over a machine, in several vendors' shapes.
+//! * [`fault`]: what goes wrong, by name, with a seed.
+//! * [`wire`], [`https`]: DHCP and TFTP as a client speaks them, TLS as a BMC does.
+//! * [`rack`]: many machines on real sockets.
+//!
+//! Tests with virtual time use the first four directly; `demo` and the end-to-end tests use the rack.
+
+pub mod bmc;
+pub mod fault;
+pub mod https;
+pub mod ipxe;
+pub mod machine;
+pub mod preseed;
+pub mod rack;
+pub mod tree;
+pub mod wire;

@@ -1,10 +1,109 @@
 //! How the daemon runs: `rackwright.yaml`, raw -> validated. Unknown keys are errors; every finding names the line.
 
+//!
+//! [`parse()`] is pure; only [`load`] reads a file, and [`environment`] the environment.
+
+mod node;
+mod parse;
+mod raw;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::Subnet;
+use crate::model::{Finding, Policy, Severity, Site, Subnet};
+
+pub use node::nearest;
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file could not be read.
+    #[error("{0}: {1}")]
+    Unreadable(PathBuf, #[source] io::Error),
+    /// The file says something wrong: every finding, one per line, with its hint.
+    #[error("{}", lines(.0))]
+    Invalid(Vec<Finding>),
+}
+
+fn lines(findings: &[Finding]) -> String {
+    let line = |finding: &Finding| match &finding.hint {
+        Some(hint) => format!("{finding}\n    hint: {hint}"),
+        None => finding.to_string(),
+    };
+    findings.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Largest settings file that is read.
+const FILE_LIMIT: u64 = 1 << 20;
+
+/// Reads a settings file. Relative paths in it are relative to its directory. Warnings are logged.
+pub fn load(path: &Path) -> Result<Settings, SettingsError> {
+    let unreadable = |error| SettingsError::Unreadable(path.to_path_buf(), error);
+    if std::fs::metadata(path).map_err(unreadable)?.len() > FILE_LIMIT {
+        return Err(unreadable(io::Error::other("larger than 1 MiB: not a settings file")));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let full = std::path::absolute(path).map_err(unreadable)?;
+    let base = full.parent().unwrap_or(Path::new("/"));
+    let (settings, findings) = raw::read(&text, base, &path.to_string_lossy());
+    settings.map_or(Err(SettingsError::Invalid(findings.clone())), |settings| {
+        findings.iter().for_each(|finding| tracing::warn!("{finding}"));
+        Ok(settings)
+    })
+}
+
+/// Reads the text of a settings file; relative paths are relative to `base`. Errors are all there at once.
+pub fn parse(text: &str, base: &Path) -> Result<Settings, Vec<Finding>> {
+    let (settings, findings) = raw::read(text, base, "rackwright.yaml");
+    settings.ok_or_else(|| findings.into_iter().filter(|f| f.severity == Severity::Error).collect())
+}
+
+/// Those of the named environment variables that are set.
+pub fn environment(names: &[&'static str]) -> Vec<(&'static str, OsString)> {
+    names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect()
+}
+
+/// A repository's address without the credentials it may carry.
+pub fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let Some((user, host)) = authority.rsplit_once('@') else { return url.into() };
+    match user.split_once(':') {
+        None if scheme == "ssh" => url.into(),
+        Some((name, _)) if scheme == "ssh" => format!("{scheme}://{name}@{host}{path}"),
+        _ => format!("{scheme}://{host}{path}"),
+    }
+}
+
+impl Settings {
+    /// The part that decisions need.
+    pub fn policy(&self) -> Policy {
+        let limits = &self.limits;
+        Policy {
+            poll_interval: self.repository.poll_interval,
+            publish_debounce: limits.publish_debounce,
+            boot_timeout: limits.boot_timeout,
+            install_timeout: limits.install_timeout,
+            first_boot_timeout: limits.first_boot_timeout,
+            backoff_base: limits.backoff,
+            concurrent_installs: limits.concurrent_installs,
+            concurrent_bmc: self.bmc.concurrency,
+            notify: self.notifications.is_some(),
+            site: Site {
+                address: self.network.address,
+                http_port: self.network.http_port,
+                tftp_port: self.network.tftp_port,
+                subnets: self.network.subnets.clone(),
+                leases_are_ours: self.network.dhcp_mode == DhcpMode::Full,
+            },
+            ..Policy::default()
+        }
+    }
+}
 
 /// Validated settings.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +129,7 @@ pub struct Settings {
 }
 
 /// `repository:`
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Repository {
     /// A path, `file://`, `ssh://` or `https://`.
     pub url: String,
@@ -48,6 +147,17 @@ pub struct Repository {
     pub webhook_secret_file: Option<PathBuf>,
     /// With it an unsigned or badly signed head is rejected (`gpg.ssh.allowedSignersFile`).
     pub allowed_signers: Option<PathBuf>,
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository")
+            .field("url", &without_credentials(&self.url))
+            .field("branch", &self.branch)
+            .field("status_branch", &self.status_branch)
+            .field("poll_interval", &self.poll_interval)
+            .finish_non_exhaustive()
+    }
 }
 
 /// `network:`
@@ -168,8 +278,8 @@ pub struct Notifications {
     pub body: serde_json::Value,
 }
 
-impl std::fmt::Debug for Notifications {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Notifications {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notifications").field("method", &self.method).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,225 @@
+//! `rackwright explain`: why a host is where it is, since when, on what it waits, until when, what a person can do.
+
+use std::io::Write;
+
+use anyhow::bail;
+
+use super::runtime;
+use super::source::{Rack, StatusSource};
+use super::status::{age, span};
+use crate::model::{HostState, Time};
+use crate::plan::report::{ClusterStatus, Condition, HostStatus};
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub struct ExplainArgs {
+    /// The host: its name, or CLUSTER/HOST where the name is used twice
+    pub host: String,
+    /// Where from.
+    #[command(flatten)]
+    pub source: StatusSource,
+}
+
+/// Explains one host.
+pub fn explain(args: &ExplainArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let rack = runtime()?.block_on(args.source.read())?;
+    let host = find(&rack, &args.host)?;
+    let cluster = rack.clusters.iter().find(|cluster| cluster.cluster == host.cluster);
+    out.write_all(story(host, cluster, &rack, super::now()).as_bytes())?;
+    Ok(0)
+}
+
+fn find<'r>(rack: &'r Rack, name: &str) -> anyhow::Result<&'r HostStatus> {
+    let named = |status: &&HostStatus| status.host == name || format!("{}/{}", status.cluster, status.host) == name;
+    let found: Vec<_> = rack.hosts.iter().filter(named).collect();
+    match found[..] {
+        [one] => Ok(one),
+        [] => {
+            let known: Vec<_> = rack.hosts.iter().map(|status| status.host.as_str()).collect();
+            match crate::settings::nearest(name, &known) {
+                Some(near) => bail!("there is no host `{name}` in the status; did you mean `{near}`?"),
+                None => bail!("there is no host `{name}` in the status ({} hosts are)", known.len()),
+            }
+        }
+        _ => {
+            let names: Vec<_> = found.iter().map(|status| format!("{}/{}", status.cluster, status.host)).collect();
+            bail!("`{name}` can be {}; say which", names.join(" or "))
+        }
+    }
+}
+
+/// The whole text.
+fn story(host: &HostStatus, cluster: Option<&ClusterStatus>, rack: &Rack, now: Time) -> String {
+    let mut lines = vec![
+        format!("{}/{} is {}: {}.", host.cluster, host.host, host.state, stage(host.state)),
+        format!("It came here {} ago, at {}.", age(&host.since, now), host.since),
+        consent(host),
+    ];
+    if host.since.is_empty() {
+        lines[1] = "Nothing has been seen of it yet.".into();
+    }
+    lines.push(next(&host.condition, now));
+    let advice = advice(&host.condition.reason);
+    if host.condition.status != "Ready" && !advice.is_empty() {
+        lines.push(format!("What you can do: {advice}"));
+    }
+    if host.drift {
+        lines.push(
+            "Its definition changed after it was installed, at the same generation (drift). Nothing is done about \
+             that; raise its generation to install it again."
+                .into(),
+        );
+    }
+    lines.extend(host.notes.iter().map(|note| format!("Note: {note}.")));
+    if let Some(cluster) = cluster {
+        lines.push(about_cluster(cluster));
+    }
+    if let Some(rejected) = &rack.rejected {
+        lines.push(format!(
+            "The newest commit, {}, is refused ({} findings); the last good revision is in force. See `rackwright status`.",
+            rejected.revision.short(),
+            rejected.findings.len()
+        ));
+    }
+    lines.extend(identity(host));
+    let mut text = lines.join("\n");
+    text.push('\n');
+    text
+}
+
+fn stage(state: HostState) -> &'static str {
+    match state {
+        HostState::Init => "it has not been seen on the network",
+        HostState::Characterizing => "its BMC was seen, and is being asked what the machine is",
+        HostState::Preparing => "the machine is known, and is being set up for its install",
+        HostState::PxeBooting => "it is to boot from the network and claim its install",
+        HostState::Installing => "its installer is running",
+        HostState::Installed => "its disk is installed, and its first boot is awaited",
+        HostState::BootedInitial => "it is up, and waits for its cluster to be configured",
+        HostState::BootedConfigured => "it is configured, and its cluster's hooks are running",
+        HostState::Completed => "everything is done",
+    }
+}
+
+fn consent(host: &HostStatus) -> String {
+    let wanted = host.generation.wanted;
+    match host.generation.installed {
+        Some(installed) if installed == wanted => {
+            format!("Generation {wanted} is installed, and that is what is wanted.")
+        }
+        Some(installed) if installed > wanted => {
+            format!(
+                "Generation {installed} is installed; the repository asks for {wanted}, which is lower and blocked."
+            )
+        }
+        Some(installed) => {
+            format!("Generation {installed} is installed; generation {wanted} is wanted, so it is installed again.")
+        }
+        None => format!("Nothing was installed on it by rackwright yet; generation {wanted} is wanted."),
+    }
+}
+
+fn next(condition: &Condition, now: Time) -> String {
+    let until = condition.until.as_deref().map(|until| match Time::parse(until) {
+        Some(then) if then > now => format!("{until}, in {}", span(then.since(now))),
+        Some(then) => format!("{until}, {} ago", span(now.since(then))),
+        None => until.to_string(),
+    });
+    let message = condition.message.trim_end_matches('.');
+    match (condition.status.as_str(), until) {
+        ("Ready", _) => format!("Nothing is left to do: {message}."),
+        ("Stalled", Some(until)) => {
+            format!("It is stalled ({}): {message}. It is tried again at {until}.", condition.reason)
+        }
+        ("Stalled", None) => {
+            format!("It is stalled ({}): {message}. Nothing happens until a person acts.", condition.reason)
+        }
+        (_, Some(until)) => format!(
+            "Now ({}): {message}. If nothing has happened by then, it is looked at again at {until}.",
+            condition.reason
+        ),
+        (_, None) => format!("Now ({}): {message}.", condition.reason),
+    }
+}
+
+fn about_cluster(cluster: &ClusterStatus) -> String {
+    let counts: Vec<_> = cluster.hosts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let mut text = format!("Its cluster {} is {} ({}).", cluster.cluster, cluster.state, counts.join(", "));
+    for task in cluster.tasks.iter().filter(|task| task.result != "pending" && task.result != "done") {
+        let why = task.message.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        text.push_str(&format!(" Task `{}`: {}{why}.", task.name, task.result));
+    }
+    text
+}
+
+fn identity(host: &HostStatus) -> Vec<String> {
+    let endpoint = |name: &str, endpoint: &crate::plan::report::Endpoint| {
+        let mac = endpoint.mac.map_or_else(|| "MAC not known".to_string(), |mac| mac.to_string());
+        let address = endpoint.address.as_deref().unwrap_or("address not known");
+        format!("{name}: {mac}, {address}.")
+    };
+    let mut lines: Vec<String> = host.bmc.iter().map(|bmc| endpoint("BMC", bmc)).collect();
+    lines.push(endpoint("Boot interface", &host.boot));
+    if let Some(inventory) = &host.inventory {
+        let parts = [&inventory.manufacturer, &inventory.model, &inventory.serial];
+        let parts: Vec<_> = parts.into_iter().flatten().map(String::as_str).collect();
+        if !parts.is_empty() {
+            lines.push(format!("Machine: {}.", parts.join(", ")));
+        }
+    }
+    lines
+}
+
+/// What a person can do, by the condition's reason.
+fn advice(reason: &str) -> &'static str {
+    match reason {
+        "NotSeen" => {
+            "check power and cabling of the machine and its BMC, that the BMC asks for an address by DHCP on this \
+             segment, and that the MAC in bootstrap.yml is the one on the label."
+        }
+        "AuthenticationFailed" => {
+            "correct bmc.username and bmc.password in bootstrap.yml and push. It is not tried again before that, \
+             because more failures can lock the account."
+        }
+        "CertificateChanged" => {
+            "if the BMC was replaced or reset, that is expected: have the new certificate trusted. If not, find out \
+             who answers at its address."
+        }
+        "NotRedfish" | "NoSystem" | "BmcNonsense" => {
+            "look at the BMC's firmware version and update it, or set bmc.protocol: none and press the buttons yourself."
+        }
+        "BmcBusy" | "BmcTooSlow" | "Unreachable" | "Retrying" => {
+            "usually nothing: it is tried again. If it stays, ping the BMC and restart it."
+        }
+        "NotSupportedYet" => {
+            "this version cannot do that; take the setting out of bootstrap.yml, or wait for one that can."
+        }
+        "PowerOnByHand" | "NetworkBoot" => {
+            "let the machine boot from the network; without a BMC, power it on and choose network boot yourself."
+        }
+        "NetworkBootOverdue" => {
+            "look at the machine's console: is network boot enabled for the right interface, does it get an address, \
+             does it load the boot file? `GET /boot/<mac>/boot.ipxe` shows what it would be told."
+        }
+        "BootOverrideNotKept" | "PxeNotSupported" => "put network boot first in the firmware's boot order by hand.",
+        "InstallOverdue" => "look at the installer's console; restarting the machine lets it begin again.",
+        "FirstBootOverdue" => {
+            "look at the machine's console: it should boot its own disk and call /checkin/host. Check the firmware's \
+             boot order and the disk."
+        }
+        "GenerationLowered" => "raise the generation above the installed one; a lower one is never installed.",
+        "FirstRun" => "start the daemon once with --first-run, if these machines really are to be installed.",
+        "JournalLost" => {
+            "the journal was lost while this host was being installed: look at the machine, then raise its generation."
+        }
+        "StatusBranchUnreachable" | "Announcing" => {
+            "an install is announced on the status branch before any disk is wiped: see that the daemon can push to it."
+        }
+        "PeersMissing" | "Peers" => "see to the hosts it waits for, or set their state to maintenance or retired.",
+        "TaskFailed" => "put right what made the task fail, then raise cluster.run in bootstrap.yml and push.",
+        "InstallSlots" | "BmcSlots" => {
+            "nothing: its turn comes. The limits are in the settings (limits, bmc.concurrency)."
+        }
+        _ => "",
+    }
+}

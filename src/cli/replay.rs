@@ -1,0 +1,71 @@
+//! `rackwright replay`: folds a journal and prints the plan at its end.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+
+use super::table::Table;
+use crate::model::{Time, World};
+use crate::plan::{Plan, Step};
+
+/// Arguments.
+#[derive(clap::Args, Debug)]
+pub struct ReplayArgs {
+    /// The journal, or a copy of it; it is only read. The mirror is looked for beside it
+    pub journal: PathBuf,
+    /// The daemon's settings
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Not here yet: the journal is not.
+pub fn replay(_args: &ReplayArgs, _out: &mut dyn Write) -> anyhow::Result<u8> {
+    anyhow::bail!("not built yet")
+}
+
+/// Prints what a journal amounts to, and what would be done at its end.
+pub fn show(world: &World, at: Time, plan: &Plan, out: &mut dyn Write) -> anyhow::Result<()> {
+    let revision = world.desired.as_ref().and_then(|desired| desired.revision.as_ref());
+    writeln!(out, "The last event is of {at}; the revision in force is {}.", revision.map_or("none", |r| r.as_str()))?;
+    let mut table = Table::new(&["HOST", "STATE", "NEXT", "REASON", "MESSAGE"]);
+    for host in &plan.hosts {
+        let (next, style, reason, message) = describe(&host.step);
+        let plain = |text: &str| (text.to_string(), Style::new());
+        table.row([
+            plain(&host.id.to_string()),
+            plain(host.state.as_str()),
+            (next, style),
+            plain(reason),
+            plain(message),
+        ]);
+    }
+    writeln!(out)?;
+    table.print(out)?;
+    writeln!(out)?;
+    for action in &plan.actions {
+        let host = action.host().map(|host| format!(" {host}")).unwrap_or_default();
+        writeln!(out, "would begin: {}{host}", action.kind())?;
+    }
+    match plan.wake_at {
+        Some(wake) => writeln!(out, "would look again at {wake}")?,
+        None => writeln!(out, "would wait for news")?,
+    }
+    Ok(())
+}
+
+fn describe(step: &Step) -> (String, Style, &str, &str) {
+    match step {
+        Step::Act { reason, message, until } => (format!("acts, until {until}"), yellow(), reason, message),
+        Step::Wait { reason, message, until } => (format!("waits, until {until}"), yellow(), reason, message),
+        Step::Stalled { reason, message, until } => {
+            let next = until.map_or_else(|| "stalled".to_string(), |until| format!("stalled, tried at {until}"));
+            (next, AnsiColor::Red.on_default(), reason, message)
+        }
+        Step::Done { message } => ("done".into(), AnsiColor::Green.on_default(), "Done", message),
+    }
+}
+
+fn yellow() -> Style {
+    AnsiColor::Yellow.on_default()
+}

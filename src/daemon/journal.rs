@@ -1,0 +1,183 @@
+//! The journal: every fact, durable before it counts. SQLite in WAL mode with `synchronous=FULL`; one transaction for
+//! all facts that were drained together. A restart is a replay of the last snapshot and what came after it.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+
+use crate::model::{Event, Snapshot, Time};
+
+/// Layout of the file (`PRAGMA user_version`).
+const VERSION: i64 = 1;
+
+/// An open journal.
+pub struct Journal {
+    db: Connection,
+    since_snapshot: u64,
+}
+
+/// Why the journal could not be used. The daemon stops: it must not act on what it cannot remember.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// SQLite said no.
+    #[error("the journal cannot be used: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// An entry that this version cannot read.
+    #[error("entry {seq} of the journal cannot be read: {source}")]
+    Entry {
+        /// Its number.
+        seq: i64,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Made by a newer version.
+    #[error("the journal has layout {0}, made by a newer rackwright; this one reads {VERSION}")]
+    Newer(i64),
+}
+
+/// What a replay starts from.
+pub struct Recording {
+    /// The last snapshot, and when it was made.
+    pub snapshot: Option<(Time, Snapshot)>,
+    /// What came after it, oldest first.
+    pub events: Vec<(Time, Event)>,
+}
+
+impl Recording {
+    /// Whether nothing was ever recorded.
+    pub fn is_empty(&self) -> bool {
+        self.snapshot.is_none() && self.events.is_empty()
+    }
+}
+
+impl Journal {
+    /// Opens or makes the journal at `path`.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let db = Connection::open(path)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.busy_timeout(std::time::Duration::from_secs(5))?;
+        check_version(&db)?;
+        db.execute_batch(
+            "CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
+             CREATE TABLE IF NOT EXISTS snapshot
+                 (id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL, body TEXT NOT NULL);",
+        )?;
+        db.pragma_update(None, "user_version", VERSION)?;
+        let count: i64 = db.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
+        Ok(Journal { db, since_snapshot: count.unsigned_abs() })
+    }
+
+    /// Opens a journal for reading only, beside a running daemon.
+    pub fn open_read_only(path: &Path) -> Result<Self, JournalError> {
+        let db = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        check_version(&db)?;
+        Ok(Journal { db, since_snapshot: 0 })
+    }
+
+    /// Everything that was recorded.
+    pub fn read(&self) -> Result<Recording, JournalError> {
+        let snapshot: Option<(i64, String)> = self
+            .db
+            .query_row("SELECT at, body FROM snapshot", [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let snapshot = match snapshot {
+            Some((at, body)) => {
+                let facts = serde_json::from_str(&body).map_err(|source| JournalError::Entry { seq: 0, source })?;
+                Some((Time(at), facts))
+            }
+            None => None,
+        };
+        let mut statement = self.db.prepare("SELECT seq, at, body FROM events ORDER BY seq")?;
+        let mut rows = statement.query([])?;
+        let mut events = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (seq, at, body): (i64, i64, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let event = serde_json::from_str(&body).map_err(|source| JournalError::Entry { seq, source })?;
+            events.push((Time(at), event));
+        }
+        Ok(Recording { snapshot, events })
+    }
+
+    /// Records events in one transaction; durable when this returns.
+    pub fn append<'e>(&mut self, now: Time, events: impl IntoIterator<Item = &'e Event>) -> Result<(), JournalError> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut count = 0;
+        {
+            let mut insert = transaction.prepare_cached("INSERT INTO events (at, body) VALUES (?1, ?2)")?;
+            for event in events {
+                let body = serde_json::to_string(event).map_err(|source| JournalError::Entry { seq: -1, source })?;
+                insert.execute(params![now.0, body])?;
+                count += 1;
+            }
+        }
+        transaction.commit()?;
+        self.since_snapshot += count;
+        Ok(())
+    }
+
+    /// How many events came after the last snapshot.
+    pub fn since_snapshot(&self) -> u64 {
+        self.since_snapshot
+    }
+
+    /// Replaces everything recorded so far by a snapshot of what it amounts to.
+    pub fn compact(&mut self, now: Time, facts: &Snapshot) -> Result<(), JournalError> {
+        let body = serde_json::to_string(facts).map_err(|source| JournalError::Entry { seq: 0, source })?;
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute("INSERT OR REPLACE INTO snapshot (id, at, body) VALUES (1, ?1, ?2)", params![now.0, body])?;
+        transaction.execute("DELETE FROM events", [])?;
+        transaction.commit()?;
+        self.since_snapshot = 0;
+        Ok(())
+    }
+}
+
+fn check_version(db: &Connection) -> Result<(), JournalError> {
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > VERSION { Err(JournalError::Newer(version)) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Policy, World};
+
+    #[test]
+    fn what_was_appended_is_read_back_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let mut journal = Journal::open(&path).unwrap();
+        journal.append(Time(1), [&Event::DaemonStarted, &Event::FirstRun]).unwrap();
+        journal.append(Time(2), [&Event::Woken]).unwrap();
+        drop(journal);
+        let recording = Journal::open(&path).unwrap().read().unwrap();
+        let expected = vec![(Time(1), Event::DaemonStarted), (Time(1), Event::FirstRun), (Time(2), Event::Woken)];
+        assert_eq!(recording.events, expected);
+        assert!(recording.snapshot.is_none());
+    }
+
+    #[test]
+    fn compaction_keeps_the_facts_and_forgets_the_events() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        let mut journal = Journal::open(&path).unwrap();
+        journal.append(Time(1), [&Event::FirstRun]).unwrap();
+        let facts = World::new(std::sync::Arc::new(Policy::default())).snapshot();
+        journal.compact(Time(2), &facts).unwrap();
+        journal.append(Time(3), [&Event::Woken]).unwrap();
+        assert_eq!(journal.since_snapshot(), 1);
+        let recording = Journal::open_read_only(&path).unwrap().read().unwrap();
+        assert_eq!(recording.snapshot, Some((Time(2), facts)));
+        assert_eq!(recording.events, vec![(Time(3), Event::Woken)]);
+    }
+
+    #[test]
+    fn a_newer_layout_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.db");
+        drop(Journal::open(&path).unwrap());
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        assert!(matches!(Journal::open(&path), Err(JournalError::Newer(2))));
+    }
+}

@@ -1,0 +1,160 @@
+//! The `git` program, for what goes over the network: how it is called, with which environment, and how it is kept
+//! from asking questions, reading somebody's configuration, or showing a secret in its arguments.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+
+use super::error::{GitError, classify};
+use crate::drive::process::{Output, Run};
+use crate::model::Secret;
+use crate::settings::{Repository, environment, without_credentials};
+
+/// Variables of ours that git may see: how to reach the network, and the ssh agent.
+const PASSED: [&str; 10] = [
+    "http_proxy",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SSH_AUTH_SOCK",
+];
+
+/// How to call `git` for one repository.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The program.
+    pub program: PathBuf,
+    /// The bare mirror.
+    pub mirror: PathBuf,
+    /// The configuration that stands for the user's.
+    pub config: PathBuf,
+    /// The remote's address, without credentials.
+    pub remote: String,
+    /// `Authorization` header, when the address carries credentials.
+    authorization: Option<Secret>,
+    ssh: OsString,
+}
+
+impl Caller {
+    /// For the repository of the settings, with its mirror and configuration at the given places.
+    pub fn new(repository: &Repository, mirror: PathBuf, config: PathBuf) -> Self {
+        Caller {
+            program: "git".into(),
+            mirror,
+            config,
+            remote: without_credentials(&repository.url),
+            authorization: authorization(&repository.url),
+            ssh: ssh_command(repository.ssh_key.as_deref(), repository.known_hosts.as_deref()),
+        }
+    }
+
+    /// Runs `git` on the mirror. An exit status other than 0 is an error, by what git says.
+    pub async fn run<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+        limit: Duration,
+    ) -> Result<Output, GitError> {
+        let output = self.try_run(args, limit).await?;
+        if output.success() { Ok(output) } else { Err(classify(&output, &self.remote)) }
+    }
+
+    /// Runs `git` on the mirror, whatever its exit status.
+    pub async fn try_run<A: AsRef<std::ffi::OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = A>,
+        limit: Duration,
+    ) -> Result<Output, GitError> {
+        let mut git_dir = OsString::from("--git-dir=");
+        git_dir.push(&self.mirror);
+        let mut run = Run::new(&self.program).arg(git_dir).args(args).cwd("/").time_limit(limit);
+        for (name, value) in environment(&PASSED) {
+            run = run.env(name, value);
+        }
+        run = run
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", &self.config)
+            .env("GIT_ALLOW_PROTOCOL", "file:ssh:https:http")
+            .env("GIT_SSH_VARIANT", "ssh")
+            .env("GIT_SSH_COMMAND", &self.ssh);
+        if let Some(header) = &self.authorization {
+            // Only for this remote, and in the environment: arguments can be read by every user of the machine.
+            run = run
+                .env("GIT_CONFIG_COUNT", "1")
+                .env("GIT_CONFIG_KEY_0", format!("http.{}.extraHeader", self.remote))
+                .env("GIT_CONFIG_VALUE_0", header.reveal());
+        }
+        Ok(run.output().await?)
+    }
+}
+
+/// `ssh` that asks nobody and trusts only known hosts. Git hands this to a shell, so paths are quoted; ssh expands `%`
+/// and splits `UserKnownHostsFile` at blanks, so that is quoted again.
+fn ssh_command(key: Option<&Path>, known_hosts: Option<&Path>) -> OsString {
+    let mut words: Vec<String> = vec!["ssh".into()];
+    for option in ["BatchMode=yes", "StrictHostKeyChecking=yes", "ControlPath=none", "ConnectTimeout=20"] {
+        words.extend(["-o".into(), option.into()]);
+    }
+    let plain = |path: &Path| path.to_string_lossy().replace('%', "%%");
+    if let Some(key) = key {
+        words.extend(["-o".into(), "IdentitiesOnly=yes".into(), "-i".into(), plain(key)]);
+    }
+    if let Some(file) = known_hosts {
+        words.extend(["-o".into(), format!("UserKnownHostsFile=\"{}\"", plain(file))]);
+    }
+    words.iter().map(|word| format!("'{}'", word.replace('\'', "'\\''"))).collect::<Vec<_>>().join(" ").into()
+}
+
+/// The `Authorization` header for the credentials in a `https://user:password@host/…` address (RFC 7617).
+fn authorization(url: &str) -> Option<Secret> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let (user, _) = authority.rsplit_once('@')?;
+    if !scheme.starts_with("http") {
+        return None;
+    }
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    let pair = [percent_decode(name), percent_decode(password)].join(&b':');
+    Some(Secret::new(format!("Authorization: Basic {}", BASE64_STANDARD.encode(pair))))
+}
+
+fn percent_decode(text: &str) -> Vec<u8> {
+    let bytes = text.as_bytes();
+    let (mut decoded, mut at) = (Vec::with_capacity(bytes.len()), 0);
+    while at < bytes.len() {
+        let octet =
+            if bytes[at] == b'%' { bytes.get(at + 1..at + 3).and_then(|pair| hex::decode(pair).ok()) } else { None };
+        decoded.push(octet.as_ref().map_or(bytes[at], |octet| octet[0]));
+        at += if octet.is_some() { 3 } else { 1 };
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_safe_in_the_ssh_command() {
+        let command = ssh_command(Some(Path::new("/k e'y")), Some(Path::new("/known %h")));
+        let command = command.to_str().unwrap();
+        assert!(command.ends_with(r#"'-i' '/k e'\''y' '-o' 'UserKnownHostsFile="/known %%h"'"#), "{command}");
+        assert!(command.contains("'StrictHostKeyChecking=yes'"));
+    }
+
+    #[test]
+    fn credentials_become_a_header() {
+        let header = authorization("https://bob:p%40ss@forge.example.net/x.git").unwrap();
+        assert_eq!(header.reveal(), "Authorization: Basic Ym9iOnBAc3M=");
+        assert!(authorization("https://forge.example.net/x@y").is_none());
+        assert!(authorization("ssh://git@forge.example.net/x").is_none());
+    }
+}

@@ -1,0 +1,177 @@
+//! What can go wrong with a repository, and what git's words mean.
+
+use std::time::Duration;
+
+use crate::drive::process::{Output, ProcessError};
+use crate::model::Fault;
+use crate::settings::without_credentials;
+
+/// Why something could not be done with a repository.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// Network, host or path: may pass by itself.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The forge does not let us in.
+    #[error("{0}")]
+    AuthenticationFailed(String),
+    /// The forge's host key is not the known one.
+    #[error("{0}")]
+    HostKeyRefused(String),
+    /// The watched branch does not exist (yet).
+    #[error("the repository has no branch `{0}`; is repository.branch right, and has something been pushed?")]
+    BranchMissing(String),
+    /// Somebody else pushed in between.
+    #[error("somebody else kept pushing to `{branch}` at the same time: {said}")]
+    PushRace {
+        /// The status branch.
+        branch: String,
+        /// What the remote said last.
+        said: String,
+    },
+    /// The forge refused the push.
+    #[error("the push was refused: {0}")]
+    PushRefused(String),
+    /// The local mirror cannot be read or written.
+    #[error("the mirror in the state directory cannot be used: {0}")]
+    Mirror(String),
+    /// The mirror does not hold the revision.
+    #[error("the mirror does not hold revision {0}")]
+    RevisionMissing(String),
+    /// The tree is larger than what is read.
+    #[error("revision {revision} holds more than {limit}")]
+    TooLarge {
+        /// Which commit.
+        revision: String,
+        /// The limit that was exceeded.
+        limit: String,
+    },
+    /// The work was not finished.
+    #[error("interrupted: {0}")]
+    Interrupted(String),
+    /// `git` could not be run.
+    #[error(transparent)]
+    Process(ProcessError),
+}
+
+impl From<ProcessError> for GitError {
+    fn from(error: ProcessError) -> Self {
+        match error {
+            ProcessError::TimedOut(_, limit) => {
+                GitError::Unreachable(format!("no answer within {} seconds", seconds(limit)))
+            }
+            other => GitError::Process(other),
+        }
+    }
+}
+
+fn seconds(limit: Duration) -> u64 {
+    limit.as_secs().max(1)
+}
+
+impl From<GitError> for Fault {
+    fn from(error: GitError) -> Self {
+        let message = error.to_string();
+        match error {
+            GitError::Unreachable(_) => Fault::transient("Unreachable", message),
+            GitError::AuthenticationFailed(_) => Fault::operator("AuthenticationFailed", message),
+            GitError::HostKeyRefused(_) => Fault::operator("HostKeyRefused", message),
+            GitError::BranchMissing(_) => Fault::transient("BranchMissing", message),
+            GitError::PushRace { .. } => Fault::transient("PushRace", message),
+            GitError::PushRefused(_) => Fault::permanent("PushRefused", message),
+            GitError::Mirror(_) => Fault::transient("MirrorUnusable", message),
+            GitError::RevisionMissing(_) => Fault::permanent("RevisionMissing", message),
+            GitError::TooLarge { .. } => Fault::permanent("TreeTooLarge", message),
+            GitError::Interrupted(_) => Fault::transient("Interrupted", message),
+            GitError::Process(ProcessError::NotFound(_)) => Fault::permanent("GitMissing", message),
+            GitError::Process(_) => Fault::transient("GitFailed", message),
+        }
+    }
+}
+
+/// What git's failure means. `remote` is the repository's address, without credentials.
+pub fn classify(output: &Output, remote: &str) -> GitError {
+    let said = |words: &[&str]| words.iter().any(|word| output.stderr.contains(word));
+    let message = format!("{remote}: {}", summary(&output.stderr));
+    if said(&["Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "No ED25519 host key"]) {
+        return GitError::HostKeyRefused(format!("{message} (repository.known_hosts must hold its key)"));
+    }
+    let refused = [
+        "Permission denied (",
+        "Authentication failed",
+        "could not read Username",
+        "could not read Password",
+        "terminal prompts disabled",
+        "HTTP Basic: Access denied",
+        "The requested URL returned error: 401",
+        "The requested URL returned error: 403",
+        "dubious ownership",
+    ];
+    if said(&refused) {
+        return GitError::AuthenticationFailed(message);
+    }
+    // These words are about our mirror only when the remote side does not say them.
+    let local = output.stderr.lines().filter(|line| !line.starts_with("remote:"));
+    let broken = ["loose object", "object file", "is corrupt", "unable to read", "Unable to create", "bad object"];
+    if local.into_iter().any(|line| broken.iter().any(|word| line.contains(word)) && !line.contains(remote)) {
+        return GitError::Mirror(summary(&output.stderr));
+    }
+    GitError::Unreachable(message)
+}
+
+/// The part of git's standard error that tells a person what happened, at most a few lines, without credentials.
+pub fn summary(stderr: &str) -> String {
+    let noise = ["Please make sure", "and the repository exists", "hint:", "To "];
+    let telling = |line: &&str| !line.is_empty() && !noise.iter().any(|word| line.starts_with(word));
+    let lines: Vec<_> = stderr.lines().map(str::trim).filter(telling).take(6).map(redact).collect();
+    let text = lines.join("; ");
+    match text.char_indices().nth(400) {
+        _ if text.is_empty() => "git gave no reason".into(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// Takes credentials out of every URL in a line.
+pub fn redact(line: &str) -> String {
+    let clean = |word: &str| {
+        let start = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0);
+        format!("{}{}", &word[..start], without_credentials(&word[start..]))
+    };
+    line.split(' ').map(clean).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FaultClass;
+
+    fn class(stderr: &str) -> (FaultClass, String) {
+        let output = Output { status: Some(128), stdout: Vec::new(), stderr: stderr.into(), truncated: false };
+        let fault = Fault::from(classify(&output, "ssh://git@forge.example.net/infra.git"));
+        (fault.class, fault.reason)
+    }
+
+    #[test]
+    fn git_s_words_are_classed() {
+        let operator = |reason: &str| (FaultClass::Operator, reason.to_string());
+        let transient = |reason: &str| (FaultClass::Transient, reason.to_string());
+        assert_eq!(class("git@x: Permission denied (publickey)."), operator("AuthenticationFailed"));
+        assert_eq!(
+            class("fatal: could not read Username for 'https://x': terminal prompts disabled"),
+            operator("AuthenticationFailed")
+        );
+        assert_eq!(class("Host key verification failed.\nfatal: Could not read"), operator("HostKeyRefused"));
+        assert_eq!(class("ssh: Could not resolve hostname forge.example.net"), transient("Unreachable"));
+        assert_eq!(class("fatal: unable to access 'https://x/': Failed to connect"), transient("Unreachable"));
+        assert_eq!(class("error: object file ./objects/aa/bb is empty"), transient("MirrorUnusable"));
+        assert_eq!(class("remote: error: object file x is empty"), transient("Unreachable"));
+    }
+
+    #[test]
+    fn credentials_never_show() {
+        let text = summary("fatal: unable to access 'https://bob:geheim@forge.example.net/x.git/': no\nhint: y");
+        assert_eq!(text, "fatal: unable to access 'https://forge.example.net/x.git/': no");
+        assert_eq!(redact("ssh://git:geheim@forge.example.net/x"), "ssh://git@forge.example.net/x");
+    }
+}

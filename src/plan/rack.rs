@@ -1,0 +1,168 @@
+//! The rack as a whole: looking at the repository, publishing status, telling people.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::desk::Desk;
+use super::{HostPlan, Plan, Step, cluster::facts_of};
+use crate::model::{Action, Digest, Failure, FaultClass, Move, MoveKind, Notice, NoticeKind, World};
+
+/// What rack-wide failures are tied to; nothing in the repository changes them, so it never differs.
+fn no_basis() -> Digest {
+    Digest::new("")
+}
+
+/// Reads the status branch once, when the journal was empty.
+pub(super) fn adopt(desk: &mut Desk<'_>) {
+    if desk.world.git.fetching.is_none() && due(desk, "adopt", desk.world.git.fetch_failure.as_ref()) {
+        desk.actions.push(Action::Adopt);
+    }
+}
+
+/// Looks for news: when woken, and every poll interval.
+pub(super) fn fetch(desk: &mut Desk<'_>) {
+    let git = &desk.world.git;
+    if git.fetching.is_some() || !due(desk, "fetch", git.fetch_failure.as_ref()) {
+        return;
+    }
+    let next = git.fetched_at.map(|at| at + desk.policy.poll_interval);
+    let woken = git.woken_at.is_some_and(|woken| git.fetched_at.is_none_or(|fetched| woken >= fetched));
+    match next {
+        Some(next) if !woken && desk.now < next => desk.wake(next),
+        _ => desk.actions.push(Action::Fetch),
+    }
+}
+
+/// Brings the status branch up to date: at once after a quiet time, else no sooner than the debounce after the last.
+pub(super) fn publish(desk: &mut Desk<'_>, plan: &Plan) {
+    let world = desk.world;
+    let git = &world.git;
+    let nothing_known = world.desired.is_none() && world.rejected.is_none();
+    let news = git.published != Some(plan.fingerprint) || world.moves.last > world.moves.published;
+    if nothing_known || git.publishing.is_some() || (!news && desk.intents.is_empty()) {
+        return;
+    }
+    if !due(desk, "publish", git.publish_failure.as_ref()) {
+        return;
+    }
+    match git.published_at.map(|at| at + desk.policy.publish_debounce) {
+        Some(next) if desk.now < next => desk.wake(next),
+        _ => {
+            let intents = std::mem::take(&mut desk.intents);
+            let fingerprint = plan.fingerprint;
+            desk.actions.push(Action::Publish { fingerprint, moves_upto: world.moves.last, intents });
+        }
+    }
+}
+
+/// Tells people of changes they have not been told of.
+pub(super) fn notify(desk: &mut Desk<'_>) {
+    let world = desk.world;
+    let moves = &world.moves;
+    if !desk.policy.notify || world.git.notifying.is_some() || moves.last <= moves.notified {
+        return;
+    }
+    if !due(desk, "notify", world.git.notify_failure.as_ref()) {
+        return;
+    }
+    let news = moves.recent.iter().filter(|entry| entry.seq > moves.notified);
+    let notices: Vec<Notice> = news.take(NOTICES_AT_ONCE).filter_map(notice).collect();
+    let moves_upto = moves.last.min(moves.notified + NOTICES_AT_ONCE as u64).max(first_after(moves.notified, world));
+    desk.actions.push(Action::Notify { moves_upto, notices });
+}
+
+/// Messages sent in one go; the rest follows in the next.
+const NOTICES_AT_ONCE: usize = 50;
+
+/// Changes older than the oldest kept one can't be told of any more; skip to it.
+fn first_after(notified: u64, world: &World) -> u64 {
+    let oldest = world.moves.recent.front().map_or(world.moves.last, |entry| entry.seq.saturating_sub(1));
+    notified.max(oldest)
+}
+
+fn notice(entry: &Move) -> Option<Notice> {
+    let Move { subject, from, to, .. } = entry;
+    let (kind, message) = match (entry.kind, to.as_str()) {
+        (MoveKind::Host, "init") => return None,
+        (MoveKind::Host, "pxe-booting") => (NoticeKind::Begin, format!("{subject}: network boot ordered")),
+        (MoveKind::Host, "installed" | "completed") => (NoticeKind::Success, format!("{subject}: {to}")),
+        (MoveKind::Host, _) => (NoticeKind::Info, format!("{subject}: {from} -> {to}")),
+        (MoveKind::Cluster, "completed") => (NoticeKind::Completed, format!("{subject}: completed")),
+        (MoveKind::Cluster, _) => (NoticeKind::Begin, format!("{subject}: {to}")),
+        (MoveKind::Task, "failed") => (NoticeKind::Failure, format!("{subject}: failed")),
+        (MoveKind::Task, "done") => (NoticeKind::Success, format!("{subject}: done")),
+        (MoveKind::Repository, "rejected") => {
+            (NoticeKind::Failure, "the head of the repository is refused; see rejected.yaml".to_owned())
+        }
+        (MoveKind::Task | MoveKind::Repository, _) => (NoticeKind::Info, format!("{subject}: {to}")),
+    };
+    Some(Notice { kind, message })
+}
+
+/// Whether a rack-wide action may be tried now; asks to be woken when not. A fault that names a person is tried again
+/// as well, at the slowest pace: what it waits for (a key, a permission) lies outside the repository.
+fn due(desk: &mut Desk<'_>, whom: &str, failure: Option<&Failure>) -> bool {
+    let Some(failure) = failure else { return true };
+    let at = match failure.fault.class {
+        FaultClass::Transient => desk.retry_at(whom, failure),
+        FaultClass::Permanent | FaultClass::Operator => {
+            failure.at + desk.policy.backoff_cap.min(desk.policy.poll_interval * 4)
+        }
+    };
+    desk.wake(at);
+    desk.now >= at
+}
+
+/// A failure of something rack-wide, counted on from the last one.
+pub(super) fn count_failure(
+    last: Option<&Failure>,
+    action: &str,
+    fault: &crate::model::Fault,
+    at: crate::model::Time,
+) -> Failure {
+    let count = last.filter(|last| last.action == action).map_or(0, |last| last.count) + 1;
+    Failure { action: action.to_owned(), fault: fault.clone(), count, at, basis: no_basis() }
+}
+
+/// A number that changes whenever something that the status branch shows changes.
+pub(super) fn fingerprint(world: &World, plan: &Plan) -> u64 {
+    let mut hash = DefaultHasher::new();
+    world.desired.as_ref().map(|desired| &desired.revision).hash(&mut hash);
+    world.rejected.as_ref().map(|rejected| (&rejected.revision, rejected.at)).hash(&mut hash);
+    (world.consent as u8).hash(&mut hash);
+    world.foreign_dhcp.map(|(server, _)| server).hash(&mut hash);
+    world.git.fetch_failure.as_ref().map(|failure| &failure.fault.message).hash(&mut hash);
+    for host in &plan.hosts {
+        hash_host(world, host, &mut hash);
+    }
+    for cluster in &plan.clusters {
+        (&cluster.name, cluster.state).hash(&mut hash);
+        hash_step(&cluster.step, &mut hash);
+        for (id, record) in world.clusters.get(&cluster.name).iter().flat_map(|facts| &facts.tasks) {
+            (id, record.at, record.covers.len(), record.failure.is_some()).hash(&mut hash);
+        }
+    }
+    hash.finish()
+}
+
+fn hash_host(world: &World, host: &HostPlan, hash: &mut DefaultHasher) {
+    let facts = facts_of(world, &host.id);
+    (&host.id, host.state, &host.notes).hash(hash);
+    hash_step(&host.step, hash);
+    (facts.bmc_seen.map(|(ip, _)| ip), facts.host_seen.map(|(ip, _)| ip), facts.boot_mac).hash(hash);
+    (facts.inventory.as_ref().map(|(_, at)| at), &facts.pin, facts.intent).hash(hash);
+    facts.claim.as_ref().map(|claim| &claim.token).hash(hash);
+    facts.installed.as_ref().map(|installed| &installed.token).hash(hash);
+    if let Some(spec) = world.spec(&host.id) {
+        (spec.generation, spec.boot_mac, spec.bmc_mac).hash(hash);
+    }
+}
+
+fn hash_step(step: &Step, hash: &mut DefaultHasher) {
+    match step {
+        Step::Act { reason, message, until } | Step::Wait { reason, message, until } => {
+            (reason, message, until).hash(hash)
+        }
+        Step::Stalled { reason, message, until } => (reason, message, until).hash(hash),
+        Step::Done { message } => message.hash(hash),
+    }
+}

@@ -1,0 +1,89 @@
+//! Adoption: a daemon whose journal is empty believes what the status branch says, and nothing beyond it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{cluster_mut, host_mut, set_boot_mac};
+use crate::model::{
+    AdoptedHost, AdoptedTask, Adoption, Claim, Consent, Digest, Failure, Fault, HostState, Lease, LeaseOrigin, Mac,
+    TaskRecord, Time, World,
+};
+
+/// How long an address read from the status branch is kept for its MAC, until that renews it.
+const LEASE_GRACE: Duration = Duration::from_secs(3600);
+
+pub(super) fn adopt(world: &mut World, adoption: Option<&Adoption>, now: Time) {
+    world.adopted = true;
+    world.git.fetch_failure = None;
+    let Some(adoption) = adoption else { return };
+    if adoption.armed {
+        world.consent = Consent::Open;
+    }
+    let moves = Arc::make_mut(&mut world.moves);
+    moves.last = moves.last.max(adoption.sequence);
+    moves.published = moves.last;
+    moves.notified = moves.last;
+    for host in &adoption.hosts {
+        adopt_host(world, host, now);
+    }
+    for task in &adoption.tasks {
+        adopt_task(world, task);
+    }
+    for (name, state, since) in &adoption.clusters {
+        cluster_mut(world, name).shown = Some((state.clone(), *since));
+    }
+}
+
+fn adopt_host(world: &mut World, host: &AdoptedHost, now: Time) {
+    for (mac, ip) in [host.bmc, host.boot] {
+        adopt_lease(world, mac, ip, now);
+    }
+    if let Some(mac) = host.boot.0 {
+        set_boot_mac(world, &host.id, mac);
+    }
+    let facts = host_mut(world, &host.id);
+    facts.shown = Some((host.state, host.since));
+    facts.inventory = host.inventory.clone().map(|inventory| (inventory, host.since));
+    facts.pin.clone_from(&host.pin);
+    facts.bmc_seen = host.bmc.1.map(|ip| (ip, host.since));
+    facts.host_seen = host.boot.1.map(|ip| (ip, host.since));
+    facts.installed.clone_from(&host.installed);
+    facts.intent = host.announced;
+    facts.claim = host.claim.clone().map(|(token, generation, spec)| Claim {
+        token,
+        generation,
+        spec,
+        at: host.since,
+        last_seen: host.since,
+        confirmed: false,
+    });
+    let installed = host.installed.as_ref();
+    // An announced install that the branch does not show as done may have happened since: never repeat it unasked.
+    facts.held = host.announced.filter(|announced| installed.is_none_or(|it| it.generation < *announced));
+    if let Some(installed) = installed.filter(|_| host.state >= HostState::BootedInitial) {
+        facts.booted = Some((installed.token.clone(), host.since));
+        if host.state == HostState::Completed && host.ready {
+            facts.finished = Some((installed.token.clone(), host.since));
+        }
+    }
+}
+
+fn adopt_lease(world: &mut World, mac: Option<Mac>, ip: Option<IpAddr>, now: Time) {
+    if let (Some(mac), Some(IpAddr::V4(ip))) = (mac, ip) {
+        if world.policy.site.subnet_of(ip).is_some() {
+            let lease = Lease { ip, mac: Some(mac), until: now + LEASE_GRACE, by: LeaseOrigin::Own };
+            Arc::make_mut(&mut world.leases).insert(lease);
+        }
+    }
+}
+
+fn adopt_task(world: &mut World, task: &AdoptedTask) {
+    let failure = task.failed.as_ref().map(|(run, message)| {
+        let fault = Fault::operator("TaskFailed", message.clone());
+        let failure = Failure { action: "run".into(), fault, count: 1, at: task.at, basis: Digest::new("") };
+        (failure, *run)
+    });
+    let record = TaskRecord { definition: task.definition.clone(), covers: task.covers.clone(), failure, at: task.at };
+    cluster_mut(world, &task.cluster).tasks.insert(task.task.clone(), record);
+}

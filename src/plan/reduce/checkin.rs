@@ -1,0 +1,124 @@
+//! Check-ins: whose they are, whether they are believed, and what they tell. Order and repetition are harmless.
+
+use std::net::IpAddr;
+
+use super::{Touched, host_mut, owner};
+use crate::model::{CheckIn, CheckInAction, HostFacts, HostId, Installed, Time, TokenId, Verdict, World};
+use crate::plan::cluster::facts_of;
+
+pub(super) fn fold(world: &mut World, checkin: &CheckIn, now: Time) -> (Verdict, Touched) {
+    let named = named_by(world, checkin);
+    match identify(world, checkin, &named) {
+        Ok(id) => match apply(world, &id, checkin, now) {
+            Ok(()) => (Verdict::Ok, Touched::Host(id)),
+            Err(why) => refuse(world, Some(id), why, now),
+        },
+        Err(why) => refuse(world, named.first().cloned(), why, now),
+    }
+}
+
+fn refuse(world: &mut World, id: Option<HostId>, why: String, now: Time) -> (Verdict, Touched) {
+    if let Some(id) = id {
+        host_mut(world, &id).refused = Some((why.clone(), now));
+    }
+    (Verdict::Refused(why), Touched::Nobody)
+}
+
+/// The hosts that the check-in's own words and its source address point to, best first, each once.
+fn named_by(world: &World, checkin: &CheckIn) -> Vec<HostId> {
+    let by_bmc = checkin.bmc_mac.and_then(|mac| owner(world, mac)).map(|(id, _)| id);
+    let by_nic = checkin.host_mac.and_then(|mac| owner(world, mac)).map(|(id, _)| id);
+    let mut named = Vec::new();
+    for id in [by_bmc, by_nic, by_source(world, checkin.source)].into_iter().flatten() {
+        if !named.contains(&id) {
+            named.push(id);
+        }
+    }
+    named
+}
+
+fn by_source(world: &World, source: IpAddr) -> Option<HostId> {
+    let IpAddr::V4(ip) = source.to_canonical() else { return None };
+    owner(world, world.leases.holder(ip)?.mac?).map(|(id, _)| id)
+}
+
+/// Whose check-in this is: by token first; without one by MACs and source address, which must then agree.
+fn identify(world: &World, checkin: &CheckIn, named: &[HostId]) -> Result<HostId, String> {
+    let Some(token) = &checkin.token else { return without_token(world, checkin, named) };
+    let holder = named.iter().find(|id| knows(facts_of(world, id), token)).cloned();
+    let holder = holder.or_else(|| world.hosts.iter().find(|(_, facts)| knows(facts, token)).map(|(id, _)| id.clone()));
+    let Some(holder) = holder else {
+        return Err("this is not the token of the newest install".to_owned());
+    };
+    if let Some(other) = named.iter().find(|id| **id != holder) {
+        return Err(format!("the token is {holder}'s, but MAC or source address is {other}'s"));
+    }
+    Ok(holder)
+}
+
+fn knows(facts: &HostFacts, token: &TokenId) -> bool {
+    facts.claim.as_ref().is_some_and(|claim| claim.token == *token)
+        || facts.installed.as_ref().is_some_and(|installed| installed.token == *token)
+}
+
+fn without_token(world: &World, checkin: &CheckIn, named: &[HostId]) -> Result<HostId, String> {
+    let id = match named {
+        [id] => id.clone(),
+        [] => return Err("neither token, MAC nor source address name a host of the repository".to_owned()),
+        [a, b, ..] => return Err(format!("it names {a}, but also {b}")),
+    };
+    if matches!(checkin.action, CheckInAction::InstallStart | CheckInAction::InstallComplete) {
+        return Err(format!("{} needs the token of the newest claim in its URI", checkin.action.as_str()));
+    }
+    if world.policy.site.leases_are_ours && by_source(world, checkin.source).as_ref() != Some(&id) {
+        return Err(format!("it comes from {}, which is not leased to {id}", checkin.source));
+    }
+    Ok(id)
+}
+
+fn apply(world: &mut World, id: &HostId, checkin: &CheckIn, now: Time) -> Result<(), String> {
+    let in_repository = world.spec(id).is_some();
+    let facts = host_mut(world, id);
+    let newest = facts.claim.as_ref().filter(|claim| checkin.token.as_ref() == Some(&claim.token)).cloned();
+    match checkin.action {
+        CheckInAction::InstallStart => {
+            if let (Some(_), Some(claim)) = (newest, facts.claim.as_mut()) {
+                claim.confirmed = true;
+                claim.last_seen = now;
+            }
+        }
+        CheckInAction::InstallComplete => {
+            if let Some(claim) = newest {
+                complete(facts, claim, now);
+            }
+        }
+        CheckInAction::BootInitial | CheckInAction::BootConfigured => {
+            // The installed system carries its install's token: hearing it proves the install, should "install
+            // complete" have been lost.
+            if let Some(claim) = newest {
+                complete(facts, claim, now);
+            }
+            let Some(installed) = &facts.installed else {
+                return Err("no install of this host is known to be complete".to_owned());
+            };
+            let token = installed.token.clone();
+            if facts.booted.as_ref().is_none_or(|(booted, _)| *booted != token) {
+                facts.booted = Some((token, now));
+                facts.failure = None;
+            }
+        }
+    }
+    if in_repository {
+        facts.host_seen = Some((checkin.source.to_canonical(), now));
+    }
+    facts.refused = None;
+    Ok(())
+}
+
+fn complete(facts: &mut HostFacts, claim: crate::model::Claim, now: Time) {
+    facts.installed = Some(Installed { generation: claim.generation, token: claim.token, spec: claim.spec, at: now });
+    facts.claim = None;
+    facts.held = None;
+    facts.failure = None;
+    facts.cycled = None;
+}

@@ -1,0 +1,80 @@
+//! The status files, read back by a daemon whose journal is empty.
+
+use super::{ClusterStatus, Files, HostStatus, RackStatus};
+use crate::model::{AdoptedHost, AdoptedTask, Adoption, HostId, Installed, TaskId, Time};
+
+/// What the status branch says. A file that cannot be read is an error: guessing could cost a disk.
+pub fn adoption(files: &Files) -> Result<Adoption, String> {
+    let mut adoption = Adoption::default();
+    for (path, text) in files {
+        if path == "rack.yaml" {
+            let rack: RackStatus = read(path, text)?;
+            adoption.armed = rack.armed;
+            adoption.sequence = rack.sequence;
+        } else if path.starts_with("hosts/") && path.ends_with(".yaml") {
+            adoption.hosts.push(host(read(path, text)?).map_err(|why| format!("{path}: {why}"))?);
+        } else if path.starts_with("clusters/") && path.ends_with(".yaml") {
+            cluster(&mut adoption, read(path, text)?).map_err(|why| format!("{path}: {why}"))?;
+        }
+    }
+    Ok(adoption)
+}
+
+/// Number of the last state change that the status branch carries; 0 where it does not say.
+pub fn sequence(files: &Files) -> u64 {
+    files.get("rack.yaml").and_then(|text| read::<RackStatus>("rack.yaml", text).ok()).map_or(0, |rack| rack.sequence)
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &str, text: &str) -> Result<T, String> {
+    serde_saphyr::from_str(text).map_err(|error| format!("{path}: {error}"))
+}
+
+fn time(text: &str) -> Result<Time, String> {
+    if text.is_empty() {
+        return Ok(Time::default());
+    }
+    Time::parse(text).ok_or_else(|| format!("`{text}` is not a time"))
+}
+
+fn host(status: HostStatus) -> Result<AdoptedHost, String> {
+    let address = |text: Option<&String>| text.and_then(|text| text.parse().ok());
+    let installed = match status.installed {
+        Some(install) => Some(Installed {
+            generation: install.generation,
+            token: install.id,
+            spec: install.spec,
+            at: time(&install.at)?,
+        }),
+        None => None,
+    };
+    let bmc = status.bmc.as_ref();
+    Ok(AdoptedHost {
+        id: HostId::new(&status.cluster, &status.host),
+        state: status.state,
+        since: time(&status.since)?,
+        ready: status.condition.status == "Ready",
+        installed,
+        claim: status.claim.map(|claim| (claim.id, claim.generation, claim.spec)),
+        announced: status.announced,
+        bmc: (bmc.and_then(|bmc| bmc.mac), address(bmc.and_then(|bmc| bmc.address.as_ref()))),
+        pin: bmc.and_then(|bmc| bmc.certificate.clone()),
+        boot: (status.boot.mac, address(status.boot.address.as_ref())),
+        inventory: status.inventory,
+    })
+}
+
+fn cluster(adoption: &mut Adoption, status: ClusterStatus) -> Result<(), String> {
+    adoption.clusters.push((status.cluster.clone(), status.state, time(&status.since)?));
+    for task in status.tasks {
+        let Some(definition) = task.definition else { continue };
+        adoption.tasks.push(AdoptedTask {
+            cluster: status.cluster.clone(),
+            task: TaskId::new(task.id.as_str()),
+            definition,
+            covers: task.covers,
+            failed: task.failed_at_run.map(|run| (run, task.message.unwrap_or_default())),
+            at: time(task.at.as_deref().unwrap_or_default())?,
+        });
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! World and plan, put into the words of the status files.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::{
+    ClusterStatus, Condition, Endpoint, Files, GenerationStatus, HostStatus, InstallStatus, RackStatus, RejectedStatus,
+    TaskStatus,
+};
+use crate::model::{
+    ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, TaskKind, TaskSpec, World,
+};
+use crate::plan::cluster::facts_of;
+use crate::plan::host::{has_drift, may_install};
+use crate::plan::{HostPlan, Plan, Step};
+
+/// The status of one host: of every host in the repository, and of an installed one that has left it.
+pub fn host_status(world: &World, plan: &Plan, id: &HostId) -> Option<HostStatus> {
+    match (world.spec(id), plan.host(id)) {
+        (Some(spec), Some(host)) => Some(present(spec, facts_of(world, id), host)),
+        _ => removed(id, world.facts(id)?),
+    }
+}
+
+fn present(spec: &HostSpec, facts: &HostFacts, host: &HostPlan) -> HostStatus {
+    HostStatus {
+        cluster: spec.id.cluster.clone(),
+        host: spec.id.host.to_string(),
+        state: host.state,
+        since: facts.shown.map_or_else(String::new, |(_, at)| at.to_string()),
+        condition: condition(&host.step),
+        generation: GenerationStatus {
+            wanted: spec.generation,
+            installed: facts.installed.as_ref().map(|installed| installed.generation),
+        },
+        announced: announced(spec, facts, host),
+        bmc: spec.has_bmc().then(|| Endpoint {
+            mac: Some(spec.bmc_mac),
+            address: spec.bmc.address.or(facts.bmc_seen.map(|(ip, _)| ip)).map(|ip| ip.to_string()),
+            certificate: facts.pin.clone(),
+        }),
+        boot: Endpoint { mac: spec.boot_mac.or(facts.boot_mac), ..boot_endpoint(facts) },
+        drift: has_drift(spec, facts),
+        notes: host.notes.clone(),
+        ..observed(&spec.id, facts)
+    }
+}
+
+/// The generation whose install this file announces: written before the machine is armed, so that a lost journal can
+/// never make an installed disk look blank.
+fn announced(spec: &HostSpec, facts: &HostFacts, host: &HostPlan) -> Option<crate::model::Generation> {
+    let next = host.state == HostState::PxeBooting && may_install(spec, facts);
+    if next { Some(spec.generation) } else { facts.intent }
+}
+
+fn removed(id: &HostId, facts: &HostFacts) -> Option<HostStatus> {
+    let installed = facts.installed.as_ref()?;
+    Some(HostStatus {
+        generation: GenerationStatus { wanted: installed.generation, installed: Some(installed.generation) },
+        condition: Condition {
+            status: "Ready".to_owned(),
+            reason: "Removed".to_owned(),
+            message: "no longer in the repository: left alone".to_owned(),
+            until: None,
+        },
+        ..observed(id, facts)
+    })
+}
+
+/// The part of a host's status that does not depend on the repository.
+fn observed(id: &HostId, facts: &HostFacts) -> HostStatus {
+    let (state, since) = facts.shown.map_or((HostState::Init, String::new()), |(state, at)| (state, at.to_string()));
+    HostStatus {
+        cluster: id.cluster.clone(),
+        host: id.host.to_string(),
+        state,
+        since,
+        condition: Condition { status: String::new(), reason: String::new(), message: String::new(), until: None },
+        generation: GenerationStatus { wanted: crate::model::Generation(0), installed: None },
+        installed: facts.installed.as_ref().map(|installed| InstallStatus {
+            id: installed.token.clone(),
+            generation: installed.generation,
+            spec: installed.spec.clone(),
+            at: installed.at.to_string(),
+        }),
+        claim: facts.claim.as_ref().map(|claim| InstallStatus {
+            id: claim.token.clone(),
+            generation: claim.generation,
+            spec: claim.spec.clone(),
+            at: claim.at.to_string(),
+        }),
+        announced: facts.intent,
+        bmc: None,
+        boot: boot_endpoint(facts),
+        inventory: facts.inventory.as_ref().map(|(inventory, _)| inventory.clone()),
+        drift: false,
+        notes: Vec::new(),
+    }
+}
+
+fn boot_endpoint(facts: &HostFacts) -> Endpoint {
+    Endpoint { mac: facts.boot_mac, address: facts.host_seen.map(|(ip, _)| ip.to_string()), certificate: None }
+}
+
+fn condition(step: &Step) -> Condition {
+    let (status, reason, message, until) = match step {
+        Step::Act { reason, message, until } | Step::Wait { reason, message, until } => {
+            ("Reconciling", (*reason).to_owned(), message, Some(until))
+        }
+        Step::Stalled { reason, message, until } => ("Stalled", reason.clone(), message, until.as_ref()),
+        Step::Done { message } => ("Ready", "Done".to_owned(), message, None),
+    };
+    Condition { status: status.to_owned(), reason, message: message.clone(), until: until.map(ToString::to_string) }
+}
+
+/// The status of one cluster, when it is in the repository.
+pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<ClusterStatus> {
+    let spec = world.desired.as_ref()?.clusters.get(name)?;
+    let cluster = plan.cluster(name)?;
+    let mut hosts = BTreeMap::new();
+    for host in plan.hosts.iter().filter(|host| host.id.cluster == *name) {
+        *hosts.entry(host.state.as_str().to_owned()).or_insert(0) += 1;
+    }
+    let shown = world.clusters.get(name).and_then(|facts| facts.shown.as_ref());
+    Some(ClusterStatus {
+        cluster: name.clone(),
+        state: cluster.state.to_owned(),
+        since: shown.map_or_else(String::new, |(_, at)| at.to_string()),
+        condition: condition(&cluster.step),
+        revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
+        hosts,
+        tasks: spec.tasks.iter().map(|task| task_status(world, spec, task)).collect(),
+    })
+}
+
+fn task_status(world: &World, cluster: &ClusterSpec, task: &TaskSpec) -> TaskStatus {
+    let facts = world.clusters.get(&cluster.name);
+    let record = facts.and_then(|facts| facts.tasks.get(&task.id));
+    let running = facts.and_then(|facts| facts.doing.as_ref()).is_some_and(
+        |doing| matches!(&doing.action, crate::model::Action::Run { task: running, .. } if *running == task.id),
+    );
+    let failure = record.and_then(|record| record.failure.as_ref());
+    let (result, message) = match (&task.kind, failure, record) {
+        _ if running => ("running", None),
+        (TaskKind::Unsupported { what }, ..) => ("unsupported", Some(format!("this version cannot run {what}"))),
+        (_, Some((failure, _)), _) => ("failed", Some(failure.fault.to_string())),
+        (_, None, Some(record)) if !record.covers.is_empty() => ("done", None),
+        _ => ("pending", None),
+    };
+    TaskStatus {
+        id: task.id.clone(),
+        name: task.name.clone(),
+        result: result.to_owned(),
+        message,
+        at: record.map(|record| record.at.to_string()),
+        definition: record.map(|record| record.definition.clone()),
+        covers: record.map(|record| record.covers.clone()).unwrap_or_default(),
+        failed_at_run: failure.map(|(_, run)| *run),
+    }
+}
+
+/// The whole status branch. Same World and plan, same bytes.
+pub fn report(world: &World, plan: &Plan) -> Files {
+    let mut files = Files::new();
+    files.insert("README.md".to_owned(), readme(world, plan));
+    let rack = RackStatus {
+        armed: world.consent == Consent::Open,
+        revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
+        sequence: world.moves.last,
+    };
+    put(&mut files, "rack.yaml".to_owned(), &rack);
+    if let Some(rejected) = &world.rejected {
+        let status = RejectedStatus {
+            revision: rejected.revision.clone(),
+            since: rejected.at.to_string(),
+            findings: rejected.findings.clone(),
+        };
+        put(&mut files, "rejected.yaml".to_owned(), &status);
+    }
+    for cluster in &plan.clusters {
+        if let Some(status) = cluster_status(world, plan, &cluster.name) {
+            put(&mut files, format!("clusters/{}.yaml", cluster.name), &status);
+        }
+    }
+    for id in world.hosts.keys().chain(plan.hosts.iter().map(|host| &host.id)) {
+        let path = format!("hosts/{id}.yaml");
+        if !files.contains_key(&path) {
+            if let Some(status) = host_status(world, plan, id) {
+                put(&mut files, path, &status);
+            }
+        }
+    }
+    for host in &plan.hosts {
+        boot_files(world, &host.id, &mut files);
+    }
+    files
+}
+
+fn put<T: serde::Serialize>(files: &mut Files, path: String, value: &T) {
+    match serde_saphyr::to_string(value) {
+        Ok(text) => files.insert(path, text),
+        // Nothing we serialize can fail, and a status file that says so is better than none.
+        Err(error) => files.insert(path, format!("error: {error}\n")),
+    };
+}
+
+fn boot_files(world: &World, id: &HostId, files: &mut Files) {
+    let (Some(spec), facts) = (world.spec(id), facts_of(world, id)) else { return };
+    let mac = spec.boot_mac.or(facts.boot_mac).map(crate::model::Mac::hex);
+    for file in &spec.files {
+        let name = match (&mac, file.name.contains("{mac}")) {
+            (_, false) => file.name.to_string(),
+            (Some(mac), true) => file.name.replace("{mac}", mac),
+            (None, true) => continue,
+        };
+        files.insert(format!("boot/{id}/{name}"), file.body.to_string());
+    }
+}
+
+fn readme(world: &World, plan: &Plan) -> String {
+    let mut text = String::from("# The rack\n\nWritten by rackwright; edits here are lost.\n\n");
+    let revision = world.desired.as_ref().and_then(|desired| desired.revision.as_ref());
+    match revision {
+        Some(revision) => _ = writeln!(text, "In force: `{revision}`\n"),
+        None => text.push_str("No revision is in force yet.\n\n"),
+    }
+    if let Some(rejected) = &world.rejected {
+        let count = rejected.findings.len();
+        _ = writeln!(text, "**Refused:** `{}` ({count} findings, see rejected.yaml)\n", rejected.revision);
+    }
+    if world.consent == Consent::Locked {
+        text.push_str("**Locked:** nothing is installed until rackwright is started once with `--first-run`.\n\n");
+    }
+    if let Some(failure) = &world.git.fetch_failure {
+        _ = writeln!(text, "**The repository cannot be read:** {}\n", cell(&failure.fault.message));
+    }
+    if let Some((server, _)) = world.foreign_dhcp {
+        _ = writeln!(text, "**Another DHCP server answers on this network:** {server}\n");
+    }
+    for cluster in &plan.clusters {
+        let state = condition(&cluster.step);
+        _ = writeln!(text, "## {}\n\n{}: {}, {}\n", cluster.name, cluster.state, state.status, cell(&state.message));
+        text.push_str("| host | state | condition | generation | message |\n|---|---|---|---|---|\n");
+        for host in plan.hosts.iter().filter(|host| host.id.cluster == cluster.name) {
+            readme_row(world, host, &mut text);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn readme_row(world: &World, host: &HostPlan, text: &mut String) {
+    let shown = condition(&host.step);
+    let wanted = world.spec(&host.id).map_or(0, |spec| spec.generation.0);
+    let installed = facts_of(world, &host.id).installed.as_ref();
+    let installed = installed.map_or_else(|| "-".to_owned(), |installed| installed.generation.to_string());
+    let message = cell(&shown.message);
+    let (name, state, status) = (&host.id.host, host.state, shown.status);
+    _ = writeln!(text, "| {name} | {state} | {status} ({}) | {installed}/{wanted} | {message} |", shown.reason);
+}
+
+/// Text made safe for a Markdown table.
+fn cell(text: &str) -> String {
+    text.replace(['\n', '\r'], " ").replace('|', "\\|").replace('<', "&lt;")
+}

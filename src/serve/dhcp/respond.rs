@@ -1,0 +1,293 @@
+//! What is answered to a DHCP request (RFC 2131 section 4.3): pure, over the World and the time.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::wire::{Kind, Reply, Request, option};
+use crate::model::{Event, LeaseOrigin, Mac, Site, Subnet, Time, World};
+use crate::plan::{boot, lease};
+
+/// How long an address that a client found in use is set aside.
+const DECLINED_FOR: Duration = Duration::from_secs(600);
+
+/// What is to be done with a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// Send this.
+    Send(Reply),
+    /// Tell the inbox; send `ack` when the verdict is `Ok`, `nak` when it is `Refused`, nothing when the daemon is busy.
+    Lease {
+        /// The lease, as a fact.
+        event: Event,
+        /// When it is durable.
+        ack: Reply,
+        /// When somebody else holds the address after all.
+        nak: Reply,
+    },
+    /// Tell the inbox; nothing is sent.
+    Tell(Event),
+    /// The client took another server's offer.
+    Foreign(Ipv4Addr),
+    /// Nothing, and why.
+    Drop(Reason),
+}
+
+/// Why a well-formed request is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No subnet of ours holds the segment it comes from.
+    UnknownSegment,
+    /// The dynamic range is used up.
+    Exhausted,
+    /// Fields that the message needs are missing.
+    Incomplete,
+    /// About an address that the client does not hold.
+    NotHeld,
+}
+
+impl Reason {
+    /// One word for counters and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::UnknownSegment => "unknown-segment",
+            Reason::Exhausted => "exhausted",
+            Reason::Incomplete => "incomplete",
+            Reason::NotHeld => "not-held",
+        }
+    }
+}
+
+/// Addresses offered a moment ago. Forgetting them is harmless (the later of two clients is refused and starts over);
+/// remembering them spares a whole rack that powers on at once that detour.
+#[derive(Clone, Debug, Default)]
+pub struct Offers(BTreeMap<Ipv4Addr, (Mac, Time)>);
+
+impl Offers {
+    /// How long a client may take to request what it was offered. EDK2 collects offers for four seconds.
+    const KEPT_FOR: Duration = Duration::from_secs(15);
+    /// How many are remembered.
+    const MOST: usize = 4096;
+
+    /// Remembers an offer.
+    pub fn insert(&mut self, ip: Ipv4Addr, mac: Mac, now: Time) {
+        if self.0.len() >= Self::MOST {
+            self.0.retain(|_, (_, at)| now.since(*at) < Self::KEPT_FOR);
+        }
+        if self.0.len() < Self::MOST || self.0.contains_key(&ip) {
+            self.0.insert(ip, (mac, now));
+        }
+    }
+
+    /// Whether it was just offered to somebody else.
+    fn promised(&self, ip: Ipv4Addr, mac: Mac, now: Time) -> bool {
+        self.0.get(&ip).is_some_and(|(whose, at)| *whose != mac && now.since(*at) < Self::KEPT_FOR)
+    }
+}
+
+/// Answers a request heard on the segment of our address `here`.
+pub fn respond(world: &World, request: &Request, here: Ipv4Addr, offers: &Offers, now: Time) -> Answer {
+    let segment = segment(world, request, here);
+    let Some(subnet) = world.policy.site.subnet_of(segment) else { return Answer::Drop(Reason::UnknownSegment) };
+    let talk = Talk { world, site: &world.policy.site, request, segment, subnet, now };
+    match request.kind {
+        Kind::Discover => talk.discover(offers),
+        Kind::Request => talk.request(here),
+        Kind::Decline => talk.decline(),
+        Kind::Release => talk.release(),
+        Kind::Inform => talk.inform(),
+        // `wire::parse` lets only a client's types through.
+        Kind::Offer | Kind::Ack | Kind::Nak => Answer::Drop(Reason::Incomplete),
+    }
+}
+
+/// The relay's segment; for a client that already uses an address and comes without relay (RENEWING goes to the server
+/// directly, across routers), the segment of that address; else ours.
+fn segment(world: &World, request: &Request, here: Ipv4Addr) -> Ipv4Addr {
+    let in_use = !request.ciaddr.is_unspecified() && world.policy.site.subnet_of(request.ciaddr).is_some();
+    match (request.relayed(), in_use) {
+        (true, _) => request.giaddr,
+        (false, true) => request.ciaddr,
+        (false, false) => here,
+    }
+}
+
+/// One request and everything it is answered from.
+struct Talk<'a> {
+    world: &'a World,
+    site: &'a Site,
+    request: &'a Request,
+    segment: Ipv4Addr,
+    subnet: &'a Subnet,
+    now: Time,
+}
+
+impl Talk<'_> {
+    fn discover(&self, offers: &Offers) -> Answer {
+        let request = self.request;
+        let first = match lease::choose(self.world, request.mac, request.requested, self.segment, self.now) {
+            Ok((ip, _)) => ip,
+            Err(lease::NoLease::UnknownSegment) => return Answer::Drop(Reason::UnknownSegment),
+            Err(lease::NoLease::Exhausted) => return Answer::Drop(Reason::Exhausted),
+        };
+        let free = |ip: &Ipv4Addr| *ip != request.giaddr && !offers.promised(*ip, request.mac, self.now);
+        match Some(first).filter(free).or_else(|| self.after(first).find(free)) {
+            Some(ip) => Answer::Send(self.grant(Kind::Offer, ip)),
+            // All promised: whoever asks first has it, the others are told to start over.
+            None if first != request.giaddr => Answer::Send(self.grant(Kind::Offer, first)),
+            None => Answer::Drop(Reason::Exhausted),
+        }
+    }
+
+    /// Never-given addresses after `ip`, round the dynamic range; as far as there can be offers to skip.
+    fn after(&self, ip: Ipv4Addr) -> impl Iterator<Item = Ipv4Addr> {
+        let (first, last) = (u32::from(self.subnet.first), u32::from(self.subnet.last));
+        let range = (u32::from(ip).clamp(first, last)..=last).chain(first..=last);
+        range.take(Offers::MOST + 2).map(Ipv4Addr::from).filter(|ip| {
+            self.world.leases.holder(*ip).is_none() && lease::may_hold(self.world, self.request.mac, *ip, self.now)
+        })
+    }
+
+    fn request(&self, here: Ipv4Addr) -> Answer {
+        let request = self.request;
+        let ours = |id: Ipv4Addr| id == self.site.address || id == here;
+        let in_use = (!request.ciaddr.is_unspecified()).then_some(request.ciaddr);
+        match (request.server_id, request.requested, in_use) {
+            (Some(server), ..) if !ours(server) => Answer::Foreign(server),
+            // SELECTING
+            (Some(_), Some(ip), None) => self.lease(ip, self.fits(ip)),
+            // INIT-REBOOT: a client that holds another address remembers wrongly.
+            (None, Some(ip), None) => {
+                let held = self.world.leases.of(request.mac).filter(|lease| lease.until > self.now);
+                self.lease(ip, self.fits(ip) && held.is_none_or(|lease| lease.ip == ip))
+            }
+            // RENEWING, REBINDING; some clients leave the options of SELECTING in.
+            (_, None, Some(ip)) => self.lease(ip, self.fits(ip)),
+            (_, Some(wish), Some(ip)) if wish == ip => self.lease(ip, self.fits(ip)),
+            _ => Answer::Drop(Reason::Incomplete),
+        }
+    }
+
+    /// Whether the client may have the address, on this segment, now.
+    fn fits(&self, ip: Ipv4Addr) -> bool {
+        ip != self.request.giaddr
+            && self.site.subnet_of(ip) == Some(self.subnet)
+            && lease::may_hold(self.world, self.request.mac, ip, self.now)
+    }
+
+    /// We are the authority on our segments: a client with a wrong address is told so, not left to time out.
+    fn lease(&self, ip: Ipv4Addr, granted: bool) -> Answer {
+        if !granted {
+            return Answer::Send(self.refuse("this address is not yours on this segment"));
+        }
+        let until = self.now + self.subnet.lease_time;
+        let event = Event::Leased { mac: self.request.mac, ip, until, by: LeaseOrigin::Own };
+        let nak = self.refuse("this address was given to another client");
+        Answer::Lease { event, ack: self.grant(Kind::Ack, ip), nak }
+    }
+
+    fn decline(&self) -> Answer {
+        let Some(ip) = self.request.requested else { return Answer::Drop(Reason::Incomplete) };
+        let mac = self.request.mac;
+        self.if_held(ip, Event::Declined { mac, ip, until: self.now + DECLINED_FOR })
+    }
+
+    fn release(&self) -> Answer {
+        let (mac, ip) = (self.request.mac, self.request.ciaddr);
+        self.if_held(ip, Event::Released { mac, ip })
+    }
+
+    fn if_held(&self, ip: Ipv4Addr, event: Event) -> Answer {
+        let addressed = self.request.server_id.is_none_or(|id| id == self.site.address);
+        let held = self.world.leases.holder(ip).is_some_and(|lease| lease.mac == Some(self.request.mac));
+        if held && addressed { Answer::Tell(event) } else { Answer::Drop(Reason::NotHeld) }
+    }
+
+    /// RFC 2131 section 4.3.5: configuration only; neither `yiaddr` nor times.
+    fn inform(&self) -> Answer {
+        if self.request.ciaddr.is_unspecified() {
+            return Answer::Drop(Reason::Incomplete);
+        }
+        let mut reply = self.grant(Kind::Ack, Ipv4Addr::UNSPECIFIED);
+        reply.ciaddr = self.request.ciaddr;
+        reply.options.retain(|(code, _)| ![option::LEASE_TIME, option::T1, option::T2].contains(code));
+        Answer::Send(reply)
+    }
+
+    fn refuse(&self, why: &str) -> Reply {
+        Reply {
+            kind: Kind::Nak,
+            yiaddr: Ipv4Addr::UNSPECIFIED,
+            ciaddr: Ipv4Addr::UNSPECIFIED,
+            siaddr: Ipv4Addr::UNSPECIFIED,
+            file: String::new(),
+            options: vec![
+                (option::SERVER_ID, self.site.address.octets().to_vec()),
+                self.client_id(),
+                (option::MESSAGE, why.as_bytes().to_vec()),
+            ],
+        }
+    }
+
+    fn grant(&self, kind: Kind, ip: Ipv4Addr) -> Reply {
+        let boot = boot::dhcp(self.world, self.request.mac, self.request.firmware);
+        let ciaddr = if kind == Kind::Ack { self.request.ciaddr } else { Ipv4Addr::UNSPECIFIED };
+        let mut options = self.basics();
+        self.boot_options(boot.as_ref(), &mut options);
+        self.extras(&mut options);
+        options.retain(|(_, data)| !data.is_empty());
+        let (siaddr, file) = boot.map_or((Ipv4Addr::UNSPECIFIED, String::new()), |b| (b.next_server, b.file));
+        Reply { kind, yiaddr: ip, ciaddr, siaddr, file, options }
+    }
+
+    /// What no client can do without.
+    fn basics(&self) -> Vec<(u8, Vec<u8>)> {
+        let seconds = u32::try_from(self.subnet.lease_time.as_secs()).unwrap_or(u32::MAX);
+        vec![
+            (option::SERVER_ID, self.site.address.octets().to_vec()),
+            (option::LEASE_TIME, seconds.to_be_bytes().to_vec()),
+            (option::SUBNET_MASK, self.subnet.net.netmask().octets().to_vec()),
+            (option::ROUTER, self.subnet.gateway.map(|ip| ip.octets().to_vec()).unwrap_or_default()),
+            // RFC 2131 section 4.4.5: half of the time, seven eighths of it.
+            (option::T1, (seconds / 2).to_be_bytes().to_vec()),
+            (option::T2, (seconds - seconds / 8).to_be_bytes().to_vec()),
+            self.client_id(),
+        ]
+    }
+
+    /// Firmware takes a server for a boot server only when it gets its own vendor class back.
+    fn boot_options(&self, boot: Option<&boot::BootOptions>, options: &mut Vec<(u8, Vec<u8>)>) {
+        let (Some(boot), firmware) = (boot, self.request.firmware) else { return };
+        options.push((option::BOOT_FILE, boot.file.clone().into_bytes()));
+        options.push((option::TFTP_NAME, boot.next_server.to_string().into_bytes()));
+        if firmware.http {
+            options.push((option::VENDOR_CLASS, b"HTTPClient".to_vec()));
+        } else if firmware.pxe && !firmware.ipxe {
+            options.push((option::VENDOR_CLASS, b"PXEClient".to_vec()));
+            // PXE 2.1 section 2.2.1, PXE_DISCOVERY_CONTROL bit 3: take the file named here, look for no boot server.
+            options.push((option::VENDOR_INFO, vec![6, 1, 8, 255]));
+        }
+        if let Some(id) = &self.request.machine_id {
+            options.push((option::MACHINE_ID, id.clone()));
+        }
+    }
+
+    /// What a client can do without, should the packet be full.
+    fn extras(&self, options: &mut Vec<(u8, Vec<u8>)>) {
+        let list = |addresses: &[Ipv4Addr]| addresses.iter().take(63).flat_map(|ip| ip.octets()).collect::<Vec<u8>>();
+        options.push((option::DNS, list(&self.subnet.dns)));
+        options.push((option::HOSTNAME, self.hostname()));
+        options.push((option::DOMAIN, self.subnet.domain.clone().unwrap_or_default().into_bytes()));
+        options.push((option::NTP, list(&self.subnet.ntp)));
+    }
+
+    /// The short name of a host of the repository; a BMC or a stranger keeps the name it has.
+    fn hostname(&self) -> Vec<u8> {
+        boot::host_by_mac(self.world, self.request.mac).map(|spec| spec.id.host.as_bytes().to_vec()).unwrap_or_default()
+    }
+
+    /// RFC 6842: the identifier goes back as it came.
+    fn client_id(&self) -> (u8, Vec<u8>) {
+        (option::CLIENT_ID, self.request.client_id.clone().unwrap_or_default())
+    }
+}

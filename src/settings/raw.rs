@@ -1,0 +1,295 @@
+//! From the text of `rackwright.yaml` to [`Settings`]: every key, its default, and what must fit together.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::node::{Data, Findings, Section};
+use super::{
+    Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, Settings, parse,
+};
+use crate::model::{Policy, Secret, Subnet};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// PVC's five kinds of notification and their icons.
+const ICONS: [(&str, &str); 5] =
+    [("info", "❕"), ("begin", "🤞"), ("success", "✅"), ("failure", "❌"), ("completed", "👌")];
+
+/// Reads the whole file. What comes back means nothing when there is an error among the findings.
+pub fn settings(mut file: Section<'_>, base: &Path) -> Settings {
+    let defaults = Policy::default();
+    let settings = Settings {
+        repository: repository(file.section("repository"), base, &defaults),
+        state_dir: file.parse("state_dir", parse::path(base)).unwrap_or_else(|| "/var/lib/rackwright".into()),
+        network: network(file.section("network"), base),
+        deploy: deploy(file.section("deploy"), base),
+        debian: debian(file.section("debian")),
+        ansible: ansible(file.section("ansible"), base),
+        bmc: bmc(file.section("bmc"), base, &defaults),
+        limits: limits(file.section("limits"), &defaults),
+        notifications: file
+            .get("notifications")
+            .map(|node| notifications(Section::new("notifications", Some(node), node.place, file.findings()))),
+    };
+    file.finish();
+    settings
+}
+
+fn repository(mut at: Section<'_>, base: &Path, defaults: &Policy) -> Repository {
+    let repository = Repository {
+        url: at.require("url", parse::repository(base)).unwrap_or_default(),
+        branch: at.parse("branch", parse::branch).unwrap_or_else(|| "main".into()),
+        status_branch: at.parse("status_branch", parse::branch).unwrap_or_else(|| "rackwright/status".into()),
+        poll_interval: at.parse("poll_interval", parse::pause).unwrap_or(defaults.poll_interval),
+        ssh_key: at.parse("ssh_key", parse::path(base)),
+        known_hosts: at.parse("known_hosts", parse::path(base)),
+        webhook_secret_file: at.parse("webhook_secret_file", parse::path(base)),
+        allowed_signers: at.parse("allowed_signers", parse::path(base)),
+    };
+    let (watched, status) = (format!("{}/", repository.branch), format!("{}/", repository.status_branch));
+    if watched.starts_with(&status) || status.starts_with(&watched) {
+        let message = format!(
+            "the status branch `{}` and the watched branch `{}` cannot exist beside each other",
+            repository.status_branch, repository.branch
+        );
+        at.findings().error(at.place("status_branch"), "branch-conflict", message, None);
+    }
+    if repository.url.starts_with("http://") {
+        let message = "`http://` shows the repository to everybody on the way, and lets them change it";
+        at.findings().warning(at.place("url"), "clear-text", message);
+    }
+    at.finish();
+    repository
+}
+
+fn network(mut at: Section<'_>, base: &Path) -> Network {
+    let address = at.require("address", parse::unicast).unwrap_or(Ipv4Addr::LOCALHOST);
+    let mut dhcp = at.section("dhcp");
+    let mut tftp = at.section("tftp");
+    let mut http = at.section("http");
+    let network = Network {
+        address,
+        listen: at.parse("listen", parse::listen).unwrap_or(address),
+        interface: at.parse("interface", parse::text),
+        dhcp_mode: dhcp.parse("mode", dhcp_mode).unwrap_or(DhcpMode::Full),
+        dhcp_port: dhcp.parse("port", parse::port).unwrap_or(67),
+        subnets: subnets(&mut dhcp, address),
+        tftp_port: tftp.parse("port", parse::port).unwrap_or(69),
+        tftp_root: tftp.parse("root", parse::path(base)),
+        http_port: http.parse("port", parse::port).unwrap_or(9999),
+    };
+    if network.dhcp_mode != DhcpMode::Off && network.dhcp_port != 0 && network.dhcp_port == network.tftp_port {
+        let message = format!("DHCP and TFTP both want UDP port {}", network.dhcp_port);
+        tftp.findings().error(tftp.place("port"), "port-conflict", message, None);
+    }
+    if network.dhcp_mode == DhcpMode::Full && dhcp.get("subnets").is_none() {
+        let hint = "add network.dhcp.subnets, or set network.dhcp.mode to proxy or off";
+        let message = "DHCP in full mode has no subnet to hand out addresses from";
+        dhcp.findings().error(dhcp.place("mode"), "no-subnet", message, Some(hint.into()));
+    } else if network.dhcp_mode == DhcpMode::Full && !network.subnets.iter().any(|s| s.net.contains(&address)) {
+        let message = format!("no subnet holds network.address ({address}): only relayed requests can be answered");
+        dhcp.findings().warning(dhcp.place("subnets"), "relayed-only", message);
+    }
+    [dhcp, tftp, http, at].into_iter().for_each(Section::finish);
+    network
+}
+
+fn dhcp_mode(text: &str) -> Result<DhcpMode, String> {
+    match text {
+        "full" => Ok(DhcpMode::Full),
+        "proxy" => Ok(DhcpMode::Proxy),
+        // A bare `off` may have been meant as YAML 1.1's false.
+        "off" | "false" => Ok(DhcpMode::Off),
+        _ => Err(format!("`{text}` is none of full, proxy, off")),
+    }
+}
+
+fn subnets(dhcp: &mut Section<'_>, address: Ipv4Addr) -> Vec<Subnet> {
+    let findings = dhcp.findings();
+    let nodes = match dhcp.get("subnets").map(|node| (node, &node.data)) {
+        None => return Vec::new(),
+        Some((_, Data::List(nodes))) => nodes,
+        Some((node, _)) => {
+            findings.error(node.place, "wrong-type", "`network.dhcp.subnets` must be a list", None);
+            return Vec::new();
+        }
+    };
+    let mut list: Vec<Subnet> = Vec::new();
+    for node in nodes {
+        let at = Section::new("network.dhcp.subnets[]", Some(node), node.place, findings);
+        let Some(subnet) = subnet(at, address) else { continue };
+        let overlaps = |other: &&Subnet| other.net.contains(&subnet.net) || subnet.net.contains(&other.net);
+        if let Some(other) = list.iter().find(overlaps) {
+            let message = format!("subnet {} overlaps {}", subnet.net, other.net);
+            findings.error(node.place, "subnet-overlap", message, None);
+        }
+        list.push(subnet);
+    }
+    list
+}
+
+fn subnet(mut at: Section<'_>, address: Ipv4Addr) -> Option<Subnet> {
+    let net = at.require("subnet", parse::subnet);
+    let range = at.require("range", parse::range);
+    let gateway = at.parse("gateway", parse::unicast);
+    let (dns, domain) = (at.parse_list("dns", parse::unicast), at.parse("domain", parse::text));
+    let (ntp, lease_time) = (at.parse_list("ntp", parse::unicast), at.parse("lease_time", parse::pause));
+    let subnet = net.zip(range).map(|(net, (first, last))| {
+        let lease_time = lease_time.unwrap_or(HOUR);
+        Subnet { net, first, last, gateway, dns, domain, ntp, lease_time }
+    });
+    if let Some(subnet) = &subnet {
+        check_subnet(&at, subnet, address);
+    }
+    at.finish();
+    subnet
+}
+
+fn check_subnet(at: &Section<'_>, subnet: &Subnet, address: Ipv4Addr) {
+    let Subnet { net, first, last, .. } = subnet;
+    let wrong = |key: &str, code: &str, message: String| at.findings().error(at.place(key), code, message, None);
+    if !net.contains(first) || !net.contains(last) {
+        wrong("range", "range-off-subnet", format!("the range {first}-{last} is not inside {net}"));
+    } else if net.prefix_len() < 31 && (*first == net.network() || *last == net.broadcast()) {
+        wrong("range", "range-off-subnet", format!("the range holds the network or broadcast address of {net}"));
+    }
+    let in_range = |ip: &Ipv4Addr| (first..=last).contains(&ip);
+    if in_range(&address) {
+        wrong("range", "address-in-range", format!("the range holds our own address {address}"));
+    }
+    match &subnet.gateway {
+        Some(gateway) if !net.contains(gateway) => {
+            wrong("gateway", "gateway-off-subnet", format!("the gateway {gateway} is not inside {net}"));
+        }
+        Some(gateway) if in_range(gateway) => {
+            wrong("gateway", "address-in-range", format!("the range holds the gateway {gateway}"));
+        }
+        _ => {}
+    }
+}
+
+fn deploy(mut at: Section<'_>, base: &Path) -> Deploy {
+    let deploy = Deploy {
+        username: at.parse("username", parse::text).unwrap_or_else(|| "deploy".into()),
+        ssh_key: at.parse("ssh_key", parse::path(base)),
+    };
+    at.finish();
+    deploy
+}
+
+fn debian(mut at: Section<'_>) -> Debian {
+    let url = |text: &str| match text.trim_end_matches('/') {
+        url if url.starts_with("http://") || url.starts_with("https://") => Ok(url.to_string()),
+        _ => Err(format!("`{text}` is not a http:// or https:// URL")),
+    };
+    let debian = Debian {
+        mirror: at.parse("mirror", url).unwrap_or_else(|| "http://deb.debian.org/debian".into()),
+        release: at.parse("release", parse::text).unwrap_or_else(|| "bookworm".into()),
+    };
+    at.finish();
+    debian
+}
+
+fn ansible(mut at: Section<'_>, base: &Path) -> Ansible {
+    let program = |name: &str| match name.contains('/') {
+        true => parse::path(base)(name).map(|path| path.to_string_lossy().into_owned()),
+        false => parse::text(name),
+    };
+    let ansible = Ansible {
+        playbook: at.parse("playbook", program).unwrap_or_else(|| "ansible-playbook".into()),
+        vault_password_file: at.parse("vault_password_file", parse::path(base)),
+        timeout: at.parse("timeout", parse::pause).unwrap_or(2 * HOUR),
+    };
+    at.finish();
+    ansible
+}
+
+fn bmc(mut at: Section<'_>, base: &Path, defaults: &Policy) -> Bmc {
+    let bmc = Bmc {
+        tls: bmc_tls(&mut at, base),
+        concurrency: at.parse("concurrency", parse::count).unwrap_or(defaults.concurrent_bmc),
+        port: at.parse("port", parse::port).unwrap_or(443),
+    };
+    at.finish();
+    bmc
+}
+
+/// `pin`, `insecure`, `ca:FILE`, or a mapping with `ca`.
+fn bmc_tls(at: &mut Section<'_>, base: &Path) -> BmcTls {
+    let Some(node) = at.get("tls") else { return BmcTls::Pin };
+    if let Data::Map(_) = node.data {
+        let mut section = Section::new("bmc.tls", Some(node), node.place, at.findings());
+        let file = section.require("ca", parse::path(base)).unwrap_or_default();
+        section.finish();
+        return BmcTls::Ca(file);
+    }
+    let read = |text: &str| match text {
+        "pin" => Ok(BmcTls::Pin),
+        "insecure" => Ok(BmcTls::Insecure),
+        _ => match text.strip_prefix("ca:").map(str::trim) {
+            Some(file) => parse::path(base)(file).map(BmcTls::Ca),
+            None => Err(format!("`{text}` is none of pin, insecure, ca:FILE")),
+        },
+    };
+    at.read_scalar("bmc.tls", node, read).unwrap_or(BmcTls::Pin)
+}
+
+fn limits(mut at: Section<'_>, defaults: &Policy) -> Limits {
+    let limits = Limits {
+        concurrent_installs: at.parse("concurrent_installs", parse::count).unwrap_or(defaults.concurrent_installs),
+        boot_timeout: at.parse("boot_timeout", parse::pause).unwrap_or(defaults.boot_timeout),
+        install_timeout: at.parse("install_timeout", parse::pause).unwrap_or(defaults.install_timeout),
+        first_boot_timeout: at.parse("first_boot_timeout", parse::pause).unwrap_or(defaults.first_boot_timeout),
+        publish_debounce: at.parse("publish_debounce", parse::duration).unwrap_or(defaults.publish_debounce),
+        backoff: at.parse("backoff", parse::duration).unwrap_or(defaults.backoff_base),
+    };
+    at.finish();
+    limits
+}
+
+fn notifications(mut at: Section<'_>) -> Notifications {
+    let url = |text: &str| match text.starts_with("http://") || text.starts_with("https://") {
+        true => Ok(Secret::new(text)),
+        false => Err("not a http:// or https:// URL".into()), // the value may be a secret
+    };
+    let method = |text: &str| match text.to_ascii_uppercase() {
+        method if ["POST", "PUT", "PATCH", "GET"].contains(&method.as_str()) => Ok(method),
+        _ => Err(format!("`{text}` is none of post, put, patch, get")),
+    };
+    let notifications = Notifications {
+        uri: at.require("uri", url).unwrap_or_else(|| Secret::new("")),
+        method: at.parse("action", method).unwrap_or_else(|| "POST".into()),
+        icons: icons(&mut at),
+        completed_triggerword: at.parse("completed_triggerword", parse::text).unwrap_or_default(),
+        body: at.get("body").map_or_else(|| json!({ "text": "{icon} {message}" }), |node| node.to_json()),
+    };
+    at.finish();
+    notifications
+}
+
+fn icons(at: &mut Section<'_>) -> BTreeMap<String, String> {
+    let mut section = at.section("icons");
+    let icons = ICONS.into_iter().map(|(kind, icon)| {
+        let chosen = section.parse(kind, |text| Ok(text.to_string()));
+        (kind.to_string(), chosen.unwrap_or_else(|| icon.into()))
+    });
+    let icons = icons.collect();
+    section.finish();
+    icons
+}
+
+/// Checks that the whole is a mapping, reads it, and gives every finding.
+pub fn read(text: &str, base: &Path, path: &str) -> (Option<Settings>, Vec<crate::model::Finding>) {
+    let document = match super::node::read(text, path) {
+        Ok(document) => document,
+        Err(finding) => return (None, vec![finding]),
+    };
+    let findings = Findings::new(path);
+    let settings = settings(Section::new("", Some(&document), (1, 1), &findings), base);
+    let findings = findings.into_sorted();
+    let failed = findings.iter().any(|finding| finding.severity == crate::model::Severity::Error);
+    ((!failed).then_some(settings), findings)
+}

@@ -1,0 +1,391 @@
+//! Many simulated machines on real sockets: DHCP through a relay, TFTP, HTTP, and a Redfish service over TLS for every
+//! BMC. All on loopback addresses that the DHCP server leases, so no privilege is needed.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Client;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::bmc::{Bmc, BmcConfig, Request, Response};
+use super::https::{self, Identity};
+use super::machine::{DhcpClient, Disk, Effect, Machine, MachineConfig, MachineEvent, Power, Stage};
+use super::wire::{self, Relay};
+use crate::model::{PowerState, Time};
+
+/// Where the rack stands and what is in it.
+#[derive(Clone, Debug)]
+pub struct RackConfig {
+    /// The DHCP server.
+    pub dhcp: SocketAddrV4,
+    /// The address that relayed requests come from and name (`giaddr`): on the served segment, not in the dynamic range.
+    pub relay: Ipv4Addr,
+    /// TFTP port, where a URL names none.
+    pub tftp_port: u16,
+    /// Port of the BMCs' Redfish services.
+    pub bmc_port: u16,
+    /// The machines.
+    pub machines: Vec<RackMachine>,
+}
+
+/// A machine and its BMC.
+#[derive(Clone, Debug)]
+pub struct RackMachine {
+    /// The machine. With a BMC its `bmc_mac` must be set.
+    pub machine: MachineConfig,
+    /// Its BMC, if any.
+    pub bmc: Option<BmcConfig>,
+}
+
+/// What can be seen of a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MachineView {
+    /// Its name.
+    pub name: String,
+    /// Power.
+    pub power: PowerState,
+    /// Where it is.
+    pub stage: Stage,
+    /// What is on its disk.
+    pub disk: Disk,
+    /// Every wipe: the token it was made with.
+    pub wipes: Vec<Option<String>>,
+    /// Starts of the firmware.
+    pub starts: u32,
+    /// Boots of the installed system.
+    pub os_boots: u32,
+    /// Installers started.
+    pub installer_boots: u32,
+    /// Its own address.
+    pub ip: Option<Ipv4Addr>,
+    /// Its BMC's address.
+    pub bmc_ip: Option<Ipv4Addr>,
+    /// Whether the LED is on.
+    pub led: bool,
+    /// Sessions open at its BMC.
+    pub sessions: usize,
+    /// The last thing on its console.
+    pub console: String,
+}
+
+enum Command {
+    Redfish(Request, oneshot::Sender<(Duration, Option<Response>)>),
+    Event(MachineEvent),
+    BmcAddress(Ipv4Addr),
+    StopFaults,
+}
+
+type Views = watch::Sender<Vec<MachineView>>;
+
+/// A running rack. Dropping it stops it.
+pub struct Rack {
+    doors: BTreeMap<String, mpsc::Sender<Command>>,
+    views: Arc<Views>,
+    tasks: JoinSet<()>,
+}
+
+impl Rack {
+    /// Switches the rack's mains on: BMCs come up and ask for addresses, machines stay off.
+    pub async fn start(config: RackConfig) -> io::Result<Rack> {
+        let views = Arc::new(Views::new(Vec::new()));
+        let mut rack = Rack { doors: BTreeMap::new(), views, tasks: JoinSet::new() };
+        let relay = Relay { address: config.relay, server: config.dhcp };
+        for (index, spec) in config.machines.into_iter().enumerate() {
+            let (door, commands) = mpsc::channel(64);
+            let name = spec.machine.name.clone();
+            if let (Some(_), Some(mac)) = (&spec.bmc, spec.machine.bmc_mac) {
+                let identity = Identity::generate(&name)?;
+                let port = config.bmc_port;
+                rack.tasks.spawn(run_bmc(relay, mac, port, identity, door.clone()));
+            }
+            let actor = Actor {
+                machine: Machine::new(spec.machine),
+                bmc: spec.bmc.map(Bmc::new),
+                relay,
+                tftp_port: config.tftp_port,
+                started: Instant::now(),
+                work: JoinSet::new(),
+                views: rack.views.clone(),
+                index,
+            };
+            rack.views.send_modify(|views| views.push(actor.view()));
+            rack.tasks.spawn(actor.run(commands));
+            rack.doors.insert(name, door);
+        }
+        Ok(rack)
+    }
+
+    /// What can be seen now.
+    pub fn machines(&self) -> Vec<MachineView> {
+        self.views.borrow().clone()
+    }
+
+    /// For following what happens.
+    pub fn watch(&self) -> watch::Receiver<Vec<MachineView>> {
+        self.views.subscribe()
+    }
+
+    /// Waits for something to become true. Wants a timeout around it.
+    pub async fn wait_until(&self, mut done: impl FnMut(&[MachineView]) -> bool) {
+        let mut views = self.watch();
+        // Cannot fail: the sender is ours and lives as long as we do.
+        let _ = views.wait_for(|views| done(views)).await;
+    }
+
+    /// Presses a machine's power button; says whether there is such a machine.
+    pub async fn power_button(&self, name: &str) -> bool {
+        self.tell(name, MachineEvent::Power(Power::PushButton)).await
+    }
+
+    /// Presses a machine's reset button.
+    pub async fn reset(&self, name: &str) -> bool {
+        self.tell(name, MachineEvent::Power(Power::ForceRestart)).await
+    }
+
+    /// Anything else that can happen to a machine.
+    pub async fn tell(&self, name: &str, event: MachineEvent) -> bool {
+        self.send(name, Command::Event(event)).await
+    }
+
+    /// Nothing more goes wrong from now on, traits apart.
+    pub async fn stop_faults(&self) {
+        for name in self.doors.keys() {
+            self.send(name, Command::StopFaults).await;
+        }
+    }
+
+    async fn send(&self, name: &str, command: Command) -> bool {
+        match self.doors.get(name) {
+            Some(door) => door.send(command).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// Pulls the plug and waits until nothing runs any more.
+    pub async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Owns one machine and its BMC.
+struct Actor {
+    machine: Machine,
+    bmc: Option<Bmc>,
+    relay: Relay,
+    tftp_port: u16,
+    started: Instant,
+    work: JoinSet<Option<MachineEvent>>,
+    views: Arc<Views>,
+    index: usize,
+}
+
+impl Actor {
+    fn now(&self) -> Time {
+        Time(i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX))
+    }
+
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let due =
+                self.machine.next_deadline().map(|at| self.started + at.since(Time(0)) + Duration::from_millis(1));
+            let alarm = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let effects = tokio::select! {
+                command = commands.recv() => match command {
+                    Some(command) => self.command(command),
+                    None => return,
+                },
+                Some(done) = self.work.join_next() => match done {
+                    Ok(Some(event)) => self.step(event),
+                    _ => Vec::new(),
+                },
+                () = alarm => self.step(MachineEvent::Timer),
+            };
+            for effect in effects {
+                let (relay, port, patience) = (self.relay, self.tftp_port, self.machine.config().timings.network);
+                self.work.spawn(perform(effect, relay, port, patience));
+            }
+            self.publish();
+        }
+    }
+
+    fn step(&mut self, event: MachineEvent) -> Vec<Effect> {
+        let now = self.now();
+        self.machine.step(now, event)
+    }
+
+    fn command(&mut self, command: Command) -> Vec<Effect> {
+        match command {
+            Command::Event(event) => return self.step(event),
+            Command::BmcAddress(ip) => self.machine.bmc_ip = Some(ip),
+            Command::StopFaults => self.machine.faults().stop(),
+            Command::Redfish(request, reply) => {
+                let now = self.now();
+                let Some(bmc) = &mut self.bmc else { return Vec::new() };
+                let answer = bmc.handle(&mut self.machine, now, &request);
+                // The client may have gone; the effect has happened all the same.
+                let _ = reply.send((answer.delay, answer.response));
+                return answer.effects;
+            }
+        }
+        Vec::new()
+    }
+
+    fn view(&self) -> MachineView {
+        let machine = &self.machine;
+        MachineView {
+            name: machine.config().name.clone(),
+            power: machine.power(),
+            stage: machine.stage(),
+            disk: machine.disk().clone(),
+            wipes: machine.wipes.iter().map(|(_, token)| token.clone()).collect(),
+            starts: machine.starts,
+            os_boots: machine.os_boots,
+            installer_boots: machine.installer_boots,
+            ip: machine.ip(),
+            bmc_ip: machine.bmc_ip,
+            led: self.bmc.as_ref().is_some_and(Bmc::led_on),
+            sessions: self.bmc.as_ref().map_or(0, Bmc::open_sessions),
+            console: machine.console.clone(),
+        }
+    }
+
+    fn publish(&self) {
+        let view = self.view();
+        self.views.send_if_modified(|views| {
+            let changed = views[self.index] != view;
+            if changed {
+                views[self.index] = view;
+            }
+            changed
+        });
+    }
+}
+
+/// Carries out one request of a machine; gives the answer as an event.
+async fn perform(effect: Effect, relay: Relay, tftp_port: u16, patience: Duration) -> Option<MachineEvent> {
+    match effect {
+        Effect::Dhcp { id, mac, client, requested } => {
+            let ack = wire::lease(relay, mac, client, requested, patience).await.ok().map(|leased| leased.ack);
+            Some(MachineEvent::Dhcp { id, ack })
+        }
+        Effect::Tftp { id, from, server, name } => {
+            let at = server.parse().or_else(|_| server.parse().map(|ip| SocketAddrV4::new(ip, tftp_port)));
+            let result = match at {
+                Ok(at) => wire::tftp(from, at, &name, patience).await.map_err(|error| error.to_string()),
+                Err(_) => Err(format!("`{server}` is not an address")),
+            };
+            Some(MachineEvent::Tftp { id, result })
+        }
+        Effect::Http { id, from, url } => {
+            let result = http(from, &url, None, patience).await;
+            Some(MachineEvent::Http { id, result })
+        }
+        Effect::CheckIn { id, from, uri, body } => {
+            let result = http(from, &uri, Some(body.to_string()), patience).await;
+            Some(MachineEvent::Http { id, result })
+        }
+    }
+}
+
+/// The largest answer that a machine reads.
+const BODY_CAP: usize = 64 << 20;
+
+/// GET, or POST of a body, from the machine's own address.
+async fn http(from: Ipv4Addr, url: &str, body: Option<String>, patience: Duration) -> Result<(u16, Vec<u8>), String> {
+    let text = |error: reqwest::Error| error.to_string();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let client = Client::builder()
+        .tls_backend_preconfigured(tls)
+        .local_address(IpAddr::V4(from))
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(patience)
+        .build()
+        .map_err(text)?;
+    let request = match body {
+        Some(body) => client.post(url).header("Content-Type", "application/json").body(body),
+        None => client.get(url),
+    };
+    let mut response = request.send().await.map_err(text)?;
+    let status = response.status().as_u16();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(text)? {
+        if bytes.len() + chunk.len() > BODY_CAP {
+            return Err("the answer is too large".into());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok((status, bytes))
+}
+
+/// How long a BMC waits before it asks for an address again.
+const BMC_RETRY: Duration = Duration::from_millis(500);
+/// How long a BMC waits for an address.
+const BMC_PATIENCE: Duration = Duration::from_secs(4);
+
+/// A BMC's network side: gets an address, serves there, keeps the address.
+async fn run_bmc(relay: Relay, mac: crate::model::Mac, port: u16, identity: Identity, door: mpsc::Sender<Command>) {
+    let mut had = None;
+    loop {
+        let Ok(leased) = wire::lease(relay, mac, DhcpClient::Os, had, BMC_PATIENCE).await else {
+            tokio::time::sleep(BMC_RETRY).await;
+            continue;
+        };
+        let ip = leased.ack.ip;
+        had = Some(ip);
+        let asked = door.clone();
+        let answer = move |request: Request| {
+            let door = asked.clone();
+            async move {
+                let (reply, answer) = oneshot::channel();
+                let _ = door.send(Command::Redfish(request, reply)).await;
+                answer.await.unwrap_or((Duration::ZERO, None))
+            }
+        };
+        let served = TcpListener::bind((ip, port)).and_then(|socket| https::serve(socket, &identity, answer));
+        let Ok((_stop, server)) = served else {
+            tracing::warn!(%ip, port, "a simulated BMC cannot listen there");
+            tokio::time::sleep(BMC_RETRY).await;
+            continue;
+        };
+        if door.send(Command::BmcAddress(ip)).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            _ = server => {}
+            () = keep(relay, mac, ip, leased.time) => {}
+        }
+    }
+}
+
+/// Renews a lease at half its time; ends when it is lost.
+async fn keep(relay: Relay, mac: crate::model::Mac, ip: Ipv4Addr, time: Duration) {
+    let mut left = time;
+    loop {
+        let pause = left / 2;
+        tokio::time::sleep(pause.max(BMC_RETRY)).await;
+        left = match wire::lease(relay, mac, DhcpClient::Os, Some(ip), BMC_PATIENCE).await {
+            Ok(leased) if leased.ack.ip == ip => leased.time,
+            Ok(_) => return,
+            Err(_) => left.saturating_sub(pause),
+        };
+        if left < BMC_RETRY {
+            return;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Repositories made up for tests, read by the real reader.
+
+use std::sync::Arc;
+
+use rackwright::model::{ClusterName, Desired, Finding, HostId, Mac, Revision, Severity, Site};
+use rackwright::repo::{self, Context, Entry, Tree};
+use rackwright::sim::fault::Dice;
+
+/// What a made-up repository says.
+#[derive(Clone)]
+pub struct Rack {
+    pub clusters: Vec<Cluster>,
+    pub hosts: Vec<Host>,
+    broken: bool,
+}
+
+#[derive(Clone)]
+pub struct Cluster {
+    pub name: String,
+    pub hooks: usize,
+    pub power_off: bool,
+}
+
+#[derive(Clone)]
+pub struct Host {
+    pub cluster: String,
+    pub name: String,
+    pub bmc: bool,
+    pub bmc_mac: Mac,
+    pub boot_mac: Mac,
+    pub generation: u32,
+    pub maintenance: bool,
+    pub options: u32,
+}
+
+impl Host {
+    pub fn id(&self) -> HostId {
+        HostId::new(&ClusterName::new(&self.cluster), &self.name)
+    }
+}
+
+impl Rack {
+    pub fn random(dice: &mut Dice) -> Rack {
+        let mut rack = Rack { clusters: Vec::new(), hosts: Vec::new(), broken: false };
+        for number in 0..1 + dice.next() % 2 {
+            let name = format!("cluster{number}");
+            for host in 0..1 + dice.next() % 3 {
+                let at = (number * 16 + host) as u8;
+                rack.hosts.push(Host {
+                    cluster: name.clone(),
+                    name: format!("hv{}", number * 10 + host + 1),
+                    bmc: dice.roll(200),
+                    bmc_mac: Mac([0x52, 0x54, 0, 0xaa, 0, at]),
+                    boot_mac: Mac([0x52, 0x54, 0, 0xbb, 0, at]),
+                    generation: 1,
+                    maintenance: false,
+                    options: 0,
+                });
+            }
+            let hooks = (dice.next() % 3) as usize;
+            rack.clusters.push(Cluster { name, hooks, power_off: dice.roll(128) });
+        }
+        rack
+    }
+
+    pub fn has_bmc(&self, id: &HostId) -> bool {
+        self.hosts.iter().any(|host| host.id() == *id && host.bmc)
+    }
+
+    fn host(&mut self, id: &HostId) -> &mut Host {
+        self.hosts.iter_mut().find(|host| host.id() == *id).expect("a host of this rack")
+    }
+
+    pub fn raise_generation(&mut self, id: &HostId) {
+        self.host(id).generation += 1;
+    }
+
+    pub fn change_spec(&mut self, id: &HostId) {
+        self.host(id).options += 1;
+    }
+
+    pub fn toggle_maintenance(&mut self, id: &HostId) {
+        let host = self.host(id);
+        host.maintenance = !host.maintenance;
+    }
+
+    pub fn end_maintenance(&mut self) -> bool {
+        let any = self.hosts.iter().any(|host| host.maintenance);
+        self.hosts.iter_mut().for_each(|host| host.maintenance = false);
+        any
+    }
+
+    pub fn break_it(&mut self) {
+        self.broken = true;
+    }
+
+    /// The files of this repository.
+    pub fn tree(&self) -> Tree {
+        let mut tree = Tree::new();
+        let mut put = |path: String, text: String| tree.insert(path, Entry::File(Arc::from(text.into_bytes())));
+        let names: Vec<_> = self.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+        put("clusters.yml".into(), format!("clusters: [{}]\n", names.join(", ")));
+        let mut inventory = String::new();
+        for cluster in &self.clusters {
+            inventory += &format!("[{}]\n", cluster.name);
+            for host in self.hosts.iter().filter(|host| host.cluster == cluster.name) {
+                inventory += &format!("{}.example.net\n", host.name);
+            }
+            let dir = format!("group_vars/{}", cluster.name);
+            put(format!("{dir}/base.yml"), "local_domain: example.net\n".into());
+            put(format!("{dir}/pvc.yml"), "{}\n".into());
+            put(format!("{dir}/bootstrap.yml"), self.bootstrap(cluster));
+        }
+        put("hosts".into(), inventory);
+        tree
+    }
+
+    fn bootstrap(&self, cluster: &Cluster) -> String {
+        let on_complete = if cluster.power_off { "power-off" } else { "none" };
+        let mut text = format!("cluster: {{ installer: pvc, ansible: none, on_complete: {on_complete} }}\nbootstrap:\n");
+        for host in self.hosts.iter().filter(|host| host.cluster == cluster.name) {
+            let state = if host.maintenance { "maintenance" } else { "present" };
+            let bmc = if host.bmc { "{ protocol: redfish, username: admin, password: secret }" } else { "{ protocol: none }" };
+            text += &format!(
+                "  \"{}\":\n    node: {{ hostname: {}, generation: {}, state: {state} }}\n    config: {{ system_disks: [\"/dev/sda\"], boot_mac: \"{}\", kernel_options: [\"o={}\"] }}\n    bmc: {bmc}\n",
+                host.bmc_mac, host.name, host.generation, host.boot_mac, host.options,
+            );
+        }
+        text += "hooks:\n";
+        for hook in 0..cluster.hooks {
+            text += &format!(
+                "  - name: hook {hook}\n    type: webhook\n    args: {{ uri: \"https://hooks.example.net/{hook}\", action: post, body: {{ text: done }} }}\n"
+            );
+        }
+        if cluster.hooks == 0 {
+            text = text.replace("hooks:\n", "hooks: []\n");
+        }
+        if self.broken {
+            text += "bootstrapp: {}\n";
+        }
+        text
+    }
+}
+
+/// Reads a made-up repository with the real reader.
+pub fn load(
+    rack: &Rack,
+    site: &Site,
+    previous: Option<&Desired>,
+    revision: String,
+) -> Result<Arc<Desired>, Vec<Finding>> {
+    let context = Context {
+        http_base: site.http_base(),
+        address: site.address,
+        subnets: &site.subnets,
+        deploy_username: "deploy".into(),
+        mirror: "http://mirror.example.net/debian".into(),
+        release: "bookworm".into(),
+        previous,
+        revision: Some(Revision::new(&revision)),
+    };
+    let loaded = repo::load(&rack.tree(), &context);
+    let wrong: Vec<_> = loaded.findings.into_iter().filter(|it| it.severity == Severity::Error).collect();
+    loaded.desired.map(Arc::new).ok_or(wrong)
+}
