@@ -7,8 +7,8 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use rackwright::model::id::Digest;
 use rackwright::model::{
-    ClusterName, Desired, Failure, Fault, Finding, Generation, HostState, Lease, LeaseOrigin, Mac, Move, Moves, Policy,
-    Rejected, Revision, Subnet, TaskId, Time, World,
+    ClusterName, Desired, Failure, Fault, Finding, Generation, HostState, Lease, LeaseOrigin, Mac, Move, MoveKind, Moves,
+    Policy, Rejected, Revision, Subnet, TaskId, Time, World,
 };
 use rackwright::plan::report::{ClusterStatus, Condition, Endpoint, GenerationStatus, HostStatus, TaskStatus};
 use rackwright::serve::api::events::{News, news};
@@ -128,6 +128,7 @@ fn moves(range: std::ops::RangeInclusive<u64>) -> Moves {
     let step = |seq| Move {
         seq,
         at: Time::from_secs(1_800_000_000),
+        kind: MoveKind::Host,
         subject: "cluster1/hv1".into(),
         from: "init".into(),
         to: format!("state-{seq}"),
@@ -196,7 +197,7 @@ async fn the_event_stream_resumes_and_follows() {
         assert_eq!(seen.matches(&format!("\nid: {seq}\n")).count(), 1, "{seen}");
         assert_eq!(seen_fresh.matches(&format!("\nid: {seq}\n")).count(), usize::from(seq > 3), "{seen_fresh}");
     }
-    let data = r#"{"seq":4,"at":"2027-01-15T08:00:00Z","subject":"cluster1/hv1","from":"init","to":"state-4"}"#;
+    let data = r#"{"seq":4,"at":"2027-01-15T08:00:00Z","kind":"host","subject":"cluster1/hv1","from":"init","to":"state-4"}"#;
     assert!(seen.contains(&format!("data: {data}")) && seen.contains("event: transition"), "{seen}");
 }
 

@@ -57,6 +57,7 @@ impl News {
                 serde_json::json!({
                     "seq": change.seq,
                     "at": change.at.to_string(),
+                    "kind": change.kind,
                     "subject": change.subject,
                     "from": change.from,
                     "to": change.to,
