@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
 
 fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
     match command {
-        Command::Demo(args) => demo::demo(args),
+        Command::Demo(args) => demo::demo(args, out),
         Command::Run(args) => run::run(args),
         Command::Validate(args) => validate::validate(args, out),
         Command::Plan(args) => plan::plan(args, out),
@@ -148,7 +148,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 /// What time it is, for "since" and "until".
 fn now() -> Time {
-    Time(jiff::Timestamp::now().as_millisecond())
+    crate::daemon::clock::now()
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
 //! `rackwright replay`: folds a journal and prints the plan at its end.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 
+use super::source;
 use super::table::Table;
-use crate::model::{Time, World};
+use crate::daemon;
+use crate::drive::git::Local;
+use crate::model::{Desired, Revision, Time, World};
 use crate::plan::{Plan, Step};
+use crate::settings;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -19,9 +24,19 @@ pub struct ReplayArgs {
     pub config: PathBuf,
 }
 
-/// Not here yet: the journal is not.
-pub fn replay(_args: &ReplayArgs, _out: &mut dyn Write) -> anyhow::Result<u8> {
-    anyhow::bail!("not built yet")
+/// Folds the journal and prints what it amounts to.
+pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let settings = settings::load(&args.config)?;
+    let dir = args.journal.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A look at the mirror that repairs nothing: a daemon may be running on it.
+    let mirror = Local::discover(&dir.join("mirror.git"))?;
+    let load = |revision: &Revision, previous: Option<&Desired>| {
+        let tree = mirror.snapshot(revision).ok()?.tree;
+        source::load(&tree, Some(&settings), previous, Some(revision.clone())).desired.map(Arc::new)
+    };
+    let (world, at, plan) = daemon::replay(&args.journal, settings.policy(), load)?;
+    show(&world, at, &plan, out)?;
+    Ok(0)
 }
 
 /// Prints what a journal amounts to, and what would be done at its end.

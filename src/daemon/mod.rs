@@ -54,10 +54,12 @@ pub enum DaemonError {
 }
 
 /// How a daemon is started.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Options {
     /// A person says that an empty journal without a status branch is as it should be.
     pub first_run: bool,
+    /// Told once everything is bound, with a view of the World: for whoever runs the daemon inside a program.
+    pub ready: Option<oneshot::Sender<watch::Receiver<Arc<World>>>>,
 }
 
 /// Facts drained and journaled together at most.
@@ -81,10 +83,13 @@ pub async fn run(
     let (inbox, signals) = Inbox::new();
     let (view, reader) = watch::channel(Arc::new(world.clone()));
     let servers = servers::bind(&settings, inbox, reader).await?;
+    if let Some(ready) = options.ready {
+        let _ = ready.send(view.subscribe());
+    }
     let watcher = drivers.watch();
     let core = Core { world, journal, drivers, view, tasks: JoinSet::new() };
     tracing::info!(http = %servers.http_addr(), "serving");
-    core.run(options, signals, servers, watcher, stop).await
+    core.run(options.first_run, signals, servers, watcher, stop).await
 }
 
 /// Makes the state directory, and sure that nobody else uses it.
@@ -124,7 +129,7 @@ enum Woken {
 impl Core {
     async fn run(
         mut self,
-        options: Options,
+        first_run: bool,
         mut signals: mpsc::Receiver<Signal>,
         mut servers: servers::Servers,
         mut watcher: Option<crate::drive::git::Watcher>,
@@ -132,7 +137,7 @@ impl Core {
     ) -> Result<(), DaemonError> {
         tokio::pin!(stop);
         let mut news: VecDeque<Signal> = VecDeque::from([bare(Event::DaemonStarted)]);
-        if options.first_run {
+        if first_run {
             news.push_back(bare(Event::FirstRun));
         }
         loop {

@@ -1,9 +1,32 @@
 //! Floor 2: desired state in. Pure over a tree of bytes. Imports `model`.
 
+//!
+//! * [`yaml`], [`read`]: YAML with places and the habits of 1.1; typed reading that goes on after a mistake.
+//! * [`file`](mod@file): the on-disk shape, JSON Schemas, known keys.
+//! * [`inventory`], [`vars`], [`template`]: Ansible's inventory and variables, and Jinja.
+//! * [`cluster`], [`host`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
+//! * [`installer`], [`assemble`]: installers and the rendering of every boot file.
+//! * [`check`]: what one host alone cannot know.
+//! * [`tree`]: looking things up in a [`Tree`].
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Desired, Finding, Revision, Subnet};
+use crate::model::{Desired, Finding, LocalBoot, Revision, Severity, Subnet};
+
+pub mod assemble;
+pub mod check;
+pub mod cluster;
+pub mod file;
+pub mod hook;
+pub mod host;
+pub mod installer;
+pub mod inventory;
+pub mod read;
+pub mod template;
+pub mod tree;
+pub mod vars;
+pub mod yaml;
 
 /// The files of one revision: path (with `/`) -> entry. Made by `drive::git` from Git objects, or from a directory.
 pub type Tree = BTreeMap<String, Entry>;
@@ -50,6 +73,26 @@ pub struct Loaded {
 }
 
 /// Reads, checks and renders a whole repository.
-pub fn load(_tree: &Tree, _context: &Context<'_>) -> Loaded {
-    Loaded { desired: None, findings: Vec::new() }
+pub fn load(tree: &Tree, context: &Context<'_>) -> Loaded {
+    let mut found = Vec::new();
+    let installers = installer::all(tree, &mut found);
+    let inventory = inventory::read(tree, &mut found);
+    let clusters = cluster::Site::new(tree, context, &inventory, &installers).clusters(&mut found);
+    check::across(&clusters, context, &mut found);
+    if inventory.is_empty() && clusters.iter().any(|cluster| !cluster.hosts.is_empty()) {
+        let message = "the inventory is empty, so host names are not checked against it";
+        let finding = Finding::warning("hosts", (0, 0), "empty-inventory", message);
+        found.push(finding.hint("list each cluster's hosts under `[cluster]`"));
+    }
+    let (specs, hosts) = assemble::everything(clusters, &installers, context, &mut found);
+    found.sort();
+    found.dedup();
+    let refused = found.iter().any(|finding| finding.severity == Severity::Error);
+    let desired = (!refused).then(|| Desired::new(context.revision.clone(), specs, hosts, found.clone()));
+    Loaded { desired, findings: found }
+}
+
+/// The script that makes a machine boot its own disk.
+pub fn local_boot_script(how: LocalBoot) -> &'static str {
+    how.script()
 }

@@ -207,7 +207,7 @@ pub struct Deploy {
 /// `debian:`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Debian {
-    /// Package mirror, full URL.
+    /// Package mirror, full URL; empty when not set: then an installer uses its own.
     pub mirror: String,
     /// Release name.
     pub release: String,

@@ -186,7 +186,7 @@ fn debian(mut at: Section<'_>) -> Debian {
         _ => Err(format!("`{text}` is not a http:// or https:// URL")),
     };
     let debian = Debian {
-        mirror: at.parse("mirror", url).unwrap_or_else(|| "http://deb.debian.org/debian".into()),
+        mirror: at.parse("mirror", url).unwrap_or_default(),
         release: at.parse("release", parse::text).unwrap_or_else(|| "bookworm".into()),
     };
     at.finish();

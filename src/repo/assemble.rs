@@ -1,0 +1,163 @@
+//! From drafts to the desired state: every boot file of every host is rendered here, once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::Context;
+use super::cluster::ClusterDraft;
+use super::host::{self, Draft};
+use super::installer::{Installer, Installers, RenderError, Variables};
+use crate::model::desired::TOKEN_MARK;
+use crate::model::{
+    BmcSpec, BootFile, ClusterSpec, Digest, Finding, Generation, HostId, HostSpec, Protocol, Secret,
+};
+
+/// Texts that many hosts share, kept once.
+#[derive(Default)]
+struct Pool(HashSet<Arc<str>>);
+
+impl Pool {
+    fn share(&mut self, text: &str) -> Arc<str> {
+        match self.0.get(text) {
+            Some(known) => known.clone(),
+            None => {
+                let text: Arc<str> = text.into();
+                self.0.insert(text.clone());
+                text
+            }
+        }
+    }
+}
+
+/// Templates that failed: the first host each failed for, where that host is written, and how many it failed for.
+type Failures = BTreeMap<RenderError, (String, (Arc<str>, u32, u32), bool, usize)>;
+
+/// Renders everything. What cannot be rendered becomes findings; hosts with mistakes of their own are left out (the
+/// revision is refused anyway).
+pub fn everything(
+    clusters: Vec<ClusterDraft>,
+    installers: &Installers,
+    context: &Context<'_>,
+    found: &mut Vec<Finding>,
+) -> (Vec<ClusterSpec>, Vec<HostSpec>) {
+    let (mut pool, mut failures) = (Pool::default(), Failures::new());
+    let (mut specs, mut hosts) = (Vec::new(), Vec::new());
+    let next_server = context.address.to_string();
+    let checkin_uri = format!("{}/checkin/host/{TOKEN_MARK}", context.http_base);
+    for cluster in clusters {
+        let installer = cluster.installer.as_ref().and_then(|name| installers.get(name)).and_then(Option::as_ref);
+        for draft in cluster.hosts {
+            let (Some(installer), true) = (installer, draft.sound) else { continue };
+            let site = SiteTexts { context, next_server: &next_server, checkin_uri: &checkin_uri };
+            match one(&cluster.spec, &cluster.path, &draft, installer, &site, &mut pool) {
+                Ok(spec) => hosts.push(spec),
+                Err(errors) => {
+                    let name = draft.hostname.as_ref().map(|(name, _)| name.clone()).unwrap_or_default();
+                    let place = (cluster.path.clone(), draft.place.0, draft.place.1);
+                    for error in errors {
+                        let entry = failures.entry(error);
+                        entry.or_insert_with(|| (name.clone(), place.clone(), installer.is_own(), 0)).3 += 1;
+                    }
+                }
+            }
+        }
+        specs.push(cluster.spec);
+    }
+    found.extend(failures.into_iter().map(failure));
+    (specs, hosts)
+}
+
+fn failure((error, (host, (path, line, column), own, count)): (RenderError, (String, (Arc<str>, u32, u32), bool, usize))) -> Finding {
+    let others = if count > 1 { format!(" and {} more hosts", count - 1) } else { String::new() };
+    let hint = "variables: hostname, fqdn, domain, cluster, disk, kernel_options, packages, filesystem, release, mirror, \
+                deploy_username, http_base, next_server, token, checkin_uri; filters: shell, ipxe";
+    if own {
+        let message = format!("the template fails for `{host}`{others}: {}", error.message);
+        let place = (error.line, u32::from(error.line > 0));
+        Finding::error(&error.path, place, "template", message).hint(hint)
+    } else {
+        let message = format!("the shipped template `{}` fails for `{host}`{others}: {}", error.path, error.message);
+        Finding::error(&path, (line, column), "template", message).hint("look at this host's `config`")
+    }
+}
+
+struct SiteTexts<'a> {
+    context: &'a Context<'a>,
+    next_server: &'a str,
+    checkin_uri: &'a str,
+}
+
+fn one(
+    cluster: &ClusterSpec,
+    path: &Arc<str>,
+    draft: &Draft,
+    installer: &Installer,
+    site: &SiteTexts<'_>,
+    pool: &mut Pool,
+) -> Result<HostSpec, Vec<RenderError>> {
+    let hostname = draft.hostname.as_ref().map(|(name, _)| name.as_str()).unwrap_or_default();
+    let fqdn = format!("{hostname}.{}", cluster.domain);
+    let config = &draft.config;
+    let variables = Variables {
+        hostname,
+        fqdn: &fqdn,
+        domain: &cluster.domain,
+        cluster: cluster.name.as_str(),
+        disk: config.disks.first().map(String::as_str).unwrap_or_default(),
+        kernel_options: &config.kernel_options,
+        packages: &config.packages,
+        filesystem: config.filesystem,
+        release: &config.release,
+        mirror: &config.mirror,
+        deploy_username: &site.context.deploy_username,
+        http_base: &site.context.http_base,
+        next_server: site.next_server,
+        token: TOKEN_MARK,
+        checkin_uri: site.checkin_uri,
+    };
+    let rendered = installer.render(&variables)?;
+    let files = rendered.into_iter().map(|(name, body, claims)| BootFile { name, body: pool.share(&body), claims });
+    let files = files.collect();
+    let boot_mac = host::boot_mac(draft);
+    Ok(HostSpec {
+        id: HostId::new(&cluster.name, hostname),
+        // `sound` means that the key was readable.
+        bmc_mac: draft.key.or(boot_mac).unwrap_or(crate::model::Mac([0; 6])),
+        fqdn,
+        generation: Generation(draft.generation.0),
+        state: draft.state,
+        boot_mac,
+        address: config.address.map(|(ip, _)| ip),
+        installer: pool.share(&installer.name),
+        claim: installer.claim,
+        spec: spec_digest(cluster, hostname, draft, installer),
+        files,
+        local_boot: config.local_boot,
+        disks: config.disks.clone(),
+        bmc: bmc(draft, pool),
+        unsupported: draft.unsupported.clone(),
+        origin: (path.clone(), draft.place.0),
+    })
+}
+
+/// Digest of what decides what gets installed: not of URLs, tokens, MACs, BMC data or the generation.
+fn spec_digest(cluster: &ClusterSpec, hostname: &str, draft: &Draft, installer: &Installer) -> Digest {
+    let fingerprint = installer.fingerprint.as_ref().map(Digest::as_str).unwrap_or_default();
+    let own = host::spec_parts(draft);
+    let head = ["1", hostname, &cluster.domain, &installer.name, fingerprint];
+    Digest::of(head.into_iter().chain(own.iter().map(|part| &**part)).map(str::as_bytes))
+}
+
+fn bmc(draft: &Draft, pool: &mut Pool) -> BmcSpec {
+    let address = draft.bmc.address.map(|(ip, _)| ip);
+    let text = address.map(|ip| ip.to_string()).unwrap_or_default();
+    let digest = Digest::of([text.as_bytes(), draft.bmc.username.as_bytes(), draft.bmc.password.reveal().as_bytes()]);
+    let without = draft.bmc.protocol == Protocol::None;
+    BmcSpec {
+        protocol: draft.bmc.protocol,
+        address,
+        username: draft.bmc.username.clone(),
+        password: if without { Secret::new("") } else { draft.bmc.password.clone() },
+        identity: Digest::new(pool.share(digest.as_str())),
+    }
+}

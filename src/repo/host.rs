@@ -1,0 +1,456 @@
+//! One machine of a `bootstrap.yml`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::file::KEYS;
+use super::read::{Fields, Reader};
+use super::yaml::{Key, Node, Place};
+use crate::model::{Lifecycle, LocalBoot, Mac, Protocol, Secret};
+
+/// What the cluster says about all of its hosts.
+pub struct Defaults<'a> {
+    /// Cluster name.
+    pub cluster: &'a str,
+    /// `local_domain`.
+    pub domain: &'a str,
+    /// `cluster.generation`.
+    pub generation: u32,
+    /// Whether a host must name a disk (what its installer says).
+    pub needs_disk: bool,
+    /// Whether host names must hold a number (PVC's roles make host ids of them).
+    pub numbered: bool,
+    /// `debian.release`.
+    pub release: &'a str,
+    /// `debian.mirror`.
+    pub mirror: &'a str,
+}
+
+/// A machine as read: possibly wrong, so that mistakes across hosts can still be found.
+pub struct Draft {
+    /// Its key.
+    pub key: Option<Mac>,
+    /// Where the key is.
+    pub place: Place,
+    /// Short name and where it is.
+    pub hostname: Option<(String, Place)>,
+    /// Wanted generation and where it comes from.
+    pub generation: (u32, Place),
+    /// `node.state`
+    pub state: Lifecycle,
+    /// `config:`
+    pub config: Config,
+    /// `bmc:`
+    pub bmc: Bmc,
+    /// What this version can't do.
+    pub unsupported: Vec<String>,
+    /// Whether nothing was wrong with it.
+    pub sound: bool,
+}
+
+/// `config:` as read.
+#[derive(Default)]
+pub struct Config {
+    /// Kernel options of the installer.
+    pub kernel_options: Vec<String>,
+    /// Additional packages.
+    pub packages: Vec<String>,
+    /// Filesystem of the system volumes, or the empty text.
+    pub filesystem: &'static str,
+    /// Release to install.
+    pub release: String,
+    /// Mirror to install from.
+    pub mirror: String,
+    /// The disks, as written; or made from `disk_hints`.
+    pub disks: Vec<String>,
+    /// `boot_mac` and where it is.
+    pub boot_mac: Option<(Mac, Place)>,
+    /// Fixed address and where it is.
+    pub address: Option<(Ipv4Addr, Place)>,
+    /// How it is told to boot its own disk.
+    pub local_boot: LocalBoot,
+}
+
+/// `bmc:` as read.
+pub struct Bmc {
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Fixed address and where it is.
+    pub address: Option<(IpAddr, Place)>,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+}
+
+/// Reads a MAC address that can belong to a machine.
+pub fn mac(reader: &mut Reader<'_>, text: &str, place: Place, what: &str) -> Option<Mac> {
+    let hint = "twelve hex digits, as 52:54:00:12:34:56, 52-54-00-12-34-56, 5254.0012.3456 or 525400123456";
+    match text.parse::<Mac>() {
+        Err(_) => reader.error(place, "bad-mac", format!("{what} `{text}` is not a MAC address"), hint),
+        Ok(mac) if mac.is_zero() => {
+            let hint = "firmware reports zeros for \"no address\"; look at the machine's label";
+            reader.error(place, "zero-mac", format!("{what} is all zeros"), hint);
+        }
+        Ok(mac) if mac.is_multicast() => {
+            let hint = "the second hex digit of a machine's address is even; look for a typing mistake there";
+            reader.error(place, "multicast-mac", format!("{what} `{mac}` is a group address"), hint);
+        }
+        Ok(mac) => return Some(mac),
+    }
+    None
+}
+
+/// Reads `node:` as far as the name, which the host's own variables depend on.
+pub fn hostname(reader: &mut Reader<'_>, node: &Node, place: Place, defaults: &Defaults<'_>) -> Option<(String, Place)> {
+    let host = reader.fields(node, place, "", &KEYS.host)?;
+    let value = reader.need(&host, "node", "say who it is: `node: { hostname: hv1 }`")?;
+    let fields = reader.fields(value, host.place_of("node"), "node", &KEYS.node)?;
+    let value = reader.need(&fields, "hostname", "the short host name, as in the inventory")?;
+    if value.is_sealed() {
+        reader.error(value.place, "sealed-name", "a host name cannot be encrypted", "write it in clear");
+        return None;
+    }
+    let name = reader.line(value, "node.hostname")?;
+    check_hostname(reader, &name, value.place, defaults).then_some((name, value.place))
+}
+
+fn check_hostname(reader: &mut Reader<'_>, name: &str, place: Place, defaults: &Defaults<'_>) -> bool {
+    let problem = if name.contains('.') {
+        Some(format!("write only the first part; the domain `{}` is added", defaults.domain))
+    } else if !is_label(name) {
+        Some("letters, digits and inner hyphens only, at most 63 (RFC 1123)".to_string())
+    } else if defaults.numbered && !name.bytes().any(|byte| byte.is_ascii_digit()) {
+        Some("PVC's roles take the node's number from its name, as in hv1".to_string())
+    } else {
+        None
+    };
+    if let Some(hint) = &problem {
+        reader.error(place, "bad-hostname", format!("`{name}` cannot be a host name here"), hint);
+    }
+    problem.is_none()
+}
+
+/// Whether a text is one label of a host name (RFC 1123 section 2.1).
+pub fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// Reads one machine. Its name has been read before; `reader` has the host's own variables.
+pub fn read(
+    reader: &mut Reader<'_>,
+    key: &Key,
+    node: &Node,
+    hostname: Option<(String, Place)>,
+    defaults: &Defaults<'_>,
+) -> Draft {
+    let before = reader.errors();
+    let mac = mac(reader, &key.text, key.place, "the BMC's MAC");
+    let mut draft = Draft {
+        key: mac,
+        place: key.place,
+        hostname,
+        generation: (defaults.generation, key.place),
+        state: Lifecycle::Present,
+        config: Config::default(),
+        bmc: Bmc { protocol: Protocol::None, address: None, username: String::new(), password: Secret::new("") },
+        unsupported: Vec::new(),
+        sound: false,
+    };
+    // Unknown keys were reported with the name; what is reported twice is dropped in the end.
+    if let Some(host) = reader.open_fields(node, key.place, "") {
+        node_rest(reader, &host, &mut draft);
+        config(reader, &host, &mut draft, defaults);
+        bmc(reader, &host, &mut draft);
+    }
+    draft.unsupported.extend(reader.sealed.drain(..));
+    draft.sound = reader.errors() == before && draft.hostname.is_some();
+    draft
+}
+
+fn node_rest(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft) {
+    let Some(value) = host.get("node") else { return };
+    let Some(fields) = reader.open_fields(value, host.place_of("node"), "node") else { return };
+    if let Some(node) = fields.get("generation")
+        && let Some(number) = reader.number(node, "node.generation", 1, u32::MAX.into())
+    {
+        draft.generation = (number as u32, node.place);
+    }
+    let words = [
+        ("present", Lifecycle::Present),
+        ("maintenance", Lifecycle::Maintenance),
+        ("retired", Lifecycle::Retired),
+    ];
+    let state = fields.get("state").and_then(|node| reader.choice(node, "node.state", &words));
+    draft.state = state.unwrap_or(Lifecycle::Present);
+}
+
+fn config(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft, defaults: &Defaults<'_>) {
+    draft.config.release = defaults.release.to_string();
+    draft.config.mirror = defaults.mirror.to_string();
+    let Some(value) = host.get("config") else {
+        if defaults.needs_disk {
+            let hint = "name the disk to install to: `config: { system_disks: [\"/dev/sda\"] }`";
+            reader.need(host, "config", hint);
+        }
+        return;
+    };
+    let Some(fields) = reader.fields(value, host.place_of("config"), "config", &KEYS.config) else { return };
+    let config = &mut draft.config;
+    if let Some(node) = fields.get("kernel_options") {
+        config.kernel_options = words(reader, node, "config.kernel_options", |text| !text.is_empty(), "write one option per item");
+    }
+    if let Some(node) = fields.get("packages") {
+        let hint = "a Debian package name: lower-case letters, digits, `+`, `-`, `.`";
+        config.packages = words(reader, node, "config.packages", is_package, hint);
+    }
+    let filesystems = [("ext4", "ext4"), ("xfs", "xfs")];
+    let filesystem = fields.get("filesystem").and_then(|node| reader.choice(node, "config.filesystem", &filesystems));
+    config.filesystem = filesystem.unwrap_or_default();
+    if let Some(node) = fields.get("release")
+        && let Some(text) = checked(reader, node, "config.release", is_word, "a release name such as bookworm")
+    {
+        config.release = text;
+    }
+    if let Some(node) = fields.get("mirror")
+        && let Some(text) = checked(reader, node, "config.mirror", is_mirror, "a full URL, as http://mirror.example.net/debian")
+    {
+        config.mirror = text;
+    }
+    if let Some(node) = fields.get("boot_mac")
+        && let Some(text) = reader.text(node, "config.boot_mac")
+    {
+        config.boot_mac = mac(reader, &text, node.place, "`config.boot_mac`").map(|mac| (mac, node.place));
+    }
+    config.address = fields.get("address").and_then(|node| parsed(reader, node, "config.address", "an IPv4 address"));
+    let boots = [
+        ("auto", LocalBoot::Auto),
+        ("sanboot", LocalBoot::Sanboot),
+        ("exit", LocalBoot::Exit),
+        ("firmware", LocalBoot::Firmware),
+    ];
+    let local_boot = fields.get("local_boot").and_then(|node| reader.choice(node, "config.local_boot", &boots));
+    config.local_boot = local_boot.unwrap_or_default();
+    if let Some(node) = fields.get("wipe") {
+        reader.choice(node, "config.wipe", &[("target", ())]);
+    }
+    disks(reader, &fields, draft, defaults);
+}
+
+/// `system_disks` or `disk_hints`, at most one of them.
+fn disks(reader: &mut Reader<'_>, fields: &Fields<'_>, draft: &mut Draft, defaults: &Defaults<'_>) {
+    match (fields.get("system_disks"), fields.get("disk_hints")) {
+        (Some(_), Some(hints)) => {
+            let message = "`config.system_disks` and `config.disk_hints` both choose the disk";
+            reader.error(hints.place, "two-disk-choices", message, "keep one of them");
+        }
+        (Some(list), None) => system_disks(reader, list, draft),
+        (None, Some(hints)) => {
+            let place = fields.place_of("disk_hints");
+            draft.config.disks = disk_hints(reader, hints, place).into_iter().collect();
+        }
+        (None, None) if defaults.needs_disk => {
+            reader.need(fields, "system_disks", "name the disk to install to, as \"/dev/disk/by-id/…\"");
+        }
+        (None, None) => {}
+    }
+}
+
+fn system_disks(reader: &mut Reader<'_>, list: &Node, draft: &mut Draft) {
+    let Some(disks) = reader.lines(list, "config.system_disks") else { return };
+    let is_slot = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    for (disk, place) in &disks {
+        if let Err(hint) = check_disk(disk) {
+            reader.error(*place, "bad-disk", format!("`{disk}` does not name a disk to install to"), hint);
+        }
+    }
+    match disks.as_slice() {
+        [] if list.list().is_some_and(|items| items.is_empty()) => {
+            reader.error(list.place, "bad-disk", "`config.system_disks` is empty", "name the disk to install to");
+        }
+        [_, (_, place), ..] if disks.len() > 2 || !disks.iter().all(|(disk, _)| is_slot(disk)) => {
+            let hint = "one path or detect string, or two chassis slots (\"0\", \"1\") for a RAID-1";
+            reader.error(*place, "too-many-disks", "these disks cannot be installed to together", hint);
+        }
+        [(first, place), ..] if is_slot(first) => {
+            let what = "choosing disks by chassis slot, and RAID";
+            let hint = "name one disk by path, or as detect:NAME:SIZE:INDEX";
+            unsupported(reader, draft, *place, what, hint);
+        }
+        _ => {}
+    }
+    draft.config.disks = disks.into_iter().map(|(disk, _)| disk).collect();
+}
+
+/// Whether PVC's installer can find this disk (its `detect.py` splits at every colon and every space).
+pub fn check_disk(text: &str) -> Result<(), &'static str> {
+    if let Some(rest) = text.strip_prefix("detect:") {
+        let parts: Vec<_> = rest.split(':').collect();
+        let [name, size, index] = parts.as_slice() else {
+            return Err("a detect string has four parts: detect:NAME:SIZE:INDEX");
+        };
+        if name.is_empty() || text.contains(char::is_whitespace) {
+            return Err("the name in a detect string is one word; the installer cannot take spaces");
+        }
+        if !is_size(size) {
+            return Err("the size is a number with a unit, as 480GB or 1.92TB");
+        }
+        let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
+        return if digits { Ok(()) } else { Err("the index of equal disks is a number, from 0") };
+    }
+    if let Some(path) = text.strip_prefix("/dev/") {
+        let fine = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_graphic()) && !path.contains("..");
+        return if fine { Ok(()) } else { Err("a device path has no spaces, as /dev/disk/by-id/…") };
+    }
+    let slot = !text.is_empty() && text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if slot { Ok(()) } else { Err("write a /dev/… path, detect:NAME:SIZE:INDEX, or a chassis slot such as \"0\"") }
+}
+
+fn is_size(text: &str) -> bool {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = &text[digits.len()..];
+    digits.parse::<f64>().is_ok_and(|size| size > 0.0) && matches!(unit, "kB" | "MB" | "GB" | "TB" | "PB")
+}
+
+/// The `target_disk` that hints amount to.
+fn disk_hints(reader: &mut Reader<'_>, node: &Node, place: Place) -> Option<String> {
+    let fields = reader.fields(node, place, "config.disk_hints", &KEYS.disk_hints)?;
+    let mut text = |key: &str| fields.get(key).map(|node| reader.line(node, &fields.name(key)));
+    let (wwn, model, size) = (text("wwn"), text("model"), text("size"));
+    let index = fields.get("index").map(|node| reader.number(node, "config.disk_hints.index", 0, 999));
+    let disk = match (wwn, model, size) {
+        (Some(wwn), None, None) if index.is_none() => format!("/dev/disk/by-id/wwn-{}", wwn?.trim_start_matches("wwn-")),
+        (None, Some(model), Some(size)) => format!("detect:{}:{}:{}", model?, size?, index.unwrap_or(Some(0))?),
+        _ => {
+            let hint = "either `wwn` alone, or `model` and `size` (and `index`, when several disks are equal)";
+            reader.error(place, "bad-disk", "`config.disk_hints` does not choose one disk", hint);
+            return None;
+        }
+    };
+    if let Err(hint) = check_disk(&disk) {
+        reader.error(place, "bad-disk", format!("`config.disk_hints` amounts to `{disk}`, which names no disk"), hint);
+        return None;
+    }
+    Some(disk)
+}
+
+fn bmc(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft) {
+    let hint = "how its BMC is reached: `bmc: { username: …, password: … }`, or `bmc: { protocol: none }`";
+    let Some(value) = reader.need(host, "bmc", hint) else { return };
+    let Some(fields) = reader.fields(value, host.place_of("bmc"), "bmc", &KEYS.bmc) else { return };
+    draft.bmc.protocol = protocol(reader, &fields, draft).unwrap_or(Protocol::Redfish);
+    if draft.bmc.protocol == Protocol::Ipmi {
+        unsupported(reader, draft, fields.place_of("protocol"), "the IPMI protocol", "use Redfish where the BMC has it");
+    }
+    draft.bmc.address = fields.get("address").and_then(|node| parsed(reader, node, "bmc.address", "an IP address"));
+    let hint = "the account that the BMC has out of the box";
+    for key in ["username", "password"] {
+        let value = match draft.bmc.protocol {
+            Protocol::None => fields.get(key),
+            _ => reader.need(&fields, key, hint),
+        };
+        let text = value.and_then(|node| reader.line(node, &fields.name(key))).unwrap_or_default();
+        match key {
+            "username" => draft.bmc.username = text,
+            _ => draft.bmc.password = Secret::new(text),
+        }
+    }
+    for key in ["bios_settings", "manager_settings"] {
+        let Some(node) = fields.get(key) else { continue };
+        let Some(settings) = reader.open_fields(node, fields.place_of(key), &fields.name(key)) else { continue };
+        for (name, value) in settings.entries() {
+            if value.scalar().is_none() {
+                let message = format!("`bmc.{key}.{}` must be one value, not {}", name.text, value.kind());
+                reader.error(value.place, "wrong-type", message, "attributes have text, numbers or yes/no as values");
+            }
+        }
+        if !settings.entries().is_empty() {
+            let what = if key == "bios_settings" { "setting BIOS attributes" } else { "setting attributes of the BMC" };
+            unsupported(reader, draft, fields.place_of(key), what, "set them by hand and remove the key");
+        }
+    }
+}
+
+fn protocol(reader: &mut Reader<'_>, fields: &Fields<'_>, draft: &Draft) -> Option<Protocol> {
+    let words = [("redfish", Protocol::Redfish), ("ipmi", Protocol::Ipmi), ("none", Protocol::None)];
+    let redfish = fields.get("redfish").and_then(|node| reader.boolean(node, "bmc.redfish"));
+    if let Some(node) = fields.get("protocol") {
+        return reader.choice(node, "bmc.protocol", &words);
+    }
+    if redfish == Some(false) && draft.config.boot_mac.is_none() {
+        let message = "without `config.boot_mac` this entry's key is taken as the MAC that the machine boots from";
+        let hint = "write `config.boot_mac`, or `bmc.protocol: none` when the key is the boot MAC";
+        reader.warning(fields.place_of("redfish"), "boot-mac-from-key", message, hint);
+    }
+    Some(if redfish == Some(false) { Protocol::None } else { Protocol::Redfish })
+}
+
+fn unsupported(reader: &mut Reader<'_>, draft: &mut Draft, place: Place, what: &str, hint: &str) {
+    reader.warning(place, "not-supported-yet", format!("{what} is not supported yet; this host will stop and wait"), hint);
+    draft.unsupported.push(format!("{what} is not supported yet"));
+}
+
+fn checked(reader: &mut Reader<'_>, node: &Node, what: &str, fits: fn(&str) -> bool, hint: &str) -> Option<String> {
+    let text = reader.line(node, what)?;
+    if !fits(&text) {
+        reader.error(node.place, "bad-value", format!("`{text}` cannot be the value of `{what}`"), hint);
+        return None;
+    }
+    Some(text)
+}
+
+fn words(reader: &mut Reader<'_>, node: &Node, what: &str, fits: fn(&str) -> bool, hint: &str) -> Vec<String> {
+    let lines = reader.lines(node, what).unwrap_or_default();
+    for (text, place) in lines.iter().filter(|(text, _)| !fits(text)) {
+        reader.error(*place, "bad-value", format!("`{text}` cannot be an item of `{what}`"), hint);
+    }
+    lines.into_iter().map(|(text, _)| text).collect()
+}
+
+fn parsed<T: std::str::FromStr>(reader: &mut Reader<'_>, node: &Node, what: &str, wanted: &str) -> Option<(T, Place)> {
+    let text = reader.line(node, what)?;
+    match text.parse() {
+        Ok(value) => Some((value, node.place)),
+        Err(_) => {
+            reader.error(node.place, "bad-address", format!("`{what}` must be {wanted}, not `{text}`"), "as 192.0.2.10");
+            None
+        }
+    }
+}
+
+fn is_package(text: &str) -> bool {
+    let body = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
+    text.len() >= 2 && text.bytes().all(body) && text.as_bytes()[0].is_ascii_alphanumeric()
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+fn is_mirror(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`$\\".contains(&byte)))
+}
+
+/// The MAC a machine network-boots from, as far as the repository knows.
+pub fn boot_mac(draft: &Draft) -> Option<Mac> {
+    let written = draft.config.boot_mac.map(|(mac, _)| mac);
+    written.or(if draft.bmc.protocol == Protocol::None { draft.key } else { None })
+}
+
+/// The digest parts of what decides what gets installed on this machine.
+pub fn spec_parts(draft: &Draft) -> Vec<Arc<str>> {
+    let config = &draft.config;
+    let mut parts: Vec<Arc<str>> = Vec::new();
+    let lists = [&config.kernel_options, &config.packages, &config.disks];
+    for (name, list) in ["kernel_options", "packages", "disks"].into_iter().zip(lists) {
+        parts.push(name.into());
+        parts.push(list.len().to_string().into());
+        parts.extend(list.iter().map(|item| Arc::from(item.as_str())));
+    }
+    parts.extend([config.filesystem, &config.release, &config.mirror].map(Arc::from));
+    parts
+}

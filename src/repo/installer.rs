@@ -1,0 +1,267 @@
+//! Installers: a manifest and templates, shipped (`templates/installers/`) or the site's own (`installers/<name>/`,
+//! which shadows a shipped one of the same name). A new operating system is a new directory, not new code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use include_dir::{Dir, include_dir};
+use minijinja::Environment;
+use serde::Serialize;
+
+use super::file::KEYS;
+use super::read::Reader;
+use super::tree::{self, Found};
+use super::vars::Scope;
+use super::yaml::{self, Node};
+use super::{Tree, template};
+use crate::model::desired::TOKEN_MARK;
+use crate::model::{ClaimBy, Digest, Finding};
+
+static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates/installers");
+
+/// The manifest's file name.
+const MANIFEST: &str = "installer.yaml";
+/// Largest body a machine is given, in bytes.
+const MAX_BODY: usize = 1 << 20;
+
+/// One installer, ready to render.
+pub struct Installer {
+    /// Directory name.
+    pub name: Arc<str>,
+    /// What counts as the claim.
+    pub claim: ClaimBy,
+    /// Whether a host must name a disk.
+    pub needs_disk: bool,
+    /// Digest of its files when they are the site's own; shipped templates may change with an upgrade, and that is
+    /// not drift.
+    pub fingerprint: Option<Digest>,
+    directory: String,
+    files: Vec<FileSpec>,
+    env: Environment<'static>,
+}
+
+struct FileSpec {
+    name: Arc<str>,
+    template: String,
+    answer: bool,
+}
+
+/// What a template can use. Everything is text, or a list of texts, already checked for control characters.
+#[derive(Serialize)]
+pub struct Variables<'a> {
+    /// Short host name.
+    pub hostname: &'a str,
+    /// Full host name.
+    pub fqdn: &'a str,
+    /// `local_domain`.
+    pub domain: &'a str,
+    /// Cluster name.
+    pub cluster: &'a str,
+    /// The disk to install to, or the empty text.
+    pub disk: &'a str,
+    /// Kernel options of the installer.
+    pub kernel_options: &'a [String],
+    /// Additional packages.
+    pub packages: &'a [String],
+    /// Filesystem of the system volumes, or the empty text.
+    pub filesystem: &'a str,
+    /// Release to install.
+    pub release: &'a str,
+    /// Mirror to install from.
+    pub mirror: &'a str,
+    /// The user that the installed system gets.
+    pub deploy_username: &'a str,
+    /// `http://<address>:<port>`.
+    pub http_base: &'a str,
+    /// Address of the TFTP server.
+    pub next_server: &'a str,
+    /// Where the claim's token goes.
+    pub token: &'a str,
+    /// Check-in URI with the claim's token in its path.
+    pub checkin_uri: &'a str,
+}
+
+/// A rendered file: name, body, whether reading it claims.
+pub type Rendered = (Arc<str>, String, bool);
+
+/// Why a template failed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RenderError {
+    /// The template's path in the repository, or under `installers/` when shipped.
+    pub path: String,
+    /// Line in the template, 0 when not known.
+    pub line: u32,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Installer {
+    /// Whether it is the site's own.
+    pub fn is_own(&self) -> bool {
+        self.fingerprint.is_some()
+    }
+
+    /// Renders every file for one host; every template that fails is reported.
+    pub fn render(&self, variables: &Variables<'_>) -> Result<Vec<Rendered>, Vec<RenderError>> {
+        let context = minijinja::Value::from(minijinja::value::Serde(variables));
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        for file in &self.files {
+            let outcome = self.env.get_template(&file.template).and_then(|template| template.render(&context));
+            let problem = match outcome {
+                Err(error) => Some((error.line().unwrap_or(0) as u32, template::reason(&error))),
+                Ok(body) if body.len() > MAX_BODY => Some((0, format!("the result is larger than {MAX_BODY} bytes"))),
+                Ok(body) if file.answer && !body.contains(TOKEN_MARK) => {
+                    Some((0, "the answer file must contain `checkin_uri` or `token`, or its install can never end".into()))
+                }
+                Ok(body) => {
+                    done.push((file.name.clone(), body, file.answer));
+                    None
+                }
+            };
+            failed.extend(problem.map(|(line, message)| {
+                let path = format!("{}/{}", self.directory, file.template);
+                RenderError { path, line, message }
+            }));
+        }
+        if failed.is_empty() { Ok(done) } else { Err(failed) }
+    }
+}
+
+/// Every installer by name; `None` for one whose manifest is wrong (already reported).
+pub type Installers = BTreeMap<String, Option<Installer>>;
+
+/// Reads every installer, the site's own included.
+pub fn all(tree: &Tree, found: &mut Vec<Finding>) -> Installers {
+    let mut installers = Installers::new();
+    for dir in SHIPPED.dirs() {
+        let name = dir.path().to_string_lossy().into_owned();
+        let files = dir.files().map(|file| {
+            let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+            (name, Arc::from(file.contents()))
+        });
+        let directory = format!("installers/{name}");
+        let installer = read(&name, &directory, &files.collect(), false, found);
+        installers.insert(name, installer);
+    }
+    for name in own_names(tree) {
+        let directory = format!("installers/{name}");
+        let files = tree::list(tree, &real_directory(tree, &directory)).into_iter().filter_map(|file| {
+            match tree::find(tree, &format!("{directory}/{file}")) {
+                Found::File(_, bytes) => Some((file, bytes)),
+                _ => None,
+            }
+        });
+        let installer = read(&name, &directory, &files.collect(), true, found);
+        installers.insert(name, installer);
+    }
+    installers
+}
+
+fn own_names(tree: &Tree) -> BTreeSet<String> {
+    let names = tree::list(tree, &real_directory(tree, "installers")).into_iter();
+    names.filter(|name| matches!(tree::find(tree, &format!("installers/{name}")), Found::Directory(_))).collect()
+}
+
+fn real_directory(tree: &Tree, path: &str) -> String {
+    match tree::find(tree, path) {
+        Found::Directory(real) => real,
+        _ => path.to_string(),
+    }
+}
+
+type Sources = BTreeMap<String, Arc<[u8]>>;
+
+fn read(name: &str, directory: &str, sources: &Sources, own: bool, found: &mut Vec<Finding>) -> Option<Installer> {
+    let path = format!("{directory}/{MANIFEST}");
+    let Some(bytes) = sources.get(MANIFEST) else {
+        let finding = Finding::error(&path, (0, 0), "missing-file", format!("installer `{name}` has no {MANIFEST}"));
+        found.push(finding.hint("every directory under installers/ needs one"));
+        return None;
+    };
+    let root = yaml::parse(&path, bytes, found)?;
+    let before = found.len();
+    let env = compile(directory, sources, found);
+    let mut reader = Reader::new(&path, Arc::new(Scope::default()), found);
+    let (claim, needs_disk, files) = manifest(&mut reader, name, &root, sources)?;
+    if found.len() > before {
+        return None;
+    }
+    let parts = || sources.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes.as_ref()]);
+    let fingerprint = own.then(|| Digest::of(parts()));
+    Some(Installer { name: name.into(), claim, needs_disk, fingerprint, directory: directory.into(), files, env })
+}
+
+/// Loads every other file as a template, so that templates can include each other.
+fn compile(directory: &str, sources: &Sources, found: &mut Vec<Finding>) -> Environment<'static> {
+    let mut env = template::environment();
+    if let Ok(syntax) = minijinja::syntax::SyntaxConfig::builder().keep_trailing_newline(true).build() {
+        env.set_syntax(syntax);
+    }
+    for (name, bytes) in sources.iter().filter(|(name, _)| *name != MANIFEST) {
+        let path = format!("{directory}/{name}");
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            found.push(Finding::error(&path, (0, 0), "not-utf8", "a template must be UTF-8 text"));
+            continue;
+        };
+        if let Err(error) = env.add_template_owned(name.clone(), text.to_string()) {
+            let place = (error.line().unwrap_or(0) as u32, 1);
+            found.push(Finding::error(&path, place, "template", template::reason(&error)).hint("see the minijinja syntax"));
+        }
+    }
+    env
+}
+
+fn manifest(
+    reader: &mut Reader<'_>,
+    name: &str,
+    root: &Node,
+    sources: &Sources,
+) -> Option<(ClaimBy, bool, Vec<FileSpec>)> {
+    let fields = reader.fields(root, (1, 1), "", &KEYS.installer)?;
+    if let Some(node) = reader.need(&fields, "name", "write the name of the directory")
+        && let Some(text) = reader.text(node, "name")
+        && text != name
+    {
+        let message = format!("`name` is `{text}`, but the directory is `{name}`");
+        reader.error(node.place, "wrong-name", message, "use the directory's name");
+    }
+    let words = [("check-in", ClaimBy::CheckIn), ("answer-file", ClaimBy::AnswerFile)];
+    let claim = reader.need(&fields, "claim", "write `answer-file` or `check-in`");
+    let claim = claim.and_then(|node| reader.choice(node, "claim", &words));
+    let needs_disk = fields.get("needs_disk").and_then(|node| reader.boolean(node, "needs_disk")).unwrap_or(false);
+    let list = reader.need(&fields, "files", "list the files a machine can read, `boot.ipxe` among them")?;
+    let mut files: Vec<FileSpec> = Vec::new();
+    for item in reader.items(list, "files")? {
+        if let Some(file) = manifest_file(reader, &item, sources) {
+            files.push(file);
+        }
+    }
+    if !files.iter().any(|file| &*file.name == "boot.ipxe") {
+        let hint = "`boot.ipxe` is what a machine is given first";
+        reader.error(list.place, "missing-file", "no file is called `boot.ipxe`", hint);
+    }
+    let answers = files.iter().filter(|file| file.answer).count();
+    if claim == Some(ClaimBy::AnswerFile) && answers != 1 {
+        let message = format!("`claim: answer-file` needs exactly one file with `answer: yes`, not {answers}");
+        reader.error(list.place, "answer-file", message, "reading that file is what counts as the claim");
+    }
+    Some((claim?, needs_disk, files))
+}
+
+fn manifest_file(reader: &mut Reader<'_>, item: &Node, sources: &Sources) -> Option<FileSpec> {
+    let fields = reader.fields(item, item.place, "files", &KEYS.template)?;
+    let name_node = reader.need(&fields, "name", "the name a machine asks for")?;
+    let name = reader.line(name_node, "files.name")?;
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        let message = format!("`{name}` cannot be the name of a boot file");
+        reader.error(name_node.place, "bad-name", message, "use a plain file name without `/`");
+    }
+    let node = reader.need(&fields, "template", "the template's file name, beside this manifest")?;
+    let template = reader.line(node, "files.template")?;
+    if !sources.contains_key(&template) {
+        let message = format!("there is no template `{template}` beside this manifest");
+        reader.error(node.place, "missing-file", message, "check the name");
+    }
+    let answer = fields.get("answer").and_then(|node| reader.boolean(node, "files.answer")).unwrap_or(false);
+    Some(FileSpec { name: name.into(), template, answer })
+}
