@@ -70,7 +70,7 @@ async fn the_path_carries_the_token_and_facts_only_its_name() {
 #[tokio::test]
 async fn a_path_that_is_no_token_is_refused_and_tells_nobody() {
     let rig = Rig::start().await;
-    for token in ["x", "RACKWRIGHT-TOKEN", &TOKEN[1..], "%00", "zz112233445566778899aabbccddeeff"] {
+    for token in ["x", "RACKWRIGHT-TOKEN", &TOKEN[1..], "%00", "%ff", "zz112233445566778899aabbccddeeff"] {
         let reply = rig.post(&format!("/checkin/host/{token}"), FULL.as_bytes()).await;
         assert_eq!(reply.code, 409, "{token}: {reply:?}");
         assert!(reply.message().starts_with("wrong token"));

@@ -100,6 +100,10 @@ async fn assets() -> (Rig, tempfile::TempDir) {
     std::fs::write(dir.path().join("root-too/file"), "outside").unwrap();
     std::fs::write(root.join("vmlinuz"), b"0123456789").unwrap();
     std::fs::write(root.join("sub dir/initrd.img"), b"initrd").unwrap();
+    std::fs::create_dir(root.join("host")).unwrap();
+    std::fs::write(root.join("host/mac-525400aabb11.preseed"), "outside").unwrap();
+    std::fs::write(root.join("boot.ipxe"), "outside").unwrap();
+    symlink("boot.ipxe", root.join("alias.ipxe")).unwrap();
     symlink("vmlinuz", root.join("kernel")).unwrap();
     symlink("../secret", root.join("leak")).unwrap();
     symlink("/", root.join("slash")).unwrap();
@@ -134,10 +138,13 @@ async fn assets_are_served_whole_in_part_and_by_validator() {
 }
 
 #[tokio::test]
-async fn nothing_outside_the_root_is_served() {
+async fn nothing_outside_the_root_and_no_installer_script_in_it_is_served() {
     let (rig, _dir) = assets().await;
     for path in [
         "leak",
+        "boot.ipxe",
+        "alias.ipxe",
+        "host/mac-525400aabb11.preseed",
         "slash/etc/passwd",
         "neighbour/file",
         "loop",

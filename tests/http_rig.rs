@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rackwright::model::{Event, Policy, Secret, Time, Verdict, World};
+use rackwright::plan::reduce;
 use rackwright::serve::{Context, Inbox, http};
 use rackwright::settings::{
     Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, Settings,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -22,12 +23,20 @@ pub const NOW: Time = Time::from_secs(1_800_000_000);
 /// Longest wait for anything.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How the stand-in for the daemon's loop answers.
+pub enum Judge {
+    /// Every fact in the same way; the World stays as the test made it.
+    Always(Verdict),
+    /// As the daemon does: `plan::reduce` folds the fact into the World and says what its bringer is told.
+    Reduce,
+}
+
 /// A server and the other ends of its context.
 pub struct Rig {
     pub address: SocketAddr,
     pub world: watch::Sender<Arc<World>>,
     pub told: Arc<Mutex<Vec<Event>>>,
-    pub verdict: Arc<Mutex<Verdict>>,
+    pub judge: Arc<Mutex<Judge>>,
     pub ctx: Context,
     _tasks: JoinSet<()>,
 }
@@ -75,21 +84,30 @@ impl Rig {
         let (inbox, mut signals) = Inbox::new();
         let ctx = Context { view, inbox, clock: || NOW, settings: Arc::new(settings) };
         let told = Arc::new(Mutex::new(Vec::new()));
-        let verdict = Arc::new(Mutex::new(Verdict::Ok));
+        let judge = Arc::new(Mutex::new(Judge::Always(Verdict::Ok)));
         let mut tasks = JoinSet::new();
-        let (list, answer) = (told.clone(), verdict.clone());
+        let (list, answer, worlds) = (told.clone(), judge.clone(), sender.clone());
         tasks.spawn(async move {
             while let Some(signal) = signals.recv().await {
+                let verdict = match &*answer.lock().unwrap() {
+                    Judge::Always(verdict) => verdict.clone(),
+                    Judge::Reduce => {
+                        let mut world = World::clone(&worlds.borrow());
+                        let verdict = reduce(&mut world, &signal.event, NOW);
+                        worlds.send_replace(Arc::new(world));
+                        verdict
+                    }
+                };
                 list.lock().unwrap().push(signal.event);
                 if let Some(ack) = signal.ack {
-                    let _ = ack.send(answer.lock().unwrap().clone());
+                    let _ = ack.send(verdict);
                 }
             }
         });
         let server = http::bind(&ctx).await.expect("bind").with_counters(counters);
         let address = server.local_addr();
         tasks.spawn(server.run(ctx.clone()));
-        Rig { address, world: sender, told, verdict, ctx, _tasks: tasks }
+        Rig { address, world: sender, told, judge, ctx, _tasks: tasks }
     }
 
     pub fn events(&self) -> Vec<Event> {
@@ -97,7 +115,14 @@ impl Rig {
     }
 
     pub fn refuse(&self, reason: &str) {
-        *self.verdict.lock().unwrap() = Verdict::Refused(reason.into());
+        *self.judge.lock().unwrap() = Judge::Always(Verdict::Refused(reason.into()));
+    }
+
+    /// A server whose facts change its World, as they do in the daemon.
+    pub async fn living(settings: Settings, world: World) -> Rig {
+        let rig = Rig::with(settings, world).await;
+        *rig.judge.lock().unwrap() = Judge::Reduce;
+        rig
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -110,6 +135,18 @@ impl Rig {
 
     /// Sends one request as written and reads the answer to the end of the connection.
     pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        self.ask_from(Ipv4Addr::LOCALHOST, method, path, headers, body).await
+    }
+
+    /// The same from another of loopback's addresses.
+    pub async fn ask_from(
+        &self,
+        source: Ipv4Addr,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         let mut head = format!("{method} {path} HTTP/1.1\r\nHost: rack.example.net\r\nConnection: close\r\n");
         for (name, value) in headers {
             head += &format!("{name}: {value}\r\n");
@@ -119,7 +156,7 @@ impl Rig {
         }
         head += "\r\n";
         let asked = async {
-            let mut stream = TcpStream::connect(self.address).await.expect("connect");
+            let mut stream = connect(source, self.address).await;
             stream.write_all(head.as_bytes()).await.expect("send");
             stream.write_all(body).await.expect("send");
             let mut answer = Vec::new();
@@ -128,6 +165,12 @@ impl Rig {
         };
         parse(&tokio::time::timeout(PATIENCE, asked).await.expect("an answer in time"))
     }
+}
+
+async fn connect(source: Ipv4Addr, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("socket");
+    socket.bind(SocketAddr::from((source, 0))).expect("an address of loopback");
+    socket.connect(to).await.expect("connect")
 }
 
 /// Splits an answer; chunked bodies are put together.

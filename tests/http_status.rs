@@ -15,7 +15,9 @@ use rackwright::serve::api::events::{News, news};
 use rackwright::serve::api::openapi::document;
 use rackwright::serve::api::page;
 use rackwright::serve::api::rack::{Rack, Trouble};
+use rackwright::serve::dhcp::counters::{self as dhcp_counters, DhcpCounters};
 use rackwright::serve::http::Counters;
+use rackwright::serve::tftp::counters::{self as tftp_counters, TftpCounters};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -87,12 +89,18 @@ fn series(text: &str) -> BTreeMap<String, f64> {
 
 #[tokio::test]
 async fn metrics_count_by_kind_and_never_by_host() {
-    let counters: Counters = Arc::new(|| vec![("dhcp_packets", "offer", 12), ("dhcp_packets", "malformed", 1)]);
+    // As `daemon::servers` hands them over.
+    let dhcp = Arc::new(DhcpCounters::new("dhcp_", dhcp_counters::NAMES));
+    let tftp = Arc::new(TftpCounters::new("tftp_", tftp_counters::NAMES));
+    dhcp.count("discover", "offer");
+    dhcp.count("discover", "offer");
+    tftp.count("read", "claim");
+    let counters: Vec<Counters> = vec![Arc::new(move || dhcp.snapshot()), Arc::new(move || tftp.snapshot())];
     let mut world = world();
     world.git.fetched_at = Some(NOW - Duration::from_secs(90));
     world.git.publish_failure = Some(failure());
     world.foreign_dhcp = Some(([192, 0, 2, 66].into(), NOW));
-    let rig = Rig::counting(settings(), world, vec![counters]).await;
+    let rig = Rig::counting(settings(), world, counters).await;
     rig.post("/checkin/host", br#"{"action":"install-start"}"#).await;
     rig.post("/checkin/host", br#"{"action":"install-start"}"#).await;
     rig.post("/checkin/host", b"junk").await;
@@ -109,8 +117,10 @@ async fn metrics_count_by_kind_and_never_by_host() {
         ("rackwright_http_requests_total{route=\"/checkin/host\",code=\"400\"}", 1.0),
         ("rackwright_http_requests_total{route=\"/checkin/host/{token}\",code=\"200\"}", 1.0),
         ("rackwright_http_requests_total{route=\"other\",code=\"404\"}", 1.0),
-        ("rackwright_dhcp_packets_total{kind=\"offer\"}", 12.0),
-        ("rackwright_dhcp_packets_total{kind=\"malformed\"}", 1.0),
+        ("rackwright_dhcp_discover_total{outcome=\"offer\"}", 2.0),
+        ("rackwright_dhcp_discover_total{outcome=\"exhausted\"}", 0.0),
+        ("rackwright_dhcp_other_total{outcome=\"other\"}", 0.0),
+        ("rackwright_tftp_read_total{outcome=\"claim\"}", 1.0),
         ("rackwright_leases_used{subnet=\"192.0.2.0/24\"}", 2.0),
         ("rackwright_leases_size{subnet=\"192.0.2.0/24\"}", 10.0),
         ("rackwright_git_fetch_age_seconds", 90.0),
@@ -128,7 +138,7 @@ fn moves(range: std::ops::RangeInclusive<u64>) -> Moves {
     let step = |seq| Move {
         seq,
         at: Time::from_secs(1_800_000_000),
-        kind: MoveKind::Host,
+        kind: if seq == 5 { MoveKind::Cluster } else { MoveKind::Host },
         subject: "cluster1/hv1".into(),
         from: "init".into(),
         to: format!("state-{seq}"),
@@ -140,7 +150,7 @@ fn moves(range: std::ops::RangeInclusive<u64>) -> Moves {
 fn a_listener_hears_what_it_missed_or_that_it_missed_too_much() {
     let seqs = |after| -> Vec<u64> {
         let seq = |item| match item {
-            News::Transition(change) => Move::clone(&change).seq,
+            News::Changed(change) => Move::clone(&change).seq,
             News::Reset(last) => 1000 + last,
         };
         news(&moves(5..=8), after).into_iter().map(seq).collect()
@@ -199,6 +209,7 @@ async fn the_event_stream_resumes_and_follows() {
     }
     let data = r#"{"seq":4,"at":"2027-01-15T08:00:00Z","kind":"host","subject":"cluster1/hv1","from":"init","to":"state-4"}"#;
     assert!(seen.contains(&format!("data: {data}")) && seen.contains("event: transition"), "{seen}");
+    assert!(seen.contains("event: cluster\n") && seen.contains("\"kind\":\"cluster\""), "{seen}");
 }
 
 #[tokio::test]

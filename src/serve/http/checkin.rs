@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -137,9 +138,11 @@ pub(super) async fn plain(State(app): State<Arc<App>>, Extension(peer): Extensio
 pub(super) async fn with_token(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
-    Path(token): Path<String>,
+    token: Result<Path<String>, PathRejection>,
     body: Body,
 ) -> Response {
+    // What is not even text is no token of ours either.
+    let token = token.map_or_else(|_| "?".to_owned(), |Path(token)| token);
     take(&app, peer, Some(&token), body).await
 }
 
