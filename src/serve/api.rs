@@ -2,6 +2,7 @@
 //!
 //! The fields are those of the status files (`plan::report`), as JSON.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -102,8 +103,11 @@ async fn hosts(
         state => state.and_then(Result::ok),
     };
     let glance = app.glance();
-    let ids = glance.world.desired.iter().flat_map(|desired| desired.hosts.keys());
+    // Like the status branch: also an installed host that has left the repository.
+    let wanted = glance.world.desired.iter().flat_map(|desired| desired.hosts.keys());
+    let ids: BTreeSet<&HostId> = wanted.chain(glance.world.hosts.keys()).collect();
     let listed = ids
+        .into_iter()
         .filter(|id| filter.cluster.as_ref().is_none_or(|name| id.cluster.as_str() == name))
         .filter_map(|id| host_status(&glance.world, &glance.plan, id))
         .filter(|status| state.is_none_or(|state| status.state == state));

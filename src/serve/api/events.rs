@@ -1,6 +1,7 @@
 //! `GET /api/v1/events`: state changes as they happen (Server-Sent Events).
 //!
-//! Each change is an `event: transition` whose id is its number; a client that comes back with `Last-Event-ID` gets
+//! A host's change is an `event: transition`; those of clusters, tasks and the repository are named `cluster`, `task` and
+//! `repository`. Each one's id is its number; a client that comes back with `Last-Event-ID` gets
 //! what it missed. When that is no longer known, it gets one `event: reset` and should look at everything anew.
 
 use std::collections::VecDeque;
@@ -15,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use crate::model::{Move, Moves, World};
+use crate::model::{Move, MoveKind, Moves, World};
 use crate::serve::http::{App, busy};
 
 /// How often a silent stream shows that it is alive.
@@ -27,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum News {
     /// A change of state.
-    Transition(Move),
+    Changed(Move),
     /// Changes up to this number were missed.
     Reset(u64),
 }
@@ -39,24 +40,25 @@ pub fn news(moves: &Moves, after: u64) -> Vec<News> {
         // Its number is from another life of ours, or too old.
         return vec![News::Reset(moves.last)];
     }
-    moves.recent.iter().filter(|change| change.seq > after).cloned().map(News::Transition).collect()
+    moves.recent.iter().filter(|change| change.seq > after).cloned().map(News::Changed).collect()
 }
 
 impl News {
     fn seq(&self) -> u64 {
         match self {
-            News::Transition(change) => change.seq,
+            News::Changed(change) => change.seq,
             News::Reset(last) => *last,
         }
     }
 
     fn event(&self) -> Event {
         let (name, data) = match self {
-            News::Transition(change) => (
-                "transition",
+            News::Changed(change) => (
+                name(change.kind),
                 serde_json::json!({
                     "seq": change.seq,
                     "at": change.at.to_string(),
+                    "kind": change.kind,
                     "subject": change.subject,
                     "from": change.from,
                     "to": change.to,
@@ -65,6 +67,15 @@ impl News {
             News::Reset(last) => ("reset", serde_json::json!({ "seq": last })),
         };
         Event::default().event(name).id(self.seq().to_string()).retry(RETRY).data(data.to_string())
+    }
+}
+
+fn name(kind: MoveKind) -> &'static str {
+    match kind {
+        MoveKind::Host => "transition",
+        MoveKind::Cluster => "cluster",
+        MoveKind::Task => "task",
+        MoveKind::Repository => "repository",
     }
 }
 

@@ -37,8 +37,9 @@ fn paths() -> Value {
         "/api/v1/events": {
             "get": {
                 "summary": "State changes as they happen",
-                "description": "Server-Sent Events: `transition` (data: a Transition, id: its seq) for each change, \
-                    `reset` when changes were missed for good.",
+                "description": "Server-Sent Events (data: a Transition, id: its seq): `transition` for each change of \
+                    a host's state; `cluster`, `task`, `repository` for theirs; `reset` (data: seq) when changes were \
+                    missed for good.",
                 "parameters": resume,
                 "responses": {
                     "200": { "description": "a stream", "content": { "text/event-stream": { "schema": one("Transition") } } },
@@ -103,8 +104,9 @@ fn schemas() -> Value {
             "severity": { "type": "string", "enum": ["error", "warning"] },
             "code": text(), "message": text(), "hint": text()
         })),
-        "Transition": object(&["seq", "at", "subject", "from", "to"], json!({
-            "seq": { "type": "integer" }, "at": time(), "subject": text(), "from": text(), "to": text()
+        "Transition": object(&["seq", "at", "kind", "subject", "from", "to"], json!({
+            "seq": { "type": "integer" }, "at": time(),
+            "kind": { "type": "string", "enum": ["host", "cluster", "task", "repository"] }, "subject": text(), "from": text(), "to": text()
         })),
         "Endpoint": object(&[], json!({ "mac": text(), "address": text(), "certificate": text() })),
         "Install": object(&["id", "generation", "spec", "at"], json!({

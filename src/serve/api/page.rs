@@ -1,10 +1,11 @@
-//! `GET /`: the rack as one HTML page. Works without scripts; with them it follows `/api/v1/events`.
+//! `GET /`: the rack as one HTML page, for somebody who stands in front of it with a phone: first what waits for a
+//! person, why, and how to find the machine. Works without scripts; with them it follows `/api/v1/events`.
 
 use std::fmt::{self, Display, Write as _};
 
 use super::rack::Rack;
-use crate::model::Time;
-use crate::plan::report::{ClusterStatus, Condition, HostStatus, TaskStatus};
+use crate::model::{Finding, Time};
+use crate::plan::report::{ClusterStatus, Condition, Endpoint, HostStatus, TaskStatus};
 
 /// Shows any text as HTML text or attribute value.
 struct Safe<T>(T);
@@ -56,13 +57,15 @@ fn write(html: &mut String, rack: &Rack, now: Time, nonce: &str) -> fmt::Result 
     )?;
     html.push_str("<main id=\"rack\">\n<header><h1>rackwright</h1>");
     match &rack.revision {
-        Some(revision) => write!(html, "<p>revision <code>{}</code>, {}</p>", Safe(revision.short()), Safe(now))?,
-        None => write!(html, "<p>no revision in force, {}</p>", Safe(now))?,
+        Some(revision) => write!(html, "<p>revision <code>{}</code>, seen {}</p>", Safe(revision.short()), Safe(now))?,
+        None => write!(html, "<p>no revision in force, seen {}</p>", Safe(now))?,
     }
+    tally(html, rack)?;
     html.push_str("</header>\n");
-    banners(html, rack)?;
+    banners(html, rack, now)?;
+    stalled(html, rack, now)?;
     for (cluster, hosts) in &rack.clusters {
-        section(html, cluster, hosts)?;
+        section(html, cluster, hosts, now)?;
     }
     if rack.clusters.is_empty() {
         html.push_str("<p class=\"empty\">No clusters.</p>\n");
@@ -70,8 +73,56 @@ fn write(html: &mut String, rack: &Rack, now: Time, nonce: &str) -> fmt::Result 
     write!(html, "</main>\n<script nonce=\"{}\">{SCRIPT}</script>\n</body></html>\n", Safe(nonce))
 }
 
+/// How many hosts there are of each condition, worst first.
+fn tally(html: &mut String, rack: &Rack) -> fmt::Result {
+    let mut counts = [0usize; 3];
+    for host in rack.clusters.iter().flat_map(|(_, hosts)| hosts) {
+        counts[usize::from(urgency(&host.condition))] += 1;
+    }
+    html.push_str("<p class=\"tally\">");
+    for (word, count) in ["stalled", "reconciling", "ready"].into_iter().zip(counts) {
+        if count > 0 {
+            write!(html, "<span class=\"badge {word}\">{count} {word}</span> ")?;
+        }
+    }
+    html.push_str("</p>");
+    Ok(())
+}
+
+/// 0 where a person is needed, 1 where something is under way, 2 where all is done.
+fn urgency(condition: &Condition) -> u8 {
+    match condition.status.as_str() {
+        "Stalled" => 0,
+        "Ready" => 2,
+        _ => 1,
+    }
+}
+
+/// Everything that waits for a person, before everything else.
+fn stalled(html: &mut String, rack: &Rack, now: Time) -> fmt::Result {
+    let clusters = rack.clusters.iter().map(|(cluster, _)| cluster).filter(|it| urgency(&it.condition) == 0);
+    let hosts = rack.clusters.iter().flat_map(|(_, hosts)| hosts).filter(|it| urgency(&it.condition) == 0);
+    let (clusters, hosts) = (clusters.collect::<Vec<_>>(), hosts.collect::<Vec<_>>());
+    if clusters.is_empty() && hosts.is_empty() {
+        return Ok(());
+    }
+    html.push_str("<section class=\"first\"><h2>Waiting for a person</h2>\n<ul>");
+    for cluster in clusters {
+        write!(html, "<li><strong>{}</strong> {}", Safe(&cluster.cluster), Safe(&cluster.state))?;
+        write!(html, " {}{}</li>", badge(&cluster.condition), Why(&cluster.condition, now))?;
+    }
+    for host in hosts {
+        let (cluster, name, state) = (Safe(&host.cluster), Safe(&host.host), Safe(host.state));
+        write!(html, "<li><a href=\"#{cluster}/{name}\"><strong>{cluster}/{name}</strong></a> {state} ")?;
+        write!(html, "{}{}", badge(&host.condition), Why(&host.condition, now))?;
+        write!(html, "{}</li>", Whereabouts(host))?;
+    }
+    html.push_str("</ul></section>\n");
+    Ok(())
+}
+
 /// What a person should know before looking at hosts.
-fn banners(html: &mut String, rack: &Rack) -> fmt::Result {
+fn banners(html: &mut String, rack: &Rack, now: Time) -> fmt::Result {
     if !rack.armed {
         html.push_str(
             "<div class=\"banner\"><strong>Nothing will be installed:</strong> there was neither a journal nor a \
@@ -79,78 +130,91 @@ fn banners(html: &mut String, rack: &Rack) -> fmt::Result {
         );
     }
     if let Some(rejected) = &rack.rejected {
-        let (revision, since) = (Safe(rejected.revision.short()), Safe(&rejected.since));
-        write!(
-            html,
-            "<div class=\"banner\"><strong>Refused:</strong> revision <code>{revision}</code> since {since}<ul>"
-        )?;
-        for finding in &rejected.findings {
-            write!(html, "<li>{}", Safe(finding))?;
-            if let Some(hint) = &finding.hint {
-                write!(html, " <em>{}</em>", Safe(hint))?;
-            }
-            html.push_str("</li>");
-        }
-        html.push_str("</ul></div>\n");
+        let (revision, since) = (Safe(rejected.revision.short()), When(&rejected.since, now));
+        write!(html, "<div class=\"banner\"><strong>Refused:</strong> revision <code>{revision}</code>, {since}")?;
+        findings(html, &rejected.findings)?;
+        html.push_str("</div>\n");
     }
     for trouble in &rack.troubles {
         let (action, message) = (Safe(trouble.action), Safe(&trouble.message));
-        let (count, at) = (trouble.count, Safe(&trouble.at));
+        let (count, at) = (trouble.count, When(&trouble.at, now));
         writeln!(
             html,
             "<div class=\"banner\"><strong>{action} fails:</strong> {message} ({count} in a row, last {at})</div>"
         )?;
     }
     if let Some((server, seen)) = &rack.foreign_dhcp {
-        let (server, seen) = (Safe(server), Safe(seen));
+        let (server, seen) = (Safe(server), When(seen, now));
         writeln!(
             html,
             "<div class=\"banner\"><strong>Another DHCP server</strong> answers: {server}, seen {seen}</div>"
         )?;
     }
+    if !rack.warnings.is_empty() {
+        let count = rack.warnings.len();
+        write!(html, "<details><summary>{count} warnings about the revision in force</summary>")?;
+        findings(html, &rack.warnings)?;
+        html.push_str("</details>\n");
+    }
     Ok(())
 }
 
-fn section(html: &mut String, cluster: &ClusterStatus, hosts: &[HostStatus]) -> fmt::Result {
-    let (name, state, since) = (Safe(&cluster.cluster), Safe(&cluster.state), Safe(&cluster.since));
+fn findings(html: &mut String, findings: &[Finding]) -> fmt::Result {
+    html.push_str("<ul>");
+    for finding in findings {
+        write!(html, "<li>{}", Safe(finding))?;
+        if let Some(hint) = &finding.hint {
+            write!(html, " <em>{}</em>", Safe(hint))?;
+        }
+        html.push_str("</li>");
+    }
+    html.push_str("</ul>");
+    Ok(())
+}
+
+fn section(html: &mut String, cluster: &ClusterStatus, hosts: &[HostStatus], now: Time) -> fmt::Result {
+    let (name, state, since) = (Safe(&cluster.cluster), Safe(&cluster.state), When(&cluster.since, now));
     write!(html, "<section><h2>{name} <small>{state} since {since}</small> {}</h2>", badge(&cluster.condition))?;
-    writeln!(html, "<p>{}</p>", Safe(&cluster.condition.message))?;
+    writeln!(html, "<p>{}</p>", Why(&cluster.condition, now))?;
     html.push_str(
         "<table><thead><tr><th>Host</th><th>State</th><th>Condition</th><th>Since</th><th>Message</th></tr></thead><tbody>\n",
     );
+    let mut hosts: Vec<&HostStatus> = hosts.iter().collect();
+    hosts.sort_by_key(|host| urgency(&host.condition));
     for host in hosts {
-        row(html, host)?;
+        row(html, host, now)?;
     }
     html.push_str("</tbody></table>\n");
-    tasks(html, &cluster.tasks)?;
+    tasks(html, &cluster.tasks, now)?;
     html.push_str("</section>\n");
     Ok(())
 }
 
-fn row(html: &mut String, host: &HostStatus) -> fmt::Result {
-    let (name, state, since) = (Safe(&host.host), Safe(host.state), Safe(&host.since));
-    write!(html, "<tr><th scope=\"row\">{name}</th><td>{state}</td><td>{}</td>", badge(&host.condition))?;
-    write!(html, "<td>{since}</td><td>{}", Safe(&host.condition.message))?;
-    if let Some(until) = &host.condition.until {
-        write!(html, " <small>until {}</small>", Safe(until))?;
-    }
+fn row(html: &mut String, host: &HostStatus, now: Time) -> fmt::Result {
+    let (cluster, name, state) = (Safe(&host.cluster), Safe(&host.host), Safe(host.state));
+    let since = When(&host.since, now);
+    write!(html, "<tr id=\"{cluster}/{name}\"><th scope=\"row\">{name}</th><td>{state}</td>")?;
+    write!(html, "<td>{}</td><td>{since}</td>", badge(&host.condition))?;
+    write!(html, "<td>{}", Why(&host.condition, now))?;
     if host.drift {
         html.push_str("<br><small>drift: the repository differs from what was installed</small>");
     }
     for note in &host.notes {
         write!(html, "<br><small>{}</small>", Safe(note))?;
     }
-    html.push_str("</td></tr>\n");
-    Ok(())
+    writeln!(html, "{}</td></tr>", Whereabouts(host))
 }
 
-fn tasks(html: &mut String, tasks: &[TaskStatus]) -> fmt::Result {
+fn tasks(html: &mut String, tasks: &[TaskStatus], now: Time) -> fmt::Result {
     if tasks.is_empty() {
         return Ok(());
     }
     html.push_str("<ol class=\"tasks\">");
     for task in tasks {
         write!(html, "<li>{}: {}", Safe(&task.name), Safe(&task.result))?;
+        if let Some(at) = &task.at {
+            write!(html, " <small>{}</small>", When(at, now))?;
+        }
         if let Some(message) = &task.message {
             write!(html, " <small>{}</small>", Safe(message))?;
         }
@@ -160,52 +224,83 @@ fn tasks(html: &mut String, tasks: &[TaskStatus]) -> fmt::Result {
     Ok(())
 }
 
+/// A phone shows no tooltips: the reason stands next to the condition.
 fn badge(condition: &Condition) -> String {
-    let class = match condition.status.as_str() {
-        "Ready" => "ready",
-        "Stalled" => "stalled",
-        _ => "reconciling",
-    };
+    let class = ["stalled", "reconciling", "ready"][usize::from(urgency(condition))];
     let (reason, status) = (Safe(&condition.reason), Safe(&condition.status));
-    format!("<span class=\"badge {class}\" title=\"{reason}\">{status}</span>")
+    match condition.reason.as_str() {
+        "" | "Done" => format!("<span class=\"badge {class}\">{status}</span>"),
+        _ => format!("<span class=\"badge {class}\">{status}: {reason}</span>"),
+    }
 }
 
-const STYLE: &str = "
-:root{--bg:#fff;--fg:#1b1f24;--dim:#59636e;--line:#d1d9e0;--ok:#1a7f37;--go:#0969da;--bad:#cf222e;--note:#fff8c5}
-@media(prefers-color-scheme:dark){:root{--bg:#0d1117;--fg:#e6edf3;--dim:#9198a1;--line:#3d444d;--ok:#3fb950;--go:#4493f8;--bad:#f85149;--note:#3b2e0a}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.45 system-ui,sans-serif}
-main{max-width:72rem;margin:0 auto;padding:1rem}
-h1{font-size:1.4rem;margin:0}h2{font-size:1.15rem;margin:1.5rem 0 .25rem}p{margin:.25rem 0}
-small,header p,.empty{color:var(--dim)}h2 small{font-weight:normal}
-table{width:100%;border-collapse:collapse;margin:.5rem 0}
-th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid var(--line);overflow-wrap:anywhere}
-.badge{font-size:.85rem;font-weight:600;padding:0 .5em;border:1px solid currentColor;border-radius:1em;white-space:nowrap}
-.ready{color:var(--ok)}.reconciling{color:var(--go)}.stalled{color:var(--bad)}
-.banner{background:var(--note);border:1px solid var(--line);border-radius:.4rem;padding:.5rem .75rem;margin:.75rem 0;overflow-wrap:anywhere}
-@media(max-width:40rem){thead{display:none}tr{display:block;border-bottom:1px solid var(--line);padding:.4rem 0}
-td,tbody th{display:inline-block;border:0;padding:.1rem .4rem .1rem 0}td:last-child{display:block}}
-";
+/// Why, and until when.
+struct Why<'a>(&'a Condition, Time);
 
-const SCRIPT: &str = "
-'use strict';
-let busy=false,again=false;
-async function look(){
-  if(busy){again=true;return}
-  busy=true;
-  try{
-    const answer=await fetch('/',{headers:{accept:'text/html'}});
-    const page=new DOMParser().parseFromString(await answer.text(),'text/html');
-    const next=page.getElementById('rack');
-    if(answer.ok&&next)document.getElementById('rack').replaceWith(next);
-  }catch(error){}
-  await new Promise(done=>setTimeout(done,500));
-  busy=false;
-  if(again){again=false;look()}
+impl Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Why(condition, now) = self;
+        write!(f, " {}", Safe(&condition.message))?;
+        match &condition.until {
+            // What stalls may still be tried again without anybody's help.
+            Some(until) if urgency(condition) == 0 => write!(f, " <small>next try {}</small>", When(until, *now)),
+            Some(until) => write!(f, " <small>until {}</small>", When(until, *now)),
+            None => Ok(()),
+        }
+    }
 }
-const feed=new EventSource('/api/v1/events');
-feed.addEventListener('transition',look);
-feed.addEventListener('reset',look);
-feed.onopen=look;
-setInterval(()=>{if(!document.hidden)look()},30000);
-";
+
+/// How to find the machine: what its label says, and where it is on the network.
+struct Whereabouts<'a>(&'a HostStatus);
+
+impl Display for Whereabouts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.0;
+        let mut parts = Vec::new();
+        if let Some(inventory) = &host.inventory {
+            let known = [("", &inventory.model), ("serial ", &inventory.serial), ("tag ", &inventory.sku)];
+            parts.extend(known.iter().filter_map(|(word, value)| Some(format!("{word}{}", value.as_ref()?))));
+        }
+        parts.extend(host.bmc.as_ref().and_then(|bmc| place("BMC", bmc)));
+        parts.extend(place("boots from", &host.boot));
+        if parts.is_empty() { Ok(()) } else { write!(f, "<br><small>{}</small>", Safe(parts.join(", "))) }
+    }
+}
+
+fn place(what: &str, end: &Endpoint) -> Option<String> {
+    match (end.mac, &end.address) {
+        (Some(mac), Some(address)) => Some(format!("{what} {mac} at {address}")),
+        (Some(mac), None) => Some(format!("{what} {mac}")),
+        (None, Some(address)) => Some(format!("{what} {address}")),
+        (None, None) => None,
+    }
+}
+
+/// An instant as people say it, with the exact one behind; text that is no instant stays as it is.
+struct When<'a>(&'a str, Time);
+
+impl Display for When<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let When(text, now) = self;
+        let Some(at) = Time::parse(text) else { return write!(f, "{}", Safe(text)) };
+        let (ahead, behind) = (at.since(*now), now.since(at));
+        write!(f, "<time datetime=\"{}\">", Safe(at))?;
+        match ahead.is_zero() {
+            false => write!(f, "in {}", span(ahead.as_secs()))?,
+            true => write!(f, "{} ago", span(behind.as_secs()))?,
+        }
+        write!(f, " ({})</time>", Safe(at))
+    }
+}
+
+fn span(seconds: u64) -> String {
+    match seconds {
+        0..=99 => format!("{seconds} s"),
+        100..=5999 => format!("{} min", seconds / 60),
+        6000..=172_799 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+        _ => format!("{} d", seconds / 86400),
+    }
+}
+
+const STYLE: &str = include_str!("page/page.css");
+const SCRIPT: &str = include_str!("page/page.js");

@@ -28,6 +28,9 @@ pub(super) async fn get(State(app): State<Arc<App>>, UrlPath(path): UrlPath<Stri
 }
 
 /// The regular file that `path` names below `root`. Links are followed as long as they end below the root.
+///
+/// The root's own `boot.ipxe` and `host/` are not given: those that PVC's tools leave there install whoever reads them,
+/// and `/boot/<mac>/…` is the one place where a machine is told what to boot.
 async fn locate(root: &Path, path: &str) -> Option<PathBuf> {
     let relative = Path::new(path);
     let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
@@ -37,5 +40,7 @@ async fn locate(root: &Path, path: &str) -> Option<PathBuf> {
     let root = tokio::fs::canonicalize(root).await.ok()?;
     let file = tokio::fs::canonicalize(root.join(relative)).await.ok()?;
     let regular = tokio::fs::metadata(&file).await.ok()?.is_file();
-    (regular && file.starts_with(&root)).then_some(file)
+    let inside = file.strip_prefix(&root).ok()?;
+    let decides = inside == Path::new("boot.ipxe") || inside.starts_with("host");
+    (regular && !decides).then_some(file)
 }

@@ -1,5 +1,6 @@
 //! `GET /boot/<mac>/<name>`: a machine's boot script and answer files, as `plan::boot` says.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Extension, Path, State};
@@ -27,11 +28,11 @@ pub(super) async fn get(
         return message(StatusCode::BAD_REQUEST, "the path holds no MAC address");
     };
     let answer = file(&app.ctx.world(), mac, &name, peer.ip());
-    respond(&app.ctx, answer, peer, method == Method::HEAD).await
+    respond(&app.ctx, answer, peer.0, method == Method::HEAD).await
 }
 
 /// Turns an answer into a response. A HEAD request never claims: it only tells how long the file would be.
-async fn respond(ctx: &Context, answer: FileAnswer, peer: Peer, head: bool) -> Response {
+pub async fn respond(ctx: &Context, answer: FileAnswer, peer: SocketAddr, head: bool) -> Response {
     match answer {
         FileAnswer::Body(body) => text(StatusCode::OK, body.to_string()),
         FileAnswer::Claim { body, .. } if head => {
@@ -41,7 +42,7 @@ async fn respond(ctx: &Context, answer: FileAnswer, peer: Peer, head: bool) -> R
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
             response
         }
-        FileAnswer::Claim { mac, body } => match claim(ctx, mac, peer.0, &body).await {
+        FileAnswer::Claim { mac, body } => match claim(ctx, mac, peer, &body).await {
             Ok(body) => text(StatusCode::OK, body),
             Err(ClaimError::Refused(reason)) => text(StatusCode::FORBIDDEN, reason + "\n"),
             Err(ClaimError::Busy | ClaimError::NoRandomness) => busy(),

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -137,9 +138,11 @@ pub(super) async fn plain(State(app): State<Arc<App>>, Extension(peer): Extensio
 pub(super) async fn with_token(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,
-    Path(token): Path<String>,
+    token: Result<Path<String>, PathRejection>,
     body: Body,
 ) -> Response {
+    // What is not even text is no token of ours either.
+    let token = token.map_or_else(|_| "?".to_owned(), |Path(token)| token);
     take(&app, peer, Some(&token), body).await
 }
 
@@ -188,7 +191,7 @@ fn refused(reason: String) -> (&'static str, Response) {
 /// at the address leased to it.
 async fn claim_token(ctx: &Context, mac: Mac, peer: SocketAddr) -> (&'static str, Response) {
     let world = ctx.world();
-    if let Err(reason) = may_claim(&world, mac, peer.ip()) {
+    if let Err(reason) = may_claim(&world, decide(&world, mac), mac, peer.ip()) {
         return refused(reason);
     }
     let token = match mint() {
@@ -210,8 +213,9 @@ fn granted(world: &World, token: &Token) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], axum::Json(answer)).into_response()
 }
 
-fn may_claim(world: &World, mac: Mac, source: IpAddr) -> Result<(), String> {
-    let host = match decide(world, mac) {
+/// Whether a claim by check-in is good, given what `plan::boot` decided for the MAC; the error is the reason.
+pub fn may_claim(world: &World, decision: Decision, mac: Mac, source: IpAddr) -> Result<(), String> {
+    let host = match decision {
         Decision::Install { host } => host,
         Decision::Local { why, .. } => return Err(format!("not to be installed: {why}")),
     };

@@ -17,8 +17,8 @@ use super::{App, Glance, message};
 use crate::model::{Failure, Time, World};
 use crate::serve::api::rack::Rack;
 
-/// Another server's counters: each call gives (what is counted, its kind, how many so far), for example
-/// `("dhcp_packets", "offer", 12)`, shown as `rackwright_dhcp_packets_total{kind="offer"} 12`.
+/// Another server's counters: each call gives (what was heard, what became of it, how many so far), for example
+/// `("dhcp_discover", "offer", 12)`, shown as `rackwright_dhcp_discover_total{outcome="offer"} 12`.
 pub type Counters = Arc<dyn Fn() -> Vec<(&'static str, &'static str, u64)> + Send + Sync>;
 
 type Labels<const N: usize> = [(&'static str, String); N];
@@ -79,12 +79,12 @@ impl Metrics {
 
     fn register_others(&self, registry: &mut Registry) {
         let mut families: BTreeMap<&'static str, Counts<1>> = BTreeMap::new();
-        for (what, kind, count) in self.others.iter().flat_map(|counters| counters()) {
-            let labels = LabelVec([("kind", kind.to_owned())]);
+        for (what, outcome, count) in self.others.iter().flat_map(|counters| counters()) {
+            let labels = LabelVec([("outcome", outcome.to_owned())]);
             families.entry(what).or_default().get_or_create(&labels).inc_by(count);
         }
         for (what, family) in families {
-            registry.register(what, "Events of a server, by kind", family);
+            registry.register(what, "What was heard, by what became of it", family);
         }
     }
 }
