@@ -18,4 +18,6 @@ mod net_dhcp;
 mod net_plan;
 mod net_support;
 mod net_tftp;
+mod racks;
 mod settings;
+mod sim;

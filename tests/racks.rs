@@ -42,9 +42,9 @@ impl Host {
 impl Rack {
     pub fn random(dice: &mut Dice) -> Rack {
         let mut rack = Rack { clusters: Vec::new(), hosts: Vec::new(), broken: false };
-        for number in 0..1 + dice.next() % 2 {
+        for number in 0..1 + dice.draw() % 2 {
             let name = format!("cluster{number}");
-            for host in 0..1 + dice.next() % 3 {
+            for host in 0..1 + dice.draw() % 3 {
                 let at = (number * 16 + host) as u8;
                 rack.hosts.push(Host {
                     cluster: name.clone(),
@@ -57,7 +57,7 @@ impl Rack {
                     options: 0,
                 });
             }
-            let hooks = (dice.next() % 3) as usize;
+            let hooks = (dice.draw() % 3) as usize;
             rack.clusters.push(Cluster { name, hooks, power_off: dice.roll(128) });
         }
         rack

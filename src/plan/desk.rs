@@ -76,7 +76,7 @@ impl<'w> Desk<'w> {
         if self.now < until {
             return Step::Wait { reason, message, until };
         }
-        Step::stalled(overdue, message, Some(next_mark(since, patience, self.now)))
+        Step::stalled(overdue, message, None)
     }
 
     /// The delay after the `count`th failure in a row: doubled each time up to the cap, plus up to a fifth of jitter

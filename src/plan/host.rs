@@ -199,7 +199,7 @@ fn announcing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Step {
 fn arm(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
     if desk.installs >= desk.policy.concurrent_installs {
         let since = desk.since(facts);
-        let until = desk.later(since + desk.policy.install_timeout, since);
+        let until = next_mark(since, desk.policy.install_timeout, desk.now);
         let message = format!("waiting for one of {} install slots", desk.policy.concurrent_installs);
         return Step::wait("InstallSlots", message, until);
     }
@@ -259,7 +259,7 @@ fn installing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Cl
         return Step::wait("Installing", message, due);
     }
     let message = "the installer has gone silent: look at the machine's console, then restart it from the network";
-    Step::stalled("InstallOverdue", message, Some(desk.later(due, due)))
+    Step::stalled("InstallOverdue", message, None)
 }
 
 fn installed(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
@@ -281,7 +281,7 @@ fn installed(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Clu
     if spec.has_bmc() {
         return desk.try_bmc(spec, facts, view.spec.retries, Action::PowerCycle { host: spec.id.clone() });
     }
-    Step::stalled("FirstBootOverdue", stalled, Some(desk.later(due, due)))
+    Step::stalled("FirstBootOverdue", stalled, None)
 }
 
 fn completed(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {

@@ -205,7 +205,7 @@ fn fetched(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, 
             if world.rejected.take().is_some() {
                 note(world, MoveKind::Repository, "repository", "rejected", "accepted", now);
             }
-            load(world, desired.clone());
+            load(world, desired.clone(), now);
             Touched::Everybody
         }
         Fetched::Rejected { revision, findings } => {
@@ -218,8 +218,14 @@ fn fetched(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, 
     }
 }
 
-fn load(world: &mut World, desired: Arc<Desired>) {
+/// Puts a revision in force. Machines that were on the network before the repository named them are seen now.
+fn load(world: &mut World, desired: Arc<Desired>, now: Time) {
+    let leases: Vec<(Mac, Ipv4Addr)> =
+        world.leases.iter().filter(|it| it.until > now).filter_map(|it| Some((it.mac?, it.ip))).collect();
     world.desired = Some(desired);
+    for (mac, ip) in leases {
+        seen(world, mac, IpAddr::V4(ip), now);
+    }
 }
 
 fn published(

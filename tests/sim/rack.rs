@@ -13,7 +13,7 @@ use rackwright::model::{
 use rackwright::plan::boot::{self, FileAnswer};
 use rackwright::plan::report::{self, Files};
 use rackwright::plan::{self, Plan, Step, lease};
-use rackwright::serve::http::parse_checkin;
+use rackwright::serve::http::checkin::{Parsed, parse_checkin};
 use rackwright::sim::fault::{Dice, Fault as Trouble, FaultPlan};
 use rackwright::sim::machine::{
     Ack, BootOrder, DhcpClient, Effect, Firmware, Machine, MachineConfig, MachineEvent, Override, Power, Timings,
@@ -150,7 +150,7 @@ impl Sim {
     }
 
     fn below(&mut self, limit: u64) -> u64 {
-        self.dice.next() % limit.max(1)
+        self.dice.draw() % limit.max(1)
     }
 
     fn later(&mut self, least_ms: i64, most_ms: i64, item: Item) {
@@ -345,6 +345,7 @@ impl Sim {
         let firmware = match client {
             DhcpClient::Pxe(arch) => boot::Firmware { arch: Some(arch), pxe: true, ..boot::Firmware::default() },
             DhcpClient::Ipxe(arch) => boot::Firmware { arch: Some(arch), pxe: true, ipxe: true, http: false },
+            DhcpClient::Http(arch) => boot::Firmware { arch: Some(arch), http: true, ..boot::Firmware::default() },
             DhcpClient::Os => boot::Firmware::default(),
         };
         let options = boot::dhcp(&self.daemon.as_ref()?.world, mac, firmware);
@@ -399,8 +400,8 @@ impl Sim {
 
     fn claim(&mut self, from: Ipv4Addr, mac: Mac, body: &str) -> Result<Vec<u8>, String> {
         let mut octets = [0; 16];
-        octets[..8].copy_from_slice(&self.dice.next().to_be_bytes());
-        octets[8..].copy_from_slice(&self.dice.next().to_be_bytes());
+        octets[..8].copy_from_slice(&self.dice.draw().to_be_bytes());
+        octets[8..].copy_from_slice(&self.dice.draw().to_be_bytes());
         let token = Token::from_random(octets);
         let peer = SocketAddr::from((from, 2000));
         match self.tell(&Event::Claimed { mac, token: token.id(), peer }) {
@@ -425,7 +426,8 @@ impl Sim {
         }
         let token = uri.split("/checkin/host/").nth(1);
         let parsed = parse_checkin(body.to_string().as_bytes(), token, IpAddr::V4(from));
-        let event = Event::CheckedIn(rackwright::serve::http::expect_checkin(parsed)?);
+        let Parsed::Report(report) = parsed? else { return Ok((409, Vec::new())) };
+        let event = Event::CheckedIn(report);
         match self.tell(&event) {
             Some(Verdict::Ok) => Ok((200, Vec::new())),
             Some(Verdict::Refused(why)) => {
@@ -567,7 +569,7 @@ impl Sim {
     fn push(&mut self) {
         let previous = self.daemon.as_ref().and_then(|daemon| daemon.world.desired.clone());
         let previous = previous.or_else(|| self.head.1.as_ref().ok().cloned());
-        let revision = format!("{:040x}", u128::from(self.dice.next()));
+        let revision = format!("{:040x}", u128::from(self.dice.draw()));
         let loaded = load(&self.rack, &self.policy.site, previous.as_deref(), revision.clone());
         self.say(|| format!("push {revision}: {:?}", loaded.as_ref().err()));
         if loaded.is_err() {
@@ -696,7 +698,7 @@ fn machines(rack: &Rack, dice: &mut Dice, seed: u64) -> BTreeMap<HostId, Machine
     let mut machines = BTreeMap::new();
     for (index, host) in rack.hosts.iter().enumerate() {
         let troubles: Vec<Trouble> = Trouble::ALL.iter().copied().filter(|_| dice.roll(70)).collect();
-        let each = 1 + (dice.next() % 3) as u32;
+        let each = 1 + (dice.draw() % 3) as u32;
         let config = MachineConfig {
             name: host.name.clone(),
             bmc_mac: host.bmc.then_some(host.bmc_mac),
