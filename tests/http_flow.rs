@@ -5,18 +5,28 @@ use std::sync::Arc;
 
 use rackwright::model::desired::TOKEN_MARK;
 use rackwright::model::{
-    BootFile, ClaimBy, ClusterName, ClusterSpec, Desired, Event, HostFacts, HostSpec, HostState, LocalBoot, OnComplete,
-    Protocol, Revision, World,
+    BootFile, ClaimBy, ClusterName, ClusterSpec, Desired, Event, Generation, HostFacts, HostSpec, HostState, Inventory,
+    LocalBoot, OnComplete, Protocol, Revision, World,
 };
 use rackwright::settings::DhcpMode;
 use serde_json::{Value, json};
 
-use crate::http_rig::{Reply, Rig, settings};
+use crate::http_rig::{NOW, Reply, Rig, settings};
 use crate::net_support::{armed, host, host_id, lease_to, mac, world};
 
 /// Where hv1 and hv2 are.
 const HV1: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 const HV2: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 12);
+
+/// Seen, read, prepared, armed for generation 1.
+fn ready() -> HostFacts {
+    HostFacts {
+        bmc_seen: Some((Ipv4Addr::new(192, 0, 2, 7).into(), NOW)),
+        inventory: Some((Inventory::default(), NOW)),
+        prepared: Some((Generation(1), NOW)),
+        ..armed(1)
+    }
+}
 
 /// One cluster of these hosts, adopted, with leases for the boot NICs of hv1 and hv2.
 fn rack(hosts: Vec<(HostSpec, HostFacts)>) -> World {
@@ -33,7 +43,7 @@ fn rack(hosts: Vec<(HostSpec, HostFacts)>) -> World {
     world.adopted = true;
     world.desired = Some(Arc::new(Desired::new(Some(Revision::new("feed")), [cluster], specs, Vec::new())));
     for (n, ip) in [(3, HV1), (5, HV2)] {
-        lease_to(&mut world, mac(n), ip, crate::http_rig::NOW);
+        lease_to(&mut world, mac(n), ip, NOW);
     }
     world
 }
@@ -64,7 +74,8 @@ fn claims(rig: &Rig) -> usize {
 
 #[tokio::test]
 async fn an_install_from_the_boot_script_to_the_first_boot() {
-    let rig = Rig::living(settings(), rack(vec![(host(1), armed(1)), (host(2), armed(1))])).await;
+    let rig = Rig::living(settings(), rack(vec![(host(1), ready()), (host(2), ready())])).await;
+    assert_eq!(host_of(&rig).await["state"], "pxe-booting");
     let (script, hex) = (format!("/boot/{}/boot.ipxe", mac(3)), mac(3).hex());
     let preseed = format!("/boot/{hex}/mac-{hex}.preseed");
     for name in [&script, &script.to_uppercase().replace("/BOOT/", "/boot/").replace("BOOT.IPXE", "boot.ipxe")] {
