@@ -67,7 +67,10 @@ pub fn everything(
     (specs, hosts)
 }
 
-fn failure((error, (host, (path, line, column), own, count)): (RenderError, (String, (Arc<str>, u32, u32), bool, usize))) -> Finding {
+/// Whose template failed first: the host, its place, whether the template is the site's own, and for how many hosts.
+type Victims = (String, (Arc<str>, u32, u32), bool, usize);
+
+fn failure((error, (host, (path, line, column), own, count)): (RenderError, Victims)) -> Finding {
     let others = if count > 1 { format!(" and {} more hosts", count - 1) } else { String::new() };
     let hint = "variables: hostname, fqdn, domain, cluster, disk, kernel_options, packages, filesystem, release, mirror, \
                 deploy_username, http_base, next_server, token, checkin_uri; filters: shell, ipxe";

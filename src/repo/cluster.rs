@@ -155,7 +155,7 @@ impl<'a> Site<'a> {
         Some(domain)
     }
 
-    #[allow(clippy::too_many_arguments)] // one call, and every part of it is needed together
+    #[allow(clippy::too_many_arguments, reason = "one call, and every part of it is needed together")]
     fn bootstrap(
         &mut self,
         name: &str,
