@@ -9,7 +9,8 @@ use crate::repo_support::root;
 
 fn rackwright(args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rackwright"));
-    let Output { status, stdout, stderr } = command.current_dir(root()).args(args).env_remove("RUST_LOG").output().unwrap();
+    let Output { status, stdout, stderr } =
+        command.current_dir(root()).args(args).env_remove("RUST_LOG").output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (status.code(), text(stdout), text(stderr))
 }
@@ -33,7 +34,10 @@ fn validate_prints_findings_in_every_format_and_exits_1() {
     assert!(out.trim_end().ends_with("This revision would be refused as a whole."), "{out}");
     let (code, out, _) = rackwright(&["validate", "tests/fixtures/mistakes", "--format", "github"]);
     assert_eq!(code, Some(1));
-    assert!(out.contains("::error file=group_vars/c1/bootstrap.yml,line=2,col=3,title=unknown-key::`instaler`"), "{out}");
+    assert!(
+        out.contains("::error file=group_vars/c1/bootstrap.yml,line=2,col=3,title=unknown-key::`instaler`"),
+        "{out}"
+    );
     let (code, out, _) = rackwright(&["validate", "tests/fixtures/mistakes", "--format", "sarif"]);
     let log: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &log["version"]), (Some(1), &"2.1.0".into()));
@@ -42,7 +46,11 @@ fn validate_prints_findings_in_every_format_and_exits_1() {
 
 #[test]
 fn validate_that_cannot_run_exits_2() {
-    for args in [["validate", "no-such-directory"].as_slice(), &["validate", "--rev", "no-such-revision"], &["validate", "--format", "xml"]] {
+    for args in [
+        ["validate", "no-such-directory"].as_slice(),
+        &["validate", "--rev", "no-such-revision"],
+        &["validate", "--format", "xml"],
+    ] {
         let (code, out, err) = rackwright(args);
         assert_eq!((code, out.as_str()), (Some(2), ""), "{args:?}");
         assert!(err.contains("error: "), "{err}");

@@ -59,7 +59,12 @@ fn the_reader_knows_exactly_the_schemas_keys() {
         assert!(!known.is_empty(), "{name}");
     }
     let hook = definition("Hook");
-    let types: Vec<_> = hook["oneOf"].as_array().unwrap().iter().map(|it| it["properties"]["type"]["const"].as_str().unwrap()).collect();
+    let types: Vec<_> = hook["oneOf"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["properties"]["type"]["const"].as_str().unwrap())
+        .collect();
     assert_eq!(types.len(), KEYS.args.len());
     assert!(types.iter().all(|word| KEYS.args.contains_key(word)));
 }
@@ -72,7 +77,9 @@ fn every_key_is_read() {
         format!("config: {{ {text}{key}: {{ a: [] }} }}\n    bmc: {{ protocol: none }}")
     };
     let bmc = |key: &str| match key {
-        "bios_settings" | "manager_settings" => format!("config: {{ system_disks: [/dev/sda] }}\n    bmc: {{ protocol: none, {key}: [1] }}"),
+        "bios_settings" | "manager_settings" => {
+            format!("config: {{ system_disks: [/dev/sda] }}\n    bmc: {{ protocol: none, {key}: [1] }}")
+        }
         _ => {
             let text = if key == "protocol" { "" } else { "protocol: none, " };
             format!("config: {{ system_disks: [/dev/sda] }}\n    bmc: {{ {text}{key}: {{ a: [] }} }}")

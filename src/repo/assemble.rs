@@ -8,9 +8,7 @@ use super::cluster::ClusterDraft;
 use super::host::{self, Draft};
 use super::installer::{Installer, Installers, RenderError, Variables};
 use crate::model::desired::TOKEN_MARK;
-use crate::model::{
-    BmcSpec, BootFile, ClusterSpec, Digest, Finding, Generation, HostId, HostSpec, Protocol, Secret,
-};
+use crate::model::{BmcSpec, BootFile, ClusterSpec, Digest, Finding, Generation, HostId, HostSpec, Protocol, Secret};
 
 /// Texts that many hosts share, kept once.
 #[derive(Default)]
@@ -67,7 +65,9 @@ pub fn everything(
     (specs, hosts)
 }
 
-fn failure((error, (host, (path, line, column), own, count)): (RenderError, (String, (Arc<str>, u32, u32), bool, usize))) -> Finding {
+fn failure(
+    (error, (host, (path, line, column), own, count)): (RenderError, (String, (Arc<str>, u32, u32), bool, usize)),
+) -> Finding {
     let others = if count > 1 { format!(" and {} more hosts", count - 1) } else { String::new() };
     let hint = "variables: hostname, fqdn, domain, cluster, disk, kernel_options, packages, filesystem, release, mirror, \
                 deploy_username, http_base, next_server, token, checkin_uri; filters: shell, ipxe";
