@@ -172,7 +172,7 @@ pub fn read(
         config(reader, &host, &mut draft, defaults);
         bmc(reader, &host, &mut draft);
     }
-    draft.unsupported.extend(reader.sealed.drain(..));
+    draft.unsupported.append(&mut reader.sealed);
     draft.sound = reader.errors() == before && draft.hostname.is_some();
     draft
 }
