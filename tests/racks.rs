@@ -84,8 +84,12 @@ impl Rack {
         host.maintenance = !host.maintenance;
     }
 
+    pub fn in_maintenance(&self) -> bool {
+        self.hosts.iter().any(|host| host.maintenance)
+    }
+
     pub fn end_maintenance(&mut self) -> bool {
-        let any = self.hosts.iter().any(|host| host.maintenance);
+        let any = self.in_maintenance();
         self.hosts.iter_mut().for_each(|host| host.maintenance = false);
         any
     }

@@ -130,6 +130,8 @@ impl<'a> Site<'a> {
         let base = format!("group_vars/{name}/base.yml");
         let Some((path, node)) = scope.lookup("local_domain") else {
             let finding = match tree::find(self.tree, &base) {
+                // Whatever else is wrong with the file is said already.
+                Found::File(..) if found.iter().any(|finding| finding.path == base) => return None,
                 Found::File(path, _) => {
                     Finding::error(&path, (0, 0), "missing-key", format!("`local_domain` is missing for cluster `{name}`"))
                 }

@@ -388,7 +388,9 @@ fn script(reader: &mut Reader<'_>, args: &Fields<'_>) {
             reader.need(args, "script", hint);
         }
         (Some(node), None) => {
-            if let Some(text) = reader.text(node, &args.name("script"))
+            // Taken as it is, as PVC does: braces belong to the script's own language here (`{{.Names}}`).
+            let literal = node.scalar().filter(|(_, plain)| !plain && !node.is_sealed()).map(|(text, _)| text.to_string());
+            if let Some(text) = literal.or_else(|| reader.text(node, &args.name("script")))
                 && !text.starts_with("#!")
             {
                 let message = format!("`{}` does not begin with `#!`", args.name("script"));

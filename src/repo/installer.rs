@@ -238,12 +238,12 @@ fn manifest(
     }
     if !files.iter().any(|file| &*file.name == "boot.ipxe") {
         let hint = "`boot.ipxe` is what a machine is given first";
-        reader.error(list.place, "missing-file", "no file is called `boot.ipxe`", hint);
+        reader.error(fields.place_of("files"), "missing-file", "no file is called `boot.ipxe`", hint);
     }
     let answers = files.iter().filter(|file| file.answer).count();
     if claim == Some(ClaimBy::AnswerFile) && answers != 1 {
         let message = format!("`claim: answer-file` needs exactly one file with `answer: yes`, not {answers}");
-        reader.error(list.place, "answer-file", message, "reading that file is what counts as the claim");
+        reader.error(fields.place_of("files"), "answer-file", message, "reading that file is what counts as the claim");
     }
     Some((claim?, needs_disk, files))
 }

@@ -267,9 +267,13 @@ pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Opt
     }
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     let lower = word.to_lowercase().replace('-', "_");
-    let ranked = candidates.map(|known| (distance(&lower, &known.to_lowercase().replace('-', "_")), known));
+    // Comparing with everything would take minutes when ten thousand names are all wrong.
+    let ranked = candidates.take(MAX_CANDIDATES).map(|known| (distance(&lower, &known.to_lowercase().replace('-', "_")), known));
     ranked.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance <= allowed).map(|(_, known)| known)
 }
+
+/// How many candidates one word is compared with.
+const MAX_CANDIDATES: usize = 200;
 
 /// Edit distance with transpositions of neighbours (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {
