@@ -121,10 +121,15 @@ impl Rack {
 
     fn bootstrap(&self, cluster: &Cluster) -> String {
         let on_complete = if cluster.power_off { "power-off" } else { "none" };
-        let mut text = format!("cluster: {{ installer: pvc, ansible: none, on_complete: {on_complete} }}\nbootstrap:\n");
+        let mut text =
+            format!("cluster: {{ installer: pvc, ansible: none, on_complete: {on_complete} }}\nbootstrap:\n");
         for host in self.hosts.iter().filter(|host| host.cluster == cluster.name) {
             let state = if host.maintenance { "maintenance" } else { "present" };
-            let bmc = if host.bmc { "{ protocol: redfish, username: admin, password: secret }" } else { "{ protocol: none }" };
+            let bmc = if host.bmc {
+                "{ protocol: redfish, username: admin, password: secret }"
+            } else {
+                "{ protocol: none }"
+            };
             text += &format!(
                 "  \"{}\":\n    node: {{ hostname: {}, generation: {}, state: {state} }}\n    config: {{ system_disks: [\"/dev/sda\"], boot_mac: \"{}\", kernel_options: [\"o={}\"] }}\n    bmc: {bmc}\n",
                 host.bmc_mac, host.name, host.generation, host.boot_mac, host.options,

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::tidy_text::{code, without_tests, words};
+
 /// Floor -> what it may import. `main -> cli -> daemon -> { serve, drive } -> { plan, repo } -> model`.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
@@ -58,69 +60,10 @@ const LONG: &[(&str, usize)] = &[
     ("tests/http_status.rs", 434),
     ("tests/net_dhcp.rs", 513),
     ("tests/sim/rack.rs", 715),
-    ("tests/tidy.rs", 407),
 ];
 
 /// Lines above which a file has two subjects.
 const LIMIT: usize = 400;
-
-/// A text with comments blanked and literals emptied; line breaks stay. Enough of Rust's lexing for what is asked here.
-fn code(text: &str) -> String {
-    let bytes: Vec<char> = text.chars().collect();
-    let mut out = String::with_capacity(text.len());
-    let mut at = 0;
-    let starts = |at: usize, what: &str| what.chars().enumerate().all(|(n, c)| bytes.get(at + n) == Some(&c));
-    while at < bytes.len() {
-        let begin = at;
-        let word_before = at > 0 && (bytes[at - 1].is_alphanumeric() || bytes[at - 1] == '_');
-        if starts(at, "//") {
-            at += bytes[at..].iter().take_while(|c| **c != '\n').count();
-        } else if starts(at, "/*") {
-            at += 2;
-            while at < bytes.len() && !starts(at, "*/") {
-                at += 1;
-            }
-            at = (at + 2).min(bytes.len());
-        } else if !word_before && (starts(at, "r\"") || starts(at, "r#\"") || starts(at, "br\"") || starts(at, "br#\""))
-        {
-            let hashes = bytes[at..].iter().filter(|c| **c != 'b' && **c != 'r').take_while(|c| **c == '#').count();
-            let end = format!("\"{}", "#".repeat(hashes));
-            at += bytes[at..].iter().take_while(|c| **c != '"').count() + 1;
-            while at < bytes.len() && !starts(at, &end) {
-                at += 1;
-            }
-            at = (at + end.len()).min(bytes.len());
-        } else if bytes[at] == '"' {
-            at += 1;
-            while at < bytes.len() && bytes[at] != '"' {
-                at += if bytes[at] == '\\' { 2 } else { 1 };
-            }
-            at = (at + 1).min(bytes.len());
-        } else if starts(at, "'\\") {
-            at += 3;
-            at += bytes[at.min(bytes.len())..].iter().take_while(|c| **c != '\'').count() + 1;
-        } else if bytes[at] == '\'' && bytes.get(at + 2) == Some(&'\'') {
-            at += 3;
-        } else {
-            out.push(bytes[at]);
-            at += 1;
-            continue;
-        }
-        at = at.min(bytes.len());
-        out.extend(bytes[begin..at].iter().filter(|c| **c == '\n'));
-        out.push(' ');
-    }
-    out
-}
-
-/// The code without its unit tests, which stand at the end of a file.
-fn without_tests(code: &str) -> &str {
-    code.split("#[cfg(test)]\nmod ").next().unwrap_or(code)
-}
-
-fn words(code: &str) -> impl Iterator<Item = &str> {
-    code.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
-}
 
 /// The floor of a source file: `src/plan/host.rs` -> `plan`.
 fn floor(path: &str) -> &str {
@@ -399,10 +342,4 @@ fn no_test_file_is_forgotten() {
     assert_eq!(forgotten(&names, &files["tests/main.rs"]), Vec::<String>::new());
     let lost = ["tests/main.rs", "tests/a.rs", "tests/b/mod.rs", "tests/b/c.rs"].map(String::from).into();
     assert_eq!(forgotten(&lost, "mod a;\n").len(), 1);
-}
-
-#[test]
-fn blanking_keeps_code_only() {
-    let text = "a /* x */ b \"c \\\" d\" 'e' '\\'' r#\"f \" g\"# <'h> // i\nj";
-    assert_eq!(words(&code(text)).collect::<Vec<_>>(), ["a", "b", "h", "j"]);
 }
