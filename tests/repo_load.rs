@@ -54,7 +54,10 @@ fn defaults() {
     let host = &desired.hosts[&hv1()];
     assert_eq!(host.fqdn, "hv1.c1.example.net");
     assert_eq!(host.generation.0, 1);
-    assert_eq!((host.state, host.local_boot, host.bmc.protocol), (Lifecycle::Present, LocalBoot::Auto, Protocol::Redfish));
+    assert_eq!(
+        (host.state, host.local_boot, host.bmc.protocol),
+        (Lifecycle::Present, LocalBoot::Auto, Protocol::Redfish)
+    );
     assert_eq!((&*host.installer, host.boot_mac, host.address), ("pvc", None, None));
     assert_eq!((&*host.origin.0, host.origin.1), ("group_vars/c1/bootstrap.yml", 3));
     let cluster = &desired.clusters[&ClusterName::new("c1")];
@@ -92,12 +95,18 @@ fn every_usual_notation_of_a_mac() {
 
 #[test]
 fn booleans_of_yaml_1_1() {
-    for (word, protocol) in [("yes", Protocol::Redfish), ("On", Protocol::Redfish), ("no", Protocol::None), ("OFF", Protocol::None)] {
+    for (word, protocol) in
+        [("yes", Protocol::Redfish), ("On", Protocol::Redfish), ("no", Protocol::None), ("OFF", Protocol::None)]
+    {
         let desired = valid(&c1(&ONE.replace("secret }", &format!("secret, redfish: {word} }}"))));
         assert_eq!(desired.hosts[&hv1()].bmc.protocol, protocol, "{word}");
     }
     for word in ["\"no\"", "maybe", "1"] {
-        assert_eq!(errors(&ONE.replace("secret }", &format!("secret, redfish: {word} }}"))), [(6, "wrong-type".into())], "{word}");
+        assert_eq!(
+            errors(&ONE.replace("secret }", &format!("secret, redfish: {word} }}"))),
+            [(6, "wrong-type".into())],
+            "{word}"
+        );
     }
 }
 
@@ -114,7 +123,9 @@ fn a_host_without_bmc_boots_from_its_key() {
 fn a_lowered_generation_is_refused_and_a_raised_one_taken() {
     let with = |number: u32| c1(&ONE.replace("hostname: hv1", &format!("hostname: hv1, generation: {number}")));
     let three = valid(&with(3));
-    for (number, expected) in [(2, vec![("group_vars/c1/bootstrap.yml", 4, "lowered-generation")]), (3, vec![]), (4, vec![])] {
+    for (number, expected) in
+        [(2, vec![("group_vars/c1/bootstrap.yml", 4, "lowered-generation")]), (3, vec![]), (4, vec![])]
+    {
         let loaded = repo::load(&with(number), &Context { previous: Some(&three), ..context() });
         assert_eq!(places(&loaded.findings), expected);
     }
@@ -144,7 +155,12 @@ fn the_spec_changes_with_what_gets_installed_only() {
     }
     let moved = Context { http_base: "http://192.0.2.9:80".into(), address: "192.0.2.9".parse().unwrap(), ..context() };
     assert_eq!(spec(ONE, &moved), before);
-    let changes = ["/dev/sdb\"]", "/dev/sda\"], packages: [tmux]", "/dev/sda\"], filesystem: xfs", "/dev/sda\"], kernel_options: [quiet]"];
+    let changes = [
+        "/dev/sdb\"]",
+        "/dev/sda\"], packages: [tmux]",
+        "/dev/sda\"], filesystem: xfs",
+        "/dev/sda\"], kernel_options: [quiet]",
+    ];
     for new in changes {
         assert_ne!(spec(&ONE.replace("/dev/sda\"]", new), &context()), before, "{new}");
     }
@@ -157,7 +173,10 @@ fn hooks_keep_their_identity_when_another_is_put_before_them() {
     let ids = |names: &[&str]| {
         let mut text = format!("{ONE}hooks:\n");
         for name in names {
-            _ = writeln!(text, "  - {{ name: {name}, type: webhook, args: {{ uri: \"https://hooks.example.net/\", action: post }} }}");
+            _ = writeln!(
+                text,
+                "  - {{ name: {name}, type: webhook, args: {{ uri: \"https://hooks.example.net/\", action: post }} }}"
+            );
         }
         let tasks = valid(&c1(&text)).clusters[&ClusterName::new("c1")].tasks.clone();
         tasks.iter().map(|task| task.id.to_string()).collect::<Vec<_>>()
@@ -169,11 +188,14 @@ fn hooks_keep_their_identity_when_another_is_put_before_them() {
 
 #[test]
 fn secrets_are_in_no_finding() {
-    let text = ONE.replace("password: secret", "password: [hunter2]").replace("username: admin", "username: \"{{ hunter2 }}\"");
+    let text = ONE
+        .replace("password: secret", "password: [hunter2]")
+        .replace("username: admin", "username: \"{{ hunter2 }}\"");
     let loaded = load(&c1(&text));
     assert!(loaded.desired.is_none());
     assert!(!format!("{:?}", loaded.findings).contains("[hunter2]"));
-    let hook = format!("{ONE}hooks:\n  - {{ name: x, type: webhook, args: {{ uri: \"ftp://hunter2\", action: post }} }}\n");
+    let hook =
+        format!("{ONE}hooks:\n  - {{ name: x, type: webhook, args: {{ uri: \"ftp://hunter2\", action: post }} }}\n");
     assert!(!format!("{:?}", load(&c1(&hook)).findings).contains("hunter2"));
     assert!(!format!("{:?}", valid(&c1(ONE))).contains("secret"));
 }
@@ -189,7 +211,10 @@ fn encrypted_values_stop_the_host_and_not_the_revision() {
 #[test]
 fn the_inventory_may_be_ini_or_yaml_with_ranges_children_and_variables() {
     let inventories = [
-        ("hosts", "# a comment\n[c1:children]\nwest\n\n[west]\nhv[1:2].c1.example.net ansible_host=192.0.2.7 # why\n[all:vars]\npw = fromini\n"),
+        (
+            "hosts",
+            "# a comment\n[c1:children]\nwest\n\n[west]\nhv[1:2].c1.example.net ansible_host=192.0.2.7 # why\n[all:vars]\npw = fromini\n",
+        ),
         ("hosts", "[c1]\nhv[01:10:3]\nrack[a:b]-hv1\nhv1:22 pw='fromini'\n"),
         ("hosts.yml", "all:\n  vars: { pw: fromini }\n  children:\n    c1:\n      hosts:\n        hv[1:3]:\n"),
         ("hosts", "c1:\n  hosts:\n    hv1.c1.example.net: { pw: fromini }\n"),

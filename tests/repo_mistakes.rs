@@ -19,7 +19,12 @@ fn every_planted_mistake_is_found_at_its_line_in_one_run() {
         let Entry::File(bytes) = entry else { continue };
         for (index, line) in std::str::from_utf8(bytes).unwrap().lines().enumerate() {
             let codes = line.split_once("#! ").map(|(_, codes)| codes).unwrap_or_default();
-            expected.extend(codes.split(' ').filter(|c| !c.is_empty()).map(|code| (path.clone(), index as u32 + 1, code.to_string())));
+            expected.extend(
+                codes
+                    .split(' ')
+                    .filter(|c| !c.is_empty())
+                    .map(|code| (path.clone(), index as u32 + 1, code.to_string())),
+            );
         }
     }
     let subnets = [subnet([10, 0, 0])];

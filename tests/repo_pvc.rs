@@ -29,7 +29,12 @@ fn sample() -> Tree {
 fn the_layout_of_pvcs_local_repository_is_accepted() {
     let loaded = load(&sample());
     let codes: BTreeSet<_> = loaded.findings.iter().map(|finding| finding.code.as_str()).collect();
-    assert_eq!(codes, BTreeSet::from(["boot-mac-from-key", "empty-inventory", "not-supported-yet"]), "{:#?}", loaded.findings);
+    assert_eq!(
+        codes,
+        BTreeSet::from(["boot-mac-from-key", "empty-inventory", "not-supported-yet"]),
+        "{:#?}",
+        loaded.findings
+    );
     assert!(loaded.findings.iter().all(|finding| finding.severity == Severity::Warning));
     let desired = loaded.desired.expect("valid");
     assert_eq!(desired.hosts.len(), 3);

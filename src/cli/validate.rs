@@ -201,7 +201,8 @@ mod tests {
     #[test]
     fn forges_get_escaped_commands() {
         let lines: Vec<_> = findings().iter().map(annotation).collect();
-        let first = "::error file=group_vars/a b/x.yml,line=3,col=7,title=bad-mac::50%25 of%0Ait, maybe%0Ahint: look: again";
+        let first =
+            "::error file=group_vars/a b/x.yml,line=3,col=7,title=bad-mac::50%25 of%0Ait, maybe%0Ahint: look: again";
         assert_eq!(lines, [first, "::warning file=hosts,title=empty-inventory::empty"]);
     }
 
@@ -215,6 +216,9 @@ mod tests {
         assert_eq!(first["region"], json!({ "startLine": 3, "startColumn": 7 }));
         assert_eq!(results[1]["level"], "warning");
         assert_eq!(results[1]["locations"][0]["physicalLocation"].get("region"), None);
-        assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][results[1]["ruleIndex"].as_u64().unwrap() as usize]["id"], "empty-inventory");
+        assert_eq!(
+            log["runs"][0]["tool"]["driver"]["rules"][results[1]["ruleIndex"].as_u64().unwrap() as usize]["id"],
+            "empty-inventory"
+        );
     }
 }

@@ -8,9 +8,7 @@ use super::cluster::ClusterDraft;
 use super::host::{self, Draft};
 use super::installer::{Installer, Installers, RenderError, Variables};
 use crate::model::desired::TOKEN_MARK;
-use crate::model::{
-    BmcSpec, BootFile, ClusterSpec, Digest, Finding, Generation, HostId, HostSpec, Protocol, Secret,
-};
+use crate::model::{BmcSpec, BootFile, ClusterSpec, Digest, Finding, Generation, HostId, HostSpec, Protocol, Secret};
 
 /// Texts that many hosts share, kept once.
 #[derive(Default)]
