@@ -15,6 +15,7 @@ mod git_publish;
 mod git_rig;
 mod http_checkin;
 mod http_files;
+mod http_flow;
 mod http_out;
 mod http_push;
 mod http_rig;

@@ -91,9 +91,15 @@ impl<'w> Desk<'w> {
         capped + capped.mul_f64(f64::from(seed % 1000) / 5000.0)
     }
 
-    /// When something rack-wide that failed is tried again.
-    pub(super) fn retry_at(&self, whom: &str, failure: &Failure) -> Time {
-        failure.at + self.backoff_of(seed(whom.as_bytes()), failure.count)
+    /// When something rack-wide that failed is tried again. A fault that names a person is tried again as well, at a
+    /// slow pace: what it waits for (a key, a permission) lies outside the repository.
+    pub(super) fn rack_retry_at(&self, whom: &str, failure: &Failure) -> Time {
+        match failure.fault.class {
+            FaultClass::Transient => failure.at + self.backoff_of(seed(whom.as_bytes()), failure.count),
+            FaultClass::Permanent | FaultClass::Operator => {
+                failure.at + self.policy.backoff_cap.min(self.policy.poll_interval * 4)
+            }
+        }
     }
 
     /// Begins an action on a host's BMC, unless an earlier failure or a limit says to wait.

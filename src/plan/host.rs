@@ -186,14 +186,20 @@ fn pxe_booting(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &C
 
 fn announcing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Step {
     desk.intents.push((spec.id.clone(), spec.generation));
-    if let Some(failure) = &desk.world.git.publish_failure {
-        let message =
-            format!("the install is begun once the status branch announces it; publishing failed: {}", failure.fault);
-        return Step::stalled("StatusBranchUnreachable", message, Some(desk.retry_at("publish", failure)));
+    let git = &desk.world.git;
+    let message = "waiting for the status branch to announce the install";
+    if let Some(since) = git.publishing {
+        return Step::wait("Announcing", message, desk.later(since + desk.policy.action_timeout, since));
+    }
+    if let Some(failure) = &git.publish_failure {
+        let (at, why) = (desk.rack_retry_at("publish", failure), &failure.fault);
+        if desk.now < at {
+            let message = format!("the install is begun once the status branch announces it; publishing failed: {why}");
+            return Step::stalled("StatusBranchUnreachable", message, Some(at));
+        }
     }
     let since = desk.since(facts);
-    let until = desk.later(since + desk.policy.action_timeout, since);
-    Step::wait("Announcing", "waiting for the status branch to announce the install", until)
+    Step::wait("Announcing", message, desk.later(since + desk.policy.action_timeout, since))
 }
 
 fn arm(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::desk::Desk;
 use super::{HostPlan, Plan, Step, cluster::facts_of};
-use crate::model::{Action, Digest, Failure, FaultClass, Move, MoveKind, Notice, NoticeKind, World};
+use crate::model::{Action, Digest, Failure, Move, MoveKind, Notice, NoticeKind, World};
 
 /// What rack-wide failures are tied to; nothing in the repository changes them, so it never differs.
 fn no_basis() -> Digest {
@@ -98,16 +98,10 @@ fn notice(entry: &Move) -> Option<Notice> {
     Some(Notice { kind, message })
 }
 
-/// Whether a rack-wide action may be tried now; asks to be woken when not. A fault that names a person is tried again
-/// as well, at the slowest pace: what it waits for (a key, a permission) lies outside the repository.
+/// Whether a rack-wide action may be tried now; asks to be woken when not.
 fn due(desk: &mut Desk<'_>, whom: &str, failure: Option<&Failure>) -> bool {
     let Some(failure) = failure else { return true };
-    let at = match failure.fault.class {
-        FaultClass::Transient => desk.retry_at(whom, failure),
-        FaultClass::Permanent | FaultClass::Operator => {
-            failure.at + desk.policy.backoff_cap.min(desk.policy.poll_interval * 4)
-        }
-    };
+    let at = desk.rack_retry_at(whom, failure);
     desk.wake(at);
     desk.now >= at
 }
