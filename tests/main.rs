@@ -4,6 +4,13 @@
 mod bmc_rack;
 mod bmc_redfish;
 mod cli;
+mod e2e_boot;
+mod e2e_checkin;
+mod e2e_http;
+mod e2e_install;
+mod e2e_rig;
+mod e2e_state;
+mod e2e_status;
 mod git_fetch;
 mod git_publish;
 mod git_rig;
