@@ -127,7 +127,8 @@ impl Rack {
 
     fn bootstrap(&self, cluster: &Cluster) -> String {
         let on_complete = if cluster.power_off { "power-off" } else { "none" };
-        let mut text = format!("cluster: {{ installer: pvc, ansible: none, on_complete: {on_complete} }}\nbootstrap:\n");
+        let mut text =
+            format!("cluster: {{ installer: pvc, ansible: none, on_complete: {on_complete} }}\nbootstrap:\n");
         for host in self.hosts.iter().filter(|host| host.cluster == cluster.name) {
             let state = if host.maintenance { "maintenance" } else { "present" };
             let password = &host.password;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 
@@ -12,6 +13,8 @@ use crate::drive::process::{Output, Run};
 
 /// Ports of a stage, all above 1023. Every stage has addresses of its own, so they never clash.
 pub mod port {
+    /// Held as long as the stage stands, so that no other stage takes the same network.
+    pub const CLAIM: u16 = 6766;
     /// DHCP.
     pub const DHCP: u16 = 6767;
     /// TFTP.
@@ -24,6 +27,13 @@ pub mod port {
     pub const SINK: u16 = 9080;
 }
 
+/// Takes a network, unless another stage holds it or something is served there.
+fn claim(net: u8) -> Option<(u8, TcpListener)> {
+    let bind = |port: u16| TcpListener::bind((Ipv4Addr::new(127, net, 0, 1), port));
+    let claim = bind(port::CLAIM).ok()?;
+    bind(port::HTTP).is_ok().then_some((net, claim))
+}
+
 /// A stage.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -31,16 +41,18 @@ pub struct Stage {
     pub dir: PathBuf,
     /// Second octet of its network, `127.<net>.0.0/16`.
     net: u8,
+    /// Only to be held: two stages may be set up at once, long before anything else is bound there.
+    _claim: Arc<TcpListener>,
 }
 
 impl Stage {
     /// Sets a stage up in `dir`, on the first loopback network from `first` on that nobody uses.
     pub async fn new(dir: &Path, first: u8) -> anyhow::Result<Stage> {
-        let free = |net: &u8| TcpListener::bind((Ipv4Addr::new(127, *net, 0, 1), port::HTTP)).is_ok();
-        let candidates = (0..100u8).map(|step| 20 + (first.wrapping_add(step) % 100));
-        let net = candidates.into_iter().find(free).context("no free loopback network in 127.0.0.0/8")?;
+        let candidates = (0..100u8).map(|step| 20 + (first % 100 + step) % 100);
+        let claimed = candidates.into_iter().find_map(claim);
+        let (net, claim) = claimed.context("no free loopback network in 127.0.0.0/8")?;
         let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
-        let stage = Stage { dir, net };
+        let stage = Stage { dir, net, _claim: Arc::new(claim) };
         stage.static_files()?;
         stage.git(&stage.dir, &["init", "--quiet", "--bare", "-b", "main", "infra.git"]).await?;
         stage.git(&stage.dir, &["clone", "--quiet", "infra.git", "work"]).await?;
