@@ -27,6 +27,7 @@ mod net_dhcp;
 mod net_plan;
 mod net_support;
 mod net_tftp;
+mod plan_check;
 mod plan_cluster;
 mod plan_ladder;
 mod plan_random;
