@@ -1,4 +1,5 @@
 //! The one test binary.
+#![allow(clippy::disallowed_methods, reason = "tests run programs, read clocks and are told things by the environment")]
 
 mod bmc_rack;
 mod bmc_redfish;
@@ -21,11 +22,26 @@ mod http_out;
 mod http_push;
 mod http_rig;
 mod http_status;
+mod licences;
 mod machine;
 mod net_dhcp;
 mod net_plan;
 mod net_support;
 mod net_tftp;
+mod plan_cluster;
+mod plan_ladder;
+mod plan_random;
+mod plan_rig;
 mod racks;
+mod repo_cli;
+mod repo_fuzz;
+mod repo_load;
+mod repo_mistakes;
+mod repo_pvc;
+mod repo_render;
+mod repo_schema;
+mod repo_support;
 mod settings;
 mod sim;
+mod tidy;
+mod tidy_text;

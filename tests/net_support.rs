@@ -1,5 +1,5 @@
 //! Worlds, settings, packets and a small stand-in for the daemon's loop, for the tests of network boot and its benchmark.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "the benchmark uses a part of it")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -31,6 +31,7 @@ pub struct Host {
     pub generation: u32,
     pub maintenance: bool,
     pub options: u32,
+    pub password: String,
 }
 
 impl Host {
@@ -40,6 +41,10 @@ impl Host {
 }
 
 impl Rack {
+    pub fn of(clusters: Vec<Cluster>, hosts: Vec<Host>) -> Rack {
+        Rack { clusters, hosts, broken: false }
+    }
+
     pub fn random(dice: &mut Dice) -> Rack {
         let mut rack = Rack { clusters: Vec::new(), hosts: Vec::new(), broken: false };
         for number in 0..1 + dice.draw() % 2 {
@@ -55,6 +60,7 @@ impl Rack {
                     generation: 1,
                     maintenance: false,
                     options: 0,
+                    password: "secret".into(),
                 });
             }
             let hooks = (dice.draw() % 3) as usize;
@@ -84,8 +90,12 @@ impl Rack {
         host.maintenance = !host.maintenance;
     }
 
+    pub fn in_maintenance(&self) -> bool {
+        self.hosts.iter().any(|host| host.maintenance)
+    }
+
     pub fn end_maintenance(&mut self) -> bool {
-        let any = self.hosts.iter().any(|host| host.maintenance);
+        let any = self.in_maintenance();
         self.hosts.iter_mut().for_each(|host| host.maintenance = false);
         any
     }
@@ -117,10 +127,15 @@ impl Rack {
 
     fn bootstrap(&self, cluster: &Cluster) -> String {
         let on_complete = if cluster.power_off { "power-off" } else { "none" };
-        let mut text = format!("cluster: {{ installer: pvc, ansible: none, on_complete: {on_complete} }}\nbootstrap:\n");
+        let mut text =
+            format!("cluster: {{ installer: pvc, ansible: none, on_complete: {on_complete} }}\nbootstrap:\n");
         for host in self.hosts.iter().filter(|host| host.cluster == cluster.name) {
             let state = if host.maintenance { "maintenance" } else { "present" };
-            let bmc = if host.bmc { "{ protocol: redfish, username: admin, password: secret }" } else { "{ protocol: none }" };
+            let password = &host.password;
+            let bmc = match host.bmc {
+                true => format!("{{ protocol: redfish, username: admin, password: {password} }}"),
+                false => "{ protocol: none }".to_owned(),
+            };
             text += &format!(
                 "  \"{}\":\n    node: {{ hostname: {}, generation: {}, state: {state} }}\n    config: {{ system_disks: [\"/dev/sda\"], boot_mac: \"{}\", kernel_options: [\"o={}\"] }}\n    bmc: {bmc}\n",
                 host.bmc_mac, host.name, host.generation, host.boot_mac, host.options,

@@ -1,12 +1,96 @@
-//! `rackwright render`.
+//! `rackwright render`: the boot and answer files of one host, as machines would read them.
 
 use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anstyle::Style;
+use anyhow::bail;
+
+use super::{source, validate};
+use crate::model::{BootFile, Desired, HostSpec};
+use crate::settings;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
-pub struct RenderArgs {}
+pub struct RenderArgs {
+    /// The host: its name, or CLUSTER/HOST where the name is used twice
+    pub host: String,
+    /// The repository
+    #[arg(default_value = ".")]
+    pub path: PathBuf,
+    /// Only this file, without a header
+    #[arg(long, value_name = "NAME")]
+    pub file: Option<String>,
+    /// A revision instead of the working tree
+    #[arg(long, value_name = "REV")]
+    pub rev: Option<String>,
+    /// The daemon's settings, for what templates are told
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
 
-/// Not here yet.
-pub fn render(_args: &RenderArgs, _out: &mut dyn Write) -> anyhow::Result<u8> {
-    anyhow::bail!("not built yet")
+/// Prints them. The claim's token is not known before a machine claims: its mark stands in its place. Exit code 1 when
+/// the repository is invalid.
+pub fn render(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let settings = args.config.as_deref().map(settings::load).transpose()?;
+    let (tree, revision) = validate::read(&args.path, args.rev.as_deref())?;
+    let loaded = source::load(&tree, settings.as_ref(), None, revision);
+    let Some(desired) = &loaded.desired else {
+        validate::text(&loaded, &mut anstream::stderr())?;
+        return Ok(1);
+    };
+    let host = find(desired, &args.host)?;
+    match &args.file {
+        Some(name) => out.write_all(file(host, name)?.body.as_bytes())?,
+        None => all(host, out)?,
+    }
+    Ok(0)
+}
+
+fn find<'d>(desired: &'d Desired, name: &str) -> anyhow::Result<&'d Arc<HostSpec>> {
+    let named = |spec: &&Arc<HostSpec>| *spec.id.host == *name || spec.id.to_string() == name || spec.fqdn == name;
+    let found: Vec<_> = desired.hosts.values().filter(named).collect();
+    match found[..] {
+        [one] => Ok(one),
+        [] => {
+            let known: Vec<_> = desired.hosts.keys().map(|id| &*id.host).collect();
+            match settings::nearest(name, &known) {
+                Some(near) => bail!("there is no host `{name}` in the repository; did you mean `{near}`?"),
+                None => bail!("there is no host `{name}` in the repository ({} hosts are)", known.len()),
+            }
+        }
+        _ => {
+            let names: Vec<_> = found.iter().map(|spec| spec.id.to_string()).collect();
+            bail!("`{name}` can be {}; say which", names.join(" or "))
+        }
+    }
+}
+
+/// A file's name as the machine asks for it, as far as its boot MAC is written.
+fn name_for(host: &HostSpec, file: &BootFile) -> String {
+    match host.boot_mac {
+        Some(mac) => file.name.replace("{mac}", &mac.hex()),
+        None => file.name.to_string(),
+    }
+}
+
+fn file<'h>(host: &'h HostSpec, name: &str) -> anyhow::Result<&'h BootFile> {
+    let found = host.files.iter().find(|file| *file.name == *name || name_for(host, file) == name);
+    found.ok_or_else(|| {
+        let names: Vec<_> = host.files.iter().map(|file| name_for(host, file)).collect();
+        anyhow::anyhow!("{} has no file `{name}`; it has {}", host.id, names.join(", "))
+    })
+}
+
+/// Every file under a header, as `head` prints several files.
+fn all(host: &HostSpec, out: &mut dyn Write) -> anyhow::Result<()> {
+    let bold = Style::new().bold();
+    for (index, file) in host.files.iter().enumerate() {
+        let gap = if index > 0 { "\n" } else { "" };
+        writeln!(out, "{gap}{bold}==> {} <=={bold:#}", name_for(host, file))?;
+        let end = if file.body.ends_with('\n') { "" } else { "\n" };
+        write!(out, "{}{end}", file.body)?;
+    }
+    Ok(())
 }

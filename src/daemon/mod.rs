@@ -236,13 +236,11 @@ impl Core {
     }
 
     fn keep_revision(&self, event: &Event) {
-        if let Event::Ended { result: Ok(crate::model::Outcome::Fetched(fetched)), .. } = event {
-            if let crate::model::Fetched::Loaded { revision, .. } = fetched {
-                if let Err(fault) = self.drivers.git.keep(revision) {
+        if let Event::Ended { result: Ok(crate::model::Outcome::Fetched(fetched)), .. } = event
+            && let crate::model::Fetched::Loaded { revision, .. } = fetched
+                && let Err(fault) = self.drivers.git.keep(revision) {
                     tracing::warn!(%revision, %fault, "the revision could not be pinned in the mirror");
                 }
-            }
-        }
     }
 
     fn show(&self) {

@@ -135,6 +135,7 @@ impl Run {
         }
     }
 
+    #[allow(clippy::disallowed_methods, reason = "the one place that runs programs")]
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env_clear();

@@ -15,6 +15,7 @@ use super::observed::{HostState, Installed, Inventory, PowerState};
 use super::time::Time;
 
 /// A fact.
+#[allow(clippy::large_enum_variant, reason = "events are few and short-lived; boxes would only make matching harder")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {

@@ -486,11 +486,10 @@ impl Leases {
     /// Records a lease, in place of any other of the same address or the same MAC.
     pub fn insert(&mut self, lease: Lease) {
         self.remove(lease.ip);
-        if let Some(mac) = lease.mac {
-            if let Some(old) = self.by_mac.insert(mac, lease.ip) {
+        if let Some(mac) = lease.mac
+            && let Some(old) = self.by_mac.insert(mac, lease.ip) {
                 self.by_ip.remove(&old);
             }
-        }
         self.by_ip.insert(lease.ip, lease);
     }
 

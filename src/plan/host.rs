@@ -104,6 +104,9 @@ fn decide<'w>(
         let until = doing.since + desk.policy.action_timeout;
         return Step::act(doing_reason(&doing.action), doing_message(&doing.action), desk.later(until, doing.since));
     }
+    if state < HostState::Installed && facts.held.is_some_and(|held| held >= spec.generation) {
+        return held(facts);
+    }
     match state {
         HostState::Init => init(desk, spec, facts),
         HostState::Characterizing => characterizing(desk, spec, facts, view),
@@ -143,27 +146,27 @@ fn preparing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Clu
     desk.try_bmc(spec, facts, view.spec.retries, action)
 }
 
-/// Why an install that the repository consents to is not begun, when something about the rack or this host forbids it.
-fn forbidden(desk: &Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Option<Step> {
-    if desk.world.consent == Consent::Locked {
-        let message = "the journal is empty and there is no status branch: nothing is installed until rackwright is \
-                       started once with --first-run";
-        return Some(Step::stalled("FirstRun", message, None));
-    }
-    if let Some(held) = facts.held.filter(|held| *held >= spec.generation) {
-        let message = format!(
-            "the journal was lost while generation {held} was being installed and the outcome is unknown: check the \
-             machine, then raise its generation to {} to install it again",
-            Generation(held.0 + 1)
-        );
-        return Some(Step::stalled("JournalLost", message, None));
-    }
-    None
+/// Adopted in mid-install: only its own callbacks or a raised generation get it out of this.
+fn held(facts: &HostFacts) -> Step {
+    let held = facts.held.unwrap_or_default();
+    let message = format!(
+        "the journal was lost while generation {held} was being installed and the outcome is unknown: check the machine, \
+         then raise its generation to {} to install it again",
+        Generation(held.0 + 1)
+    );
+    Step::stalled("JournalLost", message, None)
+}
+
+/// Nothing is installed on the word of a journal that is empty for no known reason.
+fn locked() -> Step {
+    let message = "the journal is empty and there is no status branch: nothing is installed until rackwright is started \
+                   once with --first-run";
+    Step::stalled("FirstRun", message, None)
 }
 
 fn pxe_booting(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
-    if let Some(step) = forbidden(desk, spec, facts) {
-        return step;
+    if desk.world.consent == Consent::Locked {
+        return locked();
     }
     if facts.intent.is_none_or(|intent| intent < spec.generation) {
         return announcing(desk, spec, facts);
@@ -246,8 +249,8 @@ fn rearm(
 }
 
 fn installing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
-    if let Some(step) = forbidden(desk, spec, facts).filter(|_| facts.held.is_none()) {
-        return step;
+    if desk.world.consent == Consent::Locked {
+        return locked();
     }
     let Some(claim) = &facts.claim else { return Step::done("") };
     let armed_later = facts.armed.filter(|(generation, at, _)| *generation == spec.generation && *at > claim.last_seen);
@@ -255,9 +258,6 @@ fn installing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Cl
         Some((_, at, _)) => (at + desk.policy.boot_timeout, "ordered to start the install over; waiting for its claim"),
         None => (claim.last_seen + desk.policy.install_timeout, "the installer is at work"),
     };
-    if facts.held.is_some_and(|held| held >= spec.generation) {
-        return forbidden(desk, spec, facts).unwrap_or_else(|| Step::wait("Installing", message, due));
-    }
     if spec.has_bmc() {
         return rearm(desk, spec, facts, view, due, "Installing", message.to_owned());
     }
@@ -314,11 +314,10 @@ fn notes(spec: &HostSpec, facts: &HostFacts, state: HostState) -> Vec<String> {
     if let Some((why, at)) = &facts.refused {
         notes.push(format!("a check-in was refused at {at}: {why}"));
     }
-    if state == HostState::Completed {
-        if let Some(failure) = facts.failure.as_ref().filter(|failure| failure.fault.class == FaultClass::Transient) {
+    if state == HostState::Completed
+        && let Some(failure) = facts.failure.as_ref().filter(|failure| failure.fault.class == FaultClass::Transient) {
             notes.push(format!("degraded: {}", failure.fault));
         }
-    }
     notes
 }
 

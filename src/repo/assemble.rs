@@ -7,10 +7,9 @@ use super::Context;
 use super::cluster::ClusterDraft;
 use super::host::{self, Draft};
 use super::installer::{Installer, Installers, RenderError, Variables};
+use super::yaml::Place;
 use crate::model::desired::TOKEN_MARK;
-use crate::model::{
-    BmcSpec, BootFile, ClusterSpec, Digest, Finding, Generation, HostId, HostSpec, Protocol, Secret,
-};
+use crate::model::{BmcSpec, BootFile, ClusterSpec, Digest, Finding, Generation, HostId, HostSpec, Protocol, Secret};
 
 /// Texts that many hosts share, kept once.
 #[derive(Default)]
@@ -29,8 +28,20 @@ impl Pool {
     }
 }
 
-/// Templates that failed: the first host each failed for, where that host is written, and how many it failed for.
-type Failures = BTreeMap<RenderError, (String, (Arc<str>, u32, u32), bool, usize)>;
+/// What a template failed for.
+struct Failed {
+    /// The first host.
+    host: String,
+    /// Where that host is written.
+    path: Arc<str>,
+    place: Place,
+    /// Whether the template is the site's own.
+    own: bool,
+    /// How many hosts it fails for.
+    count: usize,
+}
+
+type Failures = BTreeMap<RenderError, Failed>;
 
 /// Renders everything. What cannot be rendered becomes findings; hosts with mistakes of their own are left out (the
 /// revision is refused anyway).
@@ -52,11 +63,16 @@ pub fn everything(
             match one(&cluster.spec, &cluster.path, &draft, installer, &site, &mut pool) {
                 Ok(spec) => hosts.push(spec),
                 Err(errors) => {
-                    let name = draft.hostname.as_ref().map(|(name, _)| name.clone()).unwrap_or_default();
-                    let place = (cluster.path.clone(), draft.place.0, draft.place.1);
+                    let host = draft.hostname.as_ref().map(|(name, _)| name.clone()).unwrap_or_default();
                     for error in errors {
-                        let entry = failures.entry(error);
-                        entry.or_insert_with(|| (name.clone(), place.clone(), installer.is_own(), 0)).3 += 1;
+                        let failed = failures.entry(error).or_insert_with(|| Failed {
+                            host: host.clone(),
+                            path: cluster.path.clone(),
+                            place: draft.place,
+                            own: installer.is_own(),
+                            count: 0,
+                        });
+                        failed.count += 1;
                     }
                 }
             }
@@ -67,7 +83,8 @@ pub fn everything(
     (specs, hosts)
 }
 
-fn failure((error, (host, (path, line, column), own, count)): (RenderError, (String, (Arc<str>, u32, u32), bool, usize))) -> Finding {
+fn failure((error, failed): (RenderError, Failed)) -> Finding {
+    let Failed { host, path, place, own, count } = failed;
     let others = if count > 1 { format!(" and {} more hosts", count - 1) } else { String::new() };
     let hint = "variables: hostname, fqdn, domain, cluster, disk, kernel_options, packages, filesystem, release, mirror, \
                 deploy_username, http_base, next_server, token, checkin_uri; filters: shell, ipxe";
@@ -77,7 +94,7 @@ fn failure((error, (host, (path, line, column), own, count)): (RenderError, (Str
         Finding::error(&error.path, place, "template", message).hint(hint)
     } else {
         let message = format!("the shipped template `{}` fails for `{host}`{others}: {}", error.path, error.message);
-        Finding::error(&path, (line, column), "template", message).hint("look at this host's `config`")
+        Finding::error(&path, place, "template", message).hint("look at this host's `config`")
     }
 }
 

@@ -150,7 +150,8 @@ fn capacity(clusters: &[ClusterDraft], context: &Context<'_>, found: &mut Vec<Fi
     if context.subnets.is_empty() {
         return;
     }
-    let size = |subnet: &crate::model::Subnet| u64::from(u32::from(subnet.last).saturating_sub(subnet.first.into())) + 1;
+    let size =
+        |subnet: &crate::model::Subnet| u64::from(u32::from(subnet.last).saturating_sub(subnet.first.into())) + 1;
     let room: u64 = context.subnets.iter().map(size).sum();
     let needs = |draft: &Draft| {
         let bmc = draft.bmc.protocol != Protocol::None && draft.bmc.address.is_none();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::block::Block;
 use super::file::KEYS;
 use super::host::{self, Defaults, Draft};
 use super::installer::Installers;
@@ -12,7 +13,7 @@ use super::tree::{self, Found};
 use super::vars::{Doc, Scope};
 use super::yaml::{self, Node, Place};
 use super::{Context, Tree, hook};
-use crate::model::{ClusterName, ClusterSpec, Digest, Finding, HostId, OnComplete, TaskId, TaskKind, TaskSpec};
+use crate::model::{ClusterName, ClusterSpec, Finding, TaskSpec};
 
 /// The file that names the clusters.
 pub const CLUSTERS: &str = "clusters.yml";
@@ -67,9 +68,15 @@ impl<'a> Site<'a> {
         }
         let fits = |path: &str| {
             let file = path.rsplit('/').next().unwrap_or_default();
-            !file.starts_with('.') && (!file.contains('.') || path == base || file.ends_with(".yml") || file.ends_with(".yaml") || file.ends_with(".json"))
+            !file.starts_with('.')
+                && (!file.contains('.')
+                    || path == base
+                    || file.ends_with(".yml")
+                    || file.ends_with(".yaml")
+                    || file.ends_with(".json"))
         };
-        let docs: Vec<_> = paths.iter().filter(|path| fits(path)).filter_map(|path| doc(self.tree, path, found)).collect();
+        let docs: Vec<_> =
+            paths.iter().filter(|path| fits(path)).filter_map(|path| doc(self.tree, path, found)).collect();
         self.docs.insert(base, docs.clone());
         docs
     }
@@ -130,9 +137,14 @@ impl<'a> Site<'a> {
         let base = format!("group_vars/{name}/base.yml");
         let Some((path, node)) = scope.lookup("local_domain") else {
             let finding = match tree::find(self.tree, &base) {
-                Found::File(path, _) => {
-                    Finding::error(&path, (0, 0), "missing-key", format!("`local_domain` is missing for cluster `{name}`"))
-                }
+                // Whatever else is wrong with the file is said already.
+                Found::File(..) if found.iter().any(|finding| finding.path == base) => return None,
+                Found::File(path, _) => Finding::error(
+                    &path,
+                    (0, 0),
+                    "missing-key",
+                    format!("`local_domain` is missing for cluster `{name}`"),
+                ),
                 _ => Finding::error(&base, (0, 0), "missing-file", format!("cluster `{name}` has no `{base}`")),
             };
             found.push(finding.hint("write `local_domain: example.net`: the domain of the cluster's hosts"));
@@ -153,7 +165,7 @@ impl<'a> Site<'a> {
         Some(domain)
     }
 
-    #[allow(clippy::too_many_arguments)] // one call, and every part of it is needed together
+    #[allow(clippy::too_many_arguments, reason = "one call, and every part of it is needed together")]
     fn bootstrap(
         &mut self,
         name: &str,
@@ -167,9 +179,9 @@ impl<'a> Site<'a> {
         let cluster = ClusterName::new(name);
         let mut reader = Reader::new(&path, scope.clone(), found);
         let file = reader.fields(root, (1, 1), "", &KEYS.bootstrap)?;
-        let block = file.get("cluster").and_then(|node| {
-            reader.fields(node, file.place_of("cluster"), "cluster", &KEYS.cluster)
-        });
+        let block = file
+            .get("cluster")
+            .and_then(|node| reader.fields(node, file.place_of("cluster"), "cluster", &KEYS.cluster));
         let block = Block::read(&mut reader, block.as_ref(), self.installers, self.tree);
         let installer = self.installers.get(&block.installer).and_then(Option::as_ref);
         let defaults = Defaults {
@@ -183,7 +195,8 @@ impl<'a> Site<'a> {
         };
         let hosts = self.hosts(&path, &file, &scope, &defaults, block.generation.1, found);
         self.check_inventory(name, place, &path, &hosts, found);
-        let names: BTreeSet<String> = hosts.iter().filter_map(|draft| Some(draft.hostname.as_ref()?.0.clone())).collect();
+        let names: BTreeSet<String> =
+            hosts.iter().filter_map(|draft| Some(draft.hostname.as_ref()?.0.clone())).collect();
         let mut reader = Reader::new(&path, scope, found);
         let mut tasks: Vec<TaskSpec> = block.ansible(&mut reader, &cluster, &names).into_iter().collect();
         tasks.extend(file.get("hooks").map(|node| hook::read(&mut reader, node, &cluster, &names)).unwrap_or_default());
@@ -258,104 +271,10 @@ impl<'a> Site<'a> {
     }
 }
 
-/// `cluster:`, with its defaults.
-struct Block {
-    installer: String,
-    generation: (u32, Option<Place>),
-    /// The playbook and where it is written, if it is.
-    playbook: Option<(String, Option<Place>)>,
-    run: u32,
-    on_complete: OnComplete,
-    retries: u32,
-}
-
-impl Block {
-    fn read(reader: &mut Reader<'_>, fields: Option<&Fields<'_>>, installers: &Installers, tree: &Tree) -> Block {
-        let mut block = Block {
-            installer: "pvc".into(),
-            generation: (1, None),
-            playbook: None,
-            run: 1,
-            on_complete: OnComplete::PowerOff,
-            retries: 3,
-        };
-        let get = |key: &str| fields.and_then(|fields| fields.get(key));
-        if let Some(node) = get("installer")
-            && let Some(name) = reader.line(node, "cluster.installer")
-        {
-            if !installers.contains_key(&name) {
-                let hint = match nearest(&name, installers.keys().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => "a directory under installers/, or a shipped one: pvc".into(),
-                };
-                reader.error(node.place, "unknown-installer", format!("there is no installer `{name}`"), &hint);
-            }
-            block.installer = name;
-        }
-        let mut number = |key: &str, min: u64, max: u64, default: u32| {
-            let node = get(key)?;
-            let value = reader.number(node, &format!("cluster.{key}"), min, max);
-            Some((value.map_or(default, |value| value as u32), node.place))
-        };
-        if let Some((value, place)) = number("generation", 1, u32::MAX.into(), 1) {
-            block.generation = (value, Some(place));
-        }
-        block.run = number("run", 1, u32::MAX.into(), 1).map_or(1, |(value, _)| value);
-        block.retries = number("retries", 0, 100, 3).map_or(3, |(value, _)| value);
-        let words = [("power-off", OnComplete::PowerOff), ("none", OnComplete::None)];
-        let on_complete = get("on_complete").and_then(|node| reader.choice(node, "cluster.on_complete", &words));
-        block.on_complete = on_complete.unwrap_or(OnComplete::PowerOff);
-        block.playbook = match fields.and_then(|fields| Some((fields.raw("ansible")?, fields.place_of("ansible")))) {
-            None => (block.installer == "pvc").then(|| ("pvc.yml".to_string(), None)),
-            Some((node, place)) => playbook(reader, node, place, tree).map(|path| (path, Some(place))),
-        };
-        block
-    }
-
-    /// The configuration task. This version cannot run it.
-    fn ansible(&self, reader: &mut Reader<'_>, cluster: &ClusterName, names: &BTreeSet<String>) -> Option<TaskSpec> {
-        let (path, place) = self.playbook.as_ref()?;
-        let message = format!(
-            "configuring cluster `{cluster}` with Ansible ({path}) is not supported yet; it will stop there and wait"
-        );
-        let hint = "write `cluster: { ansible: none }` to do without";
-        reader.warning(place.unwrap_or((1, 1)), "not-supported-yet", message, hint);
-        Some(TaskSpec {
-            id: TaskId::new("ansible"),
-            name: "ansible".into(),
-            kind: TaskKind::Unsupported { what: format!("ansible ({path})") },
-            targets: names.iter().map(|name| HostId::new(cluster, name)).collect(),
-            idempotent: false,
-            definition: Digest::of([b"ansible".as_slice(), path.as_bytes()]),
-        })
-    }
-}
-
-fn playbook(reader: &mut Reader<'_>, node: &Node, place: Place, tree: &Tree) -> Option<String> {
-    let hint = "write `ansible: none`, or `ansible: { playbook: pvc.yml }`";
-    match node.scalar() {
-        Some(("none", _)) => return None,
-        Some((text, _)) => {
-            let message = format!("`cluster.ansible` must be `none` or name a playbook, not `{text}`");
-            reader.error(place, "unknown-value", message, hint);
-            return None;
-        }
-        None => {}
-    }
-    let fields = reader.fields(node, place, "cluster.ansible", &KEYS.ansible)?;
-    let value = reader.need(&fields, "playbook", hint)?;
-    let path = reader.line(value, "cluster.ansible.playbook")?;
-    let inside = !path.starts_with('/') && !path.starts_with('-') && !path.split('/').any(|part| part == "..");
-    if !inside || matches!(tree::find(tree, &path), Found::Missing | Found::Directory(_)) {
-        let message = format!("there is no playbook `{path}` in the repository");
-        reader.error(value.place, "missing-file", message, "a path relative to the repository's root");
-    }
-    Some(path)
-}
-
 fn names(tree: &Tree, found: &mut Vec<Finding>) -> Vec<(String, Place)> {
     let Found::File(path, bytes) = tree::find(tree, CLUSTERS) else {
-        let finding = Finding::warning(CLUSTERS, (0, 0), "no-clusters", "there is no clusters.yml, so there are no clusters");
+        let finding =
+            Finding::warning(CLUSTERS, (0, 0), "no-clusters", "there is no clusters.yml, so there are no clusters");
         found.push(finding.hint("write `clusters: [cluster1]`"));
         return Vec::new();
     };

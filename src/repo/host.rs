@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use super::disk;
 use super::file::KEYS;
 use super::read::{Fields, Reader};
 use super::yaml::{Key, Node, Place};
@@ -102,7 +103,12 @@ pub fn mac(reader: &mut Reader<'_>, text: &str, place: Place, what: &str) -> Opt
 }
 
 /// Reads `node:` as far as the name, which the host's own variables depend on.
-pub fn hostname(reader: &mut Reader<'_>, node: &Node, place: Place, defaults: &Defaults<'_>) -> Option<(String, Place)> {
+pub fn hostname(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    place: Place,
+    defaults: &Defaults<'_>,
+) -> Option<(String, Place)> {
     let host = reader.fields(node, place, "", &KEYS.host)?;
     let value = reader.need(&host, "node", "say who it is: `node: { hostname: hv1 }`")?;
     let fields = reader.fields(value, host.place_of("node"), "node", &KEYS.node)?;
@@ -166,7 +172,7 @@ pub fn read(
         config(reader, &host, &mut draft, defaults);
         bmc(reader, &host, &mut draft);
     }
-    draft.unsupported.extend(reader.sealed.drain(..));
+    draft.unsupported.append(&mut reader.sealed);
     draft.sound = reader.errors() == before && draft.hostname.is_some();
     draft
 }
@@ -179,11 +185,8 @@ fn node_rest(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft) {
     {
         draft.generation = (number as u32, node.place);
     }
-    let words = [
-        ("present", Lifecycle::Present),
-        ("maintenance", Lifecycle::Maintenance),
-        ("retired", Lifecycle::Retired),
-    ];
+    let words =
+        [("present", Lifecycle::Present), ("maintenance", Lifecycle::Maintenance), ("retired", Lifecycle::Retired)];
     let state = fields.get("state").and_then(|node| reader.choice(node, "node.state", &words));
     draft.state = state.unwrap_or(Lifecycle::Present);
 }
@@ -201,7 +204,8 @@ fn config(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft, default
     let Some(fields) = reader.fields(value, host.place_of("config"), "config", &KEYS.config) else { return };
     let config = &mut draft.config;
     if let Some(node) = fields.get("kernel_options") {
-        config.kernel_options = words(reader, node, "config.kernel_options", |text| !text.is_empty(), "write one option per item");
+        config.kernel_options =
+            words(reader, node, "config.kernel_options", |text| !text.is_empty(), "write one option per item");
     }
     if let Some(node) = fields.get("packages") {
         let hint = "a Debian package name: lower-case letters, digits, `+`, `-`, `.`";
@@ -216,7 +220,8 @@ fn config(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft, default
         config.release = text;
     }
     if let Some(node) = fields.get("mirror")
-        && let Some(text) = checked(reader, node, "config.mirror", is_mirror, "a full URL, as http://mirror.example.net/debian")
+        && let Some(text) =
+            checked(reader, node, "config.mirror", is_mirror, "a full URL, as http://mirror.example.net/debian")
     {
         config.mirror = text;
     }
@@ -237,104 +242,7 @@ fn config(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft, default
     if let Some(node) = fields.get("wipe") {
         reader.choice(node, "config.wipe", &[("target", ())]);
     }
-    disks(reader, &fields, draft, defaults);
-}
-
-/// `system_disks` or `disk_hints`, at most one of them.
-fn disks(reader: &mut Reader<'_>, fields: &Fields<'_>, draft: &mut Draft, defaults: &Defaults<'_>) {
-    match (fields.get("system_disks"), fields.get("disk_hints")) {
-        (Some(_), Some(hints)) => {
-            let message = "`config.system_disks` and `config.disk_hints` both choose the disk";
-            reader.error(hints.place, "two-disk-choices", message, "keep one of them");
-        }
-        (Some(list), None) => system_disks(reader, list, draft),
-        (None, Some(hints)) => {
-            let place = fields.place_of("disk_hints");
-            draft.config.disks = disk_hints(reader, hints, place).into_iter().collect();
-        }
-        (None, None) if defaults.needs_disk => {
-            reader.need(fields, "system_disks", "name the disk to install to, as \"/dev/disk/by-id/…\"");
-        }
-        (None, None) => {}
-    }
-}
-
-fn system_disks(reader: &mut Reader<'_>, list: &Node, draft: &mut Draft) {
-    let Some(disks) = reader.lines(list, "config.system_disks") else { return };
-    let is_slot = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    for (disk, place) in &disks {
-        if let Err(hint) = check_disk(disk) {
-            reader.error(*place, "bad-disk", format!("`{disk}` does not name a disk to install to"), hint);
-        }
-    }
-    match disks.as_slice() {
-        [] if list.list().is_some_and(|items| items.is_empty()) => {
-            reader.error(list.place, "bad-disk", "`config.system_disks` is empty", "name the disk to install to");
-        }
-        [_, (_, place), ..] if disks.len() > 2 || !disks.iter().all(|(disk, _)| is_slot(disk)) => {
-            let hint = "one path or detect string, or two chassis slots (\"0\", \"1\") for a RAID-1";
-            reader.error(*place, "too-many-disks", "these disks cannot be installed to together", hint);
-        }
-        [(first, place), ..] if is_slot(first) => {
-            let what = "choosing disks by chassis slot, and RAID";
-            let hint = "name one disk by path, or as detect:NAME:SIZE:INDEX";
-            unsupported(reader, draft, *place, what, hint);
-        }
-        _ => {}
-    }
-    draft.config.disks = disks.into_iter().map(|(disk, _)| disk).collect();
-}
-
-/// Whether PVC's installer can find this disk (its `detect.py` splits at every colon and every space).
-pub fn check_disk(text: &str) -> Result<(), &'static str> {
-    if let Some(rest) = text.strip_prefix("detect:") {
-        let parts: Vec<_> = rest.split(':').collect();
-        let [name, size, index] = parts.as_slice() else {
-            return Err("a detect string has four parts: detect:NAME:SIZE:INDEX");
-        };
-        if name.is_empty() || text.contains(char::is_whitespace) {
-            return Err("the name in a detect string is one word; the installer cannot take spaces");
-        }
-        if !is_size(size) {
-            return Err("the size is a number with a unit, as 480GB or 1.92TB");
-        }
-        let digits = !index.is_empty() && index.bytes().all(|byte| byte.is_ascii_digit());
-        return if digits { Ok(()) } else { Err("the index of equal disks is a number, from 0") };
-    }
-    if let Some(path) = text.strip_prefix("/dev/") {
-        let fine = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_graphic()) && !path.contains("..");
-        return if fine { Ok(()) } else { Err("a device path has no spaces, as /dev/disk/by-id/…") };
-    }
-    let slot = !text.is_empty() && text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if slot { Ok(()) } else { Err("write a /dev/… path, detect:NAME:SIZE:INDEX, or a chassis slot such as \"0\"") }
-}
-
-fn is_size(text: &str) -> bool {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = &text[digits.len()..];
-    digits.parse::<f64>().is_ok_and(|size| size > 0.0) && matches!(unit, "kB" | "MB" | "GB" | "TB" | "PB")
-}
-
-/// The `target_disk` that hints amount to.
-fn disk_hints(reader: &mut Reader<'_>, node: &Node, place: Place) -> Option<String> {
-    let fields = reader.fields(node, place, "config.disk_hints", &KEYS.disk_hints)?;
-    let mut text = |key: &str| fields.get(key).map(|node| reader.line(node, &fields.name(key)));
-    let (wwn, model, size) = (text("wwn"), text("model"), text("size"));
-    let index = fields.get("index").map(|node| reader.number(node, "config.disk_hints.index", 0, 999));
-    let disk = match (wwn, model, size) {
-        (Some(wwn), None, None) if index.is_none() => format!("/dev/disk/by-id/wwn-{}", wwn?.trim_start_matches("wwn-")),
-        (None, Some(model), Some(size)) => format!("detect:{}:{}:{}", model?, size?, index.unwrap_or(Some(0))?),
-        _ => {
-            let hint = "either `wwn` alone, or `model` and `size` (and `index`, when several disks are equal)";
-            reader.error(place, "bad-disk", "`config.disk_hints` does not choose one disk", hint);
-            return None;
-        }
-    };
-    if let Err(hint) = check_disk(&disk) {
-        reader.error(place, "bad-disk", format!("`config.disk_hints` amounts to `{disk}`, which names no disk"), hint);
-        return None;
-    }
-    Some(disk)
+    disk::disks(reader, &fields, draft, defaults);
 }
 
 fn bmc(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft) {
@@ -343,7 +251,13 @@ fn bmc(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft) {
     let Some(fields) = reader.fields(value, host.place_of("bmc"), "bmc", &KEYS.bmc) else { return };
     draft.bmc.protocol = protocol(reader, &fields, draft).unwrap_or(Protocol::Redfish);
     if draft.bmc.protocol == Protocol::Ipmi {
-        unsupported(reader, draft, fields.place_of("protocol"), "the IPMI protocol", "use Redfish where the BMC has it");
+        unsupported(
+            reader,
+            draft,
+            fields.place_of("protocol"),
+            "the IPMI protocol",
+            "use Redfish where the BMC has it",
+        );
     }
     draft.bmc.address = fields.get("address").and_then(|node| parsed(reader, node, "bmc.address", "an IP address"));
     let hint = "the account that the BMC has out of the box";
@@ -388,8 +302,14 @@ fn protocol(reader: &mut Reader<'_>, fields: &Fields<'_>, draft: &Draft) -> Opti
     Some(if redfish == Some(false) { Protocol::None } else { Protocol::Redfish })
 }
 
-fn unsupported(reader: &mut Reader<'_>, draft: &mut Draft, place: Place, what: &str, hint: &str) {
-    reader.warning(place, "not-supported-yet", format!("{what} is not supported yet; this host will stop and wait"), hint);
+/// Announces what this version cannot do for a host.
+pub fn unsupported(reader: &mut Reader<'_>, draft: &mut Draft, place: Place, what: &str, hint: &str) {
+    reader.warning(
+        place,
+        "not-supported-yet",
+        format!("{what} is not supported yet; this host will stop and wait"),
+        hint,
+    );
     draft.unsupported.push(format!("{what} is not supported yet"));
 }
 
@@ -415,7 +335,12 @@ fn parsed<T: std::str::FromStr>(reader: &mut Reader<'_>, node: &Node, what: &str
     match text.parse() {
         Ok(value) => Some((value, node.place)),
         Err(_) => {
-            reader.error(node.place, "bad-address", format!("`{what}` must be {wanted}, not `{text}`"), "as 192.0.2.10");
+            reader.error(
+                node.place,
+                "bad-address",
+                format!("`{what}` must be {wanted}, not `{text}`"),
+                "as 192.0.2.10",
+            );
             None
         }
     }
@@ -432,7 +357,9 @@ fn is_word(text: &str) -> bool {
 
 fn is_mirror(text: &str) -> bool {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`$\\".contains(&byte)))
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"'`$\\".contains(&byte))
+    })
 }
 
 /// The MAC a machine network-boots from, as far as the repository knows.

@@ -110,9 +110,10 @@ impl Installer {
             let problem = match outcome {
                 Err(error) => Some((error.line().unwrap_or(0) as u32, template::reason(&error))),
                 Ok(body) if body.len() > MAX_BODY => Some((0, format!("the result is larger than {MAX_BODY} bytes"))),
-                Ok(body) if file.answer && !body.contains(TOKEN_MARK) => {
-                    Some((0, "the answer file must contain `checkin_uri` or `token`, or its install can never end".into()))
-                }
+                Ok(body) if file.answer && !body.contains(TOKEN_MARK) => Some((
+                    0,
+                    "the answer file must contain `checkin_uri` or `token`, or its install can never end".into(),
+                )),
                 Ok(body) => {
                     done.push((file.name.clone(), body, file.answer));
                     None
@@ -145,12 +146,13 @@ pub fn all(tree: &Tree, found: &mut Vec<Finding>) -> Installers {
     }
     for name in own_names(tree) {
         let directory = format!("installers/{name}");
-        let files = tree::list(tree, &real_directory(tree, &directory)).into_iter().filter_map(|file| {
-            match tree::find(tree, &format!("{directory}/{file}")) {
-                Found::File(_, bytes) => Some((file, bytes)),
-                _ => None,
-            }
-        });
+        let files =
+            tree::list(tree, &real_directory(tree, &directory)).into_iter().filter_map(|file| {
+                match tree::find(tree, &format!("{directory}/{file}")) {
+                    Found::File(_, bytes) => Some((file, bytes)),
+                    _ => None,
+                }
+            });
         let installer = read(&name, &directory, &files.collect(), true, found);
         installers.insert(name, installer);
     }
@@ -205,7 +207,9 @@ fn compile(directory: &str, sources: &Sources, found: &mut Vec<Finding>) -> Envi
         };
         if let Err(error) = env.add_template_owned(name.clone(), text.to_string()) {
             let place = (error.line().unwrap_or(0) as u32, 1);
-            found.push(Finding::error(&path, place, "template", template::reason(&error)).hint("see the minijinja syntax"));
+            found.push(
+                Finding::error(&path, place, "template", template::reason(&error)).hint("see the minijinja syntax"),
+            );
         }
     }
     env
@@ -238,12 +242,12 @@ fn manifest(
     }
     if !files.iter().any(|file| &*file.name == "boot.ipxe") {
         let hint = "`boot.ipxe` is what a machine is given first";
-        reader.error(list.place, "missing-file", "no file is called `boot.ipxe`", hint);
+        reader.error(fields.place_of("files"), "missing-file", "no file is called `boot.ipxe`", hint);
     }
     let answers = files.iter().filter(|file| file.answer).count();
     if claim == Some(ClaimBy::AnswerFile) && answers != 1 {
         let message = format!("`claim: answer-file` needs exactly one file with `answer: yes`, not {answers}");
-        reader.error(list.place, "answer-file", message, "reading that file is what counts as the claim");
+        reader.error(fields.place_of("files"), "answer-file", message, "reading that file is what counts as the claim");
     }
     Some((claim?, needs_disk, files))
 }

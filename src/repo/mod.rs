@@ -1,10 +1,9 @@
 //! Floor 2: desired state in. Pure over a tree of bytes. Imports `model`.
-
 //!
 //! * [`yaml`], [`read`]: YAML with places and the habits of 1.1; typed reading that goes on after a mistake.
 //! * [`file`](mod@file): the on-disk shape, JSON Schemas, known keys.
 //! * [`inventory`], [`vars`], [`template`]: Ansible's inventory and variables, and Jinja.
-//! * [`cluster`], [`host`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
+//! * [`cluster`], [`block`], [`host`], [`disk`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
 //! * [`installer`], [`assemble`]: installers and the rendering of every boot file.
 //! * [`check`]: what one host alone cannot know.
 //! * [`tree`]: looking things up in a [`Tree`].
@@ -15,8 +14,10 @@ use std::sync::Arc;
 use crate::model::{Desired, Finding, LocalBoot, Revision, Severity, Subnet};
 
 pub mod assemble;
+pub mod block;
 pub mod check;
 pub mod cluster;
+pub mod disk;
 pub mod file;
 pub mod hook;
 pub mod host;

@@ -89,7 +89,8 @@ impl<'a> Reader<'a> {
                 None
             }
             Err(Trouble::Jinja(reason)) => {
-                let hint = "only variables of this host's and its groups' files can be used here, and no Ansible lookups";
+                let hint =
+                    "only variables of this host's and its groups' files can be used here, and no Ansible lookups";
                 self.error(node.place, "template", format!("the template in `{what}` fails: {reason}"), hint);
                 None
             }
@@ -171,7 +172,12 @@ impl<'a> Reader<'a> {
     pub fn line(&mut self, node: &Node, what: &str) -> Option<String> {
         let text = self.text(node, what)?;
         if text.chars().any(char::is_control) {
-            self.error(node.place, "control-character", format!("`{what}` holds a line break or another control character"), "write it on one line");
+            self.error(
+                node.place,
+                "control-character",
+                format!("`{what}` holds a line break or another control character"),
+                "write it on one line",
+            );
             return None;
         }
         Some(text)
@@ -189,10 +195,14 @@ impl<'a> Reader<'a> {
         match node.meaning() {
             Some(Plain::Bool(value)) => Some(value),
             _ => {
-                let quoted = node.scalar().is_some_and(|(text, plain)| {
-                    !plain && matches!(super::yaml::meaning(text), Plain::Bool(_))
-                });
-                let hint = if quoted { "remove the quotes: quoted, it is text, and text counts as true" } else { "write yes or no" };
+                let quoted = node
+                    .scalar()
+                    .is_some_and(|(text, plain)| !plain && matches!(super::yaml::meaning(text), Plain::Bool(_)));
+                let hint = if quoted {
+                    "remove the quotes: quoted, it is text, and text counts as true"
+                } else {
+                    "write yes or no"
+                };
                 self.wrong(&node, what, "yes or no", hint);
                 None
             }
@@ -203,7 +213,8 @@ impl<'a> Reader<'a> {
     pub fn number(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
         let node = self.resolve(node, what)?;
         let text = node.scalar().map(|(text, _)| text).unwrap_or_default();
-        let canonical = text == "0" || (!text.starts_with('0') && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
+        let canonical =
+            text == "0" || (!text.starts_with('0') && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
         if !canonical {
             self.wrong(&node, what, "a whole number", "write it in decimal, without leading zeros");
             return None;
@@ -255,7 +266,12 @@ impl<'a> Reader<'a> {
             Some(near) => format!("did you mean `{near}`?"),
             None => "write one of these words".into(),
         };
-        self.error(node.place, "unknown-value", format!("`{what}` must be one of {}, not `{text}`", names.join(", ")), &hint);
+        self.error(
+            node.place,
+            "unknown-value",
+            format!("`{what}` must be one of {}, not `{text}`", names.join(", ")),
+            &hint,
+        );
         None
     }
 }
@@ -267,9 +283,14 @@ pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Opt
     }
     let allowed = (word.chars().count() / 3).clamp(1, 3);
     let lower = word.to_lowercase().replace('-', "_");
-    let ranked = candidates.map(|known| (distance(&lower, &known.to_lowercase().replace('-', "_")), known));
+    // Comparing with everything would take minutes when ten thousand names are all wrong.
+    let ranked =
+        candidates.take(MAX_CANDIDATES).map(|known| (distance(&lower, &known.to_lowercase().replace('-', "_")), known));
     ranked.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance <= allowed).map(|(_, known)| known)
 }
+
+/// How many candidates one word is compared with.
+const MAX_CANDIDATES: usize = 200;
 
 /// Edit distance with transpositions of neighbours (optimal string alignment).
 fn distance(a: &str, b: &str) -> usize {

@@ -66,7 +66,5 @@ pub fn list(tree: &Tree, directory: &str) -> BTreeSet<String> {
 fn children<'t>(tree: &'t Tree, directory: &str) -> impl Iterator<Item = &'t str> {
     let prefix = if directory.is_empty() { String::new() } else { format!("{directory}/") };
     let start = prefix.clone();
-    tree.range(start..)
-        .map_while(move |(path, _)| path.strip_prefix(&prefix))
-        .filter_map(|rest| rest.split('/').next())
+    tree.range(start..).map_while(move |(path, _)| path.strip_prefix(&prefix)).filter_map(|rest| rest.split('/').next())
 }

@@ -63,6 +63,7 @@ pub fn parse(text: &str, base: &Path) -> Result<Settings, Vec<Finding>> {
 }
 
 /// Those of the named environment variables that are set.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn environment(names: &[&'static str]) -> Vec<(&'static str, OsString)> {
     names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect()
 }

@@ -56,6 +56,7 @@ impl Daemon {
         plan::reduce(&mut self.world, event, now)
     }
 
+    #[allow(clippy::type_complexity, reason = "what a driver is given, of each action")]
     /// Plans until nothing more is begun; gives the actions begun with the World and plan they were decided from.
     pub fn act(&mut self, journal: &mut Journal, now: Time) -> (Vec<(Action, Arc<World>, Arc<Plan>)>, Plan) {
         let mut begun = Vec::new();

@@ -212,6 +212,10 @@ impl Sim {
             return false;
         }
         let Some(daemon) = &self.daemon else { return false };
+        let in_force = daemon.world.desired.as_ref().and_then(|desired| desired.revision.as_ref());
+        if self.rack.in_maintenance() || in_force != Some(&self.head.0) {
+            return false;
+        }
         let plan = plan::plan(&daemon.world, self.now);
         let done = plan.hosts.iter().all(|host| matches!(host.step, Step::Done { .. }))
             && plan.clusters.iter().all(|cluster| matches!(cluster.step, Step::Done { .. }));

@@ -107,7 +107,7 @@ fn machine(index: usize, spec: &HostSpec, faults: &[Fault], timings: &Timings) -
     let mut config = MachineConfig::new(&spec.id.to_string(), bmc_mac, boot_mac, timings.clone());
     config.firmware = [Firmware::Uefi, Firmware::Bios, Firmware::UefiHttp][index % 3];
     config.order = if index % 4 == 3 { BootOrder::NetworkFirst } else { BootOrder::DiskFirst };
-    config.loads_ipxe = index % 2 == 0;
+    config.loads_ipxe = index.is_multiple_of(2);
     config.faults = FaultPlan::new(faults.iter().copied(), FAULTS_EACH, index as u64);
     let vendor = [Vendor::Dell, Vendor::Hpe, Vendor::Supermicro, Vendor::Generic][index % 4];
     let account = || BmcConfig::new(vendor, &spec.bmc.username, spec.bmc.password.clone());

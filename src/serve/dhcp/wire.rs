@@ -26,7 +26,7 @@ const IP_UDP: usize = 28;
 
 /// DHCP options this server reads or writes (RFC 2132 unless noted).
 pub mod option {
-    #![allow(missing_docs)]
+    #![allow(missing_docs, reason = "the names are those of the RFCs")]
     pub const SUBNET_MASK: u8 = 1;
     pub const ROUTER: u8 = 3;
     pub const DNS: u8 = 6;

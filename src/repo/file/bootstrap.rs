@@ -1,0 +1,226 @@
+//! `bootstrap.yml` on disk: the cluster's block and its machines.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::hook::Hook;
+use super::scalar::{Scalar, YesNo};
+
+/// `group_vars/<cluster>/bootstrap.yml`: the machines of a cluster and what happens to them.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct BootstrapFile {
+    /// The machines, by the MAC address of their BMC (for a machine without BMC: by any MAC of it, or its boot MAC).
+    pub bootstrap: Option<BTreeMap<String, Host>>,
+    /// What is run after the configuration, in this order.
+    pub hooks: Option<Vec<Hook>>,
+    /// How the cluster is installed and configured.
+    pub cluster: Option<Cluster>,
+    /// Metadata of a SOPS-encrypted file.
+    pub sops: Option<BTreeMap<String, Value>>,
+}
+
+/// `cluster:`
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct Cluster {
+    /// Directory name under `installers/`, shipped or the site's own.
+    #[schemars(extend("default" = "pvc"))]
+    pub installer: Option<String>,
+    /// Default generation of every host here. Raise it to consent to wiping and reinstalling all of them.
+    #[schemars(range(min = 1))]
+    pub generation: Option<u32>,
+    /// What configures the cluster once every host has booted: a playbook, or `none`.
+    pub ansible: Option<Ansible>,
+    /// Raise it to let a failed task of the cluster run again.
+    #[schemars(range(min = 1))]
+    pub run: Option<u32>,
+    /// What happens to the machines when everything is done.
+    pub on_complete: Option<OnComplete>,
+    /// Quick attempts before a person is asked to look.
+    #[schemars(range(max = 100))]
+    pub retries: Option<u32>,
+}
+
+/// `cluster.ansible`
+#[derive(JsonSchema, Serialize)]
+#[schemars(untagged)]
+pub enum Ansible {
+    /// No configuration run.
+    None(NoneWord),
+    /// A playbook.
+    Playbook(Playbook),
+}
+
+/// The word `none`.
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoneWord {
+    /// Nothing.
+    None,
+}
+
+/// `cluster.ansible`
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct Playbook {
+    /// Path of the playbook inside the repository.
+    pub playbook: String,
+}
+
+/// `cluster.on_complete`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnComplete {
+    /// Shut down gracefully, indicator LED off.
+    PowerOff,
+    /// Left running, indicator LED off.
+    None,
+}
+
+/// One machine.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct Host {
+    /// Who it is.
+    pub node: HostNode,
+    /// What is installed on it, and how it boots.
+    pub config: Option<Config>,
+    /// How its BMC is reached.
+    pub bmc: Bmc,
+}
+
+/// `node:`
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct HostNode {
+    /// Short host name, as in the inventory.
+    pub hostname: String,
+    /// Consent to wipe and install this machine, as a number: raise it to reinstall. Default: `cluster.generation`.
+    #[schemars(range(min = 1))]
+    pub generation: Option<u32>,
+    /// Whether the machine takes part.
+    pub state: Option<State>,
+}
+
+/// `node.state`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Normal.
+    Present,
+    /// Left alone for now.
+    Maintenance,
+    /// Out of service.
+    Retired,
+}
+
+/// `config:`
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct Config {
+    /// Additional kernel options for the installer.
+    pub kernel_options: Option<Vec<String>>,
+    /// Debian release to install. Default: the daemon's `debian.release`.
+    pub release: Option<String>,
+    /// Debian mirror to install from. Default: the daemon's `debian.mirror`.
+    pub mirror: Option<String>,
+    /// Additional Debian packages to install.
+    pub packages: Option<Vec<String>>,
+    /// Filesystem of the system volumes.
+    pub filesystem: Option<Filesystem>,
+    /// The disk to install to: `/dev/…`, `detect:NAME:SIZE:INDEX`, or one or two chassis slots (`"0"`, `"1"`: RAID-1).
+    pub system_disks: Option<Vec<String>>,
+    /// Instead of `system_disks`: what the disk to install to looks like.
+    pub disk_hints: Option<DiskHints>,
+    /// What may be erased: only the disk that is installed to.
+    pub wipe: Option<Wipe>,
+    /// MAC address of the interface that boots from the network. Without it the BMC is asked.
+    pub boot_mac: Option<String>,
+    /// Fixed IPv4 address on the boot network. Without it one of the dynamic range is leased.
+    #[schemars(extend("format" = "ipv4"))]
+    pub address: Option<String>,
+    /// How the machine is told to boot its own disk when it asks the network although it is installed.
+    pub local_boot: Option<LocalBoot>,
+}
+
+/// `config.filesystem`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filesystem {
+    /// ext4
+    Ext4,
+    /// XFS
+    Xfs,
+}
+
+/// `config.wipe`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Wipe {
+    /// Only the disk that is installed to.
+    Target,
+}
+
+/// `config.disk_hints`: either `wwn`, or `model` and `size`.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct DiskHints {
+    /// World Wide Name, as in `/dev/disk/by-id/wwn-…`.
+    pub wwn: Option<String>,
+    /// A word of the disk's vendor or model.
+    pub model: Option<String>,
+    /// Its size as the installer's `lsscsi -s` prints it, for example `480GB` or `2.00TB`.
+    pub size: Option<String>,
+    /// Which of several equal disks, from 0.
+    pub index: Option<u32>,
+}
+
+/// `config.local_boot`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LocalBoot {
+    /// Boot the first disk on a BIOS, leave iPXE on UEFI.
+    Auto,
+    /// iPXE boots the first disk.
+    Sanboot,
+    /// iPXE leaves; the firmware goes on with its next boot entry.
+    Exit,
+    /// No boot file is offered at all.
+    Firmware,
+}
+
+/// `bmc:`
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct Bmc {
+    /// The protocol to drive it with; `none` for a machine without BMC.
+    pub protocol: Option<Protocol>,
+    /// PVC's older form of `protocol`: `yes` is `redfish`, `no` is `none`.
+    pub redfish: Option<YesNo>,
+    /// Its address. Without it the address leased to its MAC is used.
+    pub address: Option<String>,
+    /// User name.
+    pub username: Option<String>,
+    /// Password as it is before configuration.
+    pub password: Option<Scalar>,
+    /// BIOS attributes to set, by name.
+    pub bios_settings: Option<BTreeMap<String, Scalar>>,
+    /// Attributes of the BMC to set, by name.
+    pub manager_settings: Option<BTreeMap<String, Scalar>>,
+}
+
+/// `bmc.protocol`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// DMTF Redfish.
+    Redfish,
+    /// IPMI 2.0 over LAN.
+    Ipmi,
+    /// No BMC: people press buttons.
+    None,
+}
