@@ -6,6 +6,7 @@ mod bmc_redfish;
 mod cli;
 mod e2e_boot;
 mod e2e_checkin;
+mod e2e_demo;
 mod e2e_http;
 mod e2e_install;
 mod e2e_rig;
