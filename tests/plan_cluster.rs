@@ -214,11 +214,8 @@ fn a_restart_forgets_nothing() {
     }
     assert!(again == bench.world);
     let kept = serde_json::to_string(&bench.world.snapshot()).unwrap();
-    let back = World::restore(
-        bench.world.policy.clone(),
-        serde_json::from_str(&kept).unwrap(),
-        bench.world.desired.clone(),
-    );
+    let back =
+        World::restore(bench.world.policy.clone(), serde_json::from_str(&kept).unwrap(), bench.world.desired.clone());
     assert!(back == bench.world);
 }
 

@@ -42,7 +42,16 @@ fn checkin() -> impl Strategy<Value = Event> {
         |(token, action, host_mac, bmc_mac, source)| {
             let source = IpAddr::V4(source);
             let hostname = Some("hv1".to_owned());
-            Event::CheckedIn(CheckIn { token, action, hostname, host_mac, host_ip: None, bmc_mac, bmc_ip: None, source })
+            Event::CheckedIn(CheckIn {
+                token,
+                action,
+                hostname,
+                host_mac,
+                host_ip: None,
+                bmc_mac,
+                bmc_ip: None,
+                source,
+            })
         },
     )
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rackwright::model::{
-    Action, CheckIn, CheckInAction, Desired, Event, Fault, Fetched, HostId, HostState, Inventory, LeaseOrigin,
-    Mac, Outcome, Policy, PowerState, Revision, Site, Subnet, Time, Token, TokenId, Verdict, World,
+    Action, CheckIn, CheckInAction, Desired, Event, Fault, Fetched, HostId, HostState, Inventory, LeaseOrigin, Mac,
+    Outcome, Policy, PowerState, Revision, Site, Subnet, Time, Token, TokenId, Verdict, World,
 };
 use rackwright::plan::{self, Plan, Step, check, reduce};
 
@@ -156,9 +156,7 @@ impl Bench {
     /// Ends a host's action well.
     pub fn well(&mut self, action: Action) {
         let outcome = match &action {
-            Action::Probe { .. } => {
-                Outcome::Probed { inventory: Inventory::default(), pin: Some("ab".repeat(32)) }
-            }
+            Action::Probe { .. } => Outcome::Probed { inventory: Inventory::default(), pin: Some("ab".repeat(32)) },
             Action::Prepare { .. } => Outcome::Prepared,
             Action::Arm { .. } => Outcome::Armed,
             Action::PowerCycle { .. } => Outcome::PowerCycled,

@@ -77,10 +77,8 @@ impl Journal {
 
     /// Everything that was recorded.
     pub fn read(&self) -> Result<Recording, JournalError> {
-        let snapshot: Option<(i64, String)> = self
-            .db
-            .query_row("SELECT at, body FROM snapshot", [], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
+        let snapshot: Option<(i64, String)> =
+            self.db.query_row("SELECT at, body FROM snapshot", [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let snapshot = match snapshot {
             Some((at, body)) => {
                 let facts = serde_json::from_str(&body).map_err(|source| JournalError::Entry { seq: 0, source })?;
@@ -125,7 +123,8 @@ impl Journal {
     pub fn compact(&mut self, now: Time, facts: &Snapshot) -> Result<(), JournalError> {
         let body = serde_json::to_string(facts).map_err(|source| JournalError::Entry { seq: 0, source })?;
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute("INSERT OR REPLACE INTO snapshot (id, at, body) VALUES (1, ?1, ?2)", params![now.0, body])?;
+        transaction
+            .execute("INSERT OR REPLACE INTO snapshot (id, at, body) VALUES (1, ?1, ?2)", params![now.0, body])?;
         transaction.execute("DELETE FROM events", [])?;
         transaction.commit()?;
         self.since_snapshot = 0;

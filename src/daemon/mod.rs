@@ -21,8 +21,8 @@ pub mod journal;
 mod replay;
 mod servers;
 
-pub use replay::replay;
 use journal::{Journal, JournalError};
+pub use replay::replay;
 
 /// Why the daemon could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -70,11 +70,7 @@ const COMPACT_AFTER: u64 = 20_000;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Runs until `stop` resolves. Everything is bound before anything is served.
-pub async fn run(
-    settings: Settings,
-    options: Options,
-    stop: impl Future<Output = ()>,
-) -> Result<(), DaemonError> {
+pub async fn run(settings: Settings, options: Options, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
     let settings = Arc::new(settings);
     let _lock = lock(&settings.state_dir)?;
     let drivers = Arc::new(Drivers::new(settings.clone(), clock::now).map_err(DaemonError::Drive)?);
@@ -238,9 +234,10 @@ impl Core {
     fn keep_revision(&self, event: &Event) {
         if let Event::Ended { result: Ok(crate::model::Outcome::Fetched(fetched)), .. } = event
             && let crate::model::Fetched::Loaded { revision, .. } = fetched
-                && let Err(fault) = self.drivers.git.keep(revision) {
-                    tracing::warn!(%revision, %fault, "the revision could not be pinned in the mirror");
-                }
+            && let Err(fault) = self.drivers.git.keep(revision)
+        {
+            tracing::warn!(%revision, %fault, "the revision could not be pinned in the mirror");
+        }
     }
 
     fn show(&self) {

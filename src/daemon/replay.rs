@@ -48,9 +48,10 @@ fn fold(
 
 fn hydrate(event: &mut Event, world: &World, load: impl Fn(&Revision, Option<&Desired>) -> Option<Arc<Desired>>) {
     if let Some(revision) = event.missing_revision()
-        && let Some(desired) = load(revision, world.desired.as_deref()) {
-            event.hydrate(desired);
-        }
+        && let Some(desired) = load(revision, world.desired.as_deref())
+    {
+        event.hydrate(desired);
+    }
 }
 
 /// Folds the journal at `path`, reading trees from the mirror beside it, and plans at its end. Changes nothing.

@@ -105,8 +105,9 @@ impl Drivers {
 
     async fn adopt(&self) -> Result<Outcome, Fault> {
         let Some(files) = self.git.read_status().await? else { return Ok(Outcome::Adopted(None)) };
-        let adoption = report::adoption(&files)
-            .map_err(|why| Fault::permanent("StatusUnreadable", format!("the status branch cannot be adopted: {why}")))?;
+        let adoption = report::adoption(&files).map_err(|why| {
+            Fault::permanent("StatusUnreadable", format!("the status branch cannot be adopted: {why}"))
+        })?;
         Ok(Outcome::Adopted(Some(adoption)))
     }
 
@@ -154,12 +155,7 @@ impl Drivers {
         Ok(Outcome::Notified)
     }
 
-    async fn run(
-        &self,
-        world: &World,
-        cluster: &crate::model::ClusterName,
-        task: &TaskId,
-    ) -> Result<Outcome, Fault> {
+    async fn run(&self, world: &World, cluster: &crate::model::ClusterName, task: &TaskId) -> Result<Outcome, Fault> {
         use crate::model::TaskKind;
         let spec = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster));
         let task = spec.and_then(|spec| spec.tasks.iter().find(|it| it.id == *task));
@@ -177,7 +173,8 @@ impl Drivers {
 
     /// Where and how to speak to a host's BMC.
     fn target(&self, world: &World, host: &HostId) -> Result<(Arc<HostSpec>, bmc::Target), Fault> {
-        let spec = world.spec(host).ok_or_else(|| Fault::permanent("NoSuchHost", "the host has left the repository"))?;
+        let spec =
+            world.spec(host).ok_or_else(|| Fault::permanent("NoSuchHost", "the host has left the repository"))?;
         if spec.bmc.protocol != Protocol::Redfish {
             return Err(Fault::operator("NotSupportedYet", "only Redfish BMCs can be driven by this version"));
         }

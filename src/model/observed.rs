@@ -487,9 +487,10 @@ impl Leases {
     pub fn insert(&mut self, lease: Lease) {
         self.remove(lease.ip);
         if let Some(mac) = lease.mac
-            && let Some(old) = self.by_mac.insert(mac, lease.ip) {
-                self.by_ip.remove(&old);
-            }
+            && let Some(old) = self.by_mac.insert(mac, lease.ip)
+        {
+            self.by_ip.remove(&old);
+        }
         self.by_ip.insert(lease.ip, lease);
     }
 

@@ -315,9 +315,10 @@ fn notes(spec: &HostSpec, facts: &HostFacts, state: HostState) -> Vec<String> {
         notes.push(format!("a check-in was refused at {at}: {why}"));
     }
     if state == HostState::Completed
-        && let Some(failure) = facts.failure.as_ref().filter(|failure| failure.fault.class == FaultClass::Transient) {
-            notes.push(format!("degraded: {}", failure.fault));
-        }
+        && let Some(failure) = facts.failure.as_ref().filter(|failure| failure.fault.class == FaultClass::Transient)
+    {
+        notes.push(format!("degraded: {}", failure.fault));
+    }
     notes
 }
 

@@ -199,7 +199,15 @@ impl Sim {
         let mut text = String::new();
         for host in plan.hosts {
             let machine = &self.machines[&host.id];
-            text += &format!("\n{} {} {:?} [{:?} {:?} {}]", host.id, host.state, host.step, machine.stage(), machine.disk(), machine.console);
+            text += &format!(
+                "\n{} {} {:?} [{:?} {:?} {}]",
+                host.id,
+                host.state,
+                host.step,
+                machine.stage(),
+                machine.disk(),
+                machine.console
+            );
         }
         for cluster in plan.clusters {
             text += &format!("\n{} {} {:?}", cluster.name, cluster.state, cluster.step);
@@ -411,7 +419,9 @@ impl Sim {
         match self.tell(&Event::Claimed { mac, token: token.id(), peer }) {
             Some(Verdict::Ok) => {
                 let world = &self.daemon.as_ref().unwrap().world;
-                let claimed = world.hosts.iter().find_map(|(id, facts)| Some((id, facts.claim.as_ref()?)).filter(|(_, claim)| claim.token == token.id()));
+                let claimed = world.hosts.iter().find_map(|(id, facts)| {
+                    Some((id, facts.claim.as_ref()?)).filter(|(_, claim)| claim.token == token.id())
+                });
                 let (id, claim) = claimed.expect("a claim that was granted is known");
                 self.oracle.claims.insert(token.id(), (id.clone(), claim.generation));
                 Ok(body.replace(TOKEN_MARK, token.reveal()).into_bytes())
@@ -455,8 +465,11 @@ impl Sim {
                 Err(Fault::transient("Unreachable", "the hook's server does not answer"))
             }
             Action::Run { .. } => Ok(Outcome::TaskDone),
-            Action::Probe { host } | Action::Prepare { host } | Action::Arm { host, .. }
-            | Action::PowerCycle { host } | Action::Finish { host, .. } => self.bmc(&host.clone(), &action),
+            Action::Probe { host }
+            | Action::Prepare { host }
+            | Action::Arm { host, .. }
+            | Action::PowerCycle { host }
+            | Action::Finish { host, .. } => self.bmc(&host.clone(), &action),
         };
         let slow = action.host().is_some_and(|host| {
             self.machines.get_mut(host).is_some_and(|machine| machine.faults().fires(Trouble::BmcSlow))
@@ -537,7 +550,11 @@ impl Sim {
         }
         if !raced || lost {
             let carried = self.status.as_ref().map_or(0, report::sequence);
-            let after = if world.git.publish_failure.is_some() { carried.max(world.moves.published) } else { world.moves.published };
+            let after = if world.git.publish_failure.is_some() {
+                carried.max(world.moves.published)
+            } else {
+                world.moves.published
+            };
             let files = report::report(world, plan);
             if self.status.as_ref() != Some(&files) {
                 self.commits.push(report::commit_message(world, after, moves_upto));

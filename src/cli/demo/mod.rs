@@ -78,8 +78,17 @@ async fn play(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> anyhow::Resul
     };
     let settings = settings::load(&stage.write_settings("")?)?;
     let desired = read(&files, &settings)?;
-    writeln!(out, "{} machines in {} clusters on {}/16; everything is in {}", desired.hosts.len(), desired.clusters.len(), stage.address(0, 0), stage.dir.display())?;
-    stage.push(&std::collections::BTreeMap::from([("clusters.yml".into(), "clusters: []\n".into())]), "An empty rack").await?;
+    writeln!(
+        out,
+        "{} machines in {} clusters on {}/16; everything is in {}",
+        desired.hosts.len(),
+        desired.clusters.len(),
+        stage.address(0, 0),
+        stage.dir.display()
+    )?;
+    stage
+        .push(&std::collections::BTreeMap::from([("clusters.yml".into(), "clusters: []\n".into())]), "An empty rack")
+        .await?;
 
     let sink = sink::start(&stage).await?;
     let (stop, stopped) = oneshot::channel::<()>();
@@ -229,13 +238,7 @@ fn all_done(world: &World) -> bool {
         && world.git.published == Some(plan.fingerprint)
 }
 
-async fn finale(
-    stage: &Stage,
-    world: &World,
-    completed: bool,
-    began: Time,
-    out: &mut dyn Write,
-) -> anyhow::Result<u8> {
+async fn finale(stage: &Stage, world: &World, completed: bool, began: Time, out: &mut dyn Write) -> anyhow::Result<u8> {
     writeln!(out, "\nThe status branch, oldest first (git log --reverse rackwright/status):")?;
     let format = "--format=%h%x09%s%x09%(trailers:key=Transition,valueonly,separator=%x09)";
     let log = stage.git(&stage.repository(), &["log", "--reverse", format, "rackwright/status"]).await?;

@@ -100,7 +100,8 @@ impl Stage {
         for name in ["undionly.kpxe", "ipxe.efi", "vmlinuz", "initrd.img", "filesystem.squashfs"] {
             std::fs::write(root.join(name), format!("stands for {name} in the demo\n"))?;
         }
-        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDemoDemoDemoDemoDemoDemoDemoDemoDemoDemoDemo demo@example.net\n";
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDemoDemoDemoDemoDemoDemoDemoDemoDemoDemoDemo demo@example.net\n";
         std::fs::write(self.dir.join("id_ed25519.pub"), key)?;
         Ok(())
     }

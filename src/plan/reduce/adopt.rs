@@ -71,10 +71,11 @@ fn adopt_host(world: &mut World, host: &AdoptedHost, now: Time) {
 
 fn adopt_lease(world: &mut World, mac: Option<Mac>, ip: Option<IpAddr>, now: Time) {
     if let (Some(mac), Some(IpAddr::V4(ip))) = (mac, ip)
-        && world.policy.site.subnet_of(ip).is_some() {
-            let lease = Lease { ip, mac: Some(mac), until: now + LEASE_GRACE, by: LeaseOrigin::Own };
-            Arc::make_mut(&mut world.leases).insert(lease);
-        }
+        && world.policy.site.subnet_of(ip).is_some()
+    {
+        let lease = Lease { ip, mac: Some(mac), until: now + LEASE_GRACE, by: LeaseOrigin::Own };
+        Arc::make_mut(&mut world.leases).insert(lease);
+    }
 }
 
 fn adopt_task(world: &mut World, task: &AdoptedTask) {

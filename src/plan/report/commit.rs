@@ -9,8 +9,7 @@ const SUBJECT: usize = 72;
 
 /// The message of the commit that brings the status branch from change number `after` to `upto`.
 pub fn commit_message(world: &World, after: u64, upto: u64) -> String {
-    let news: Vec<&Move> =
-        world.moves.recent.iter().filter(|entry| entry.seq > after && entry.seq <= upto).collect();
+    let news: Vec<&Move> = world.moves.recent.iter().filter(|entry| entry.seq > after && entry.seq <= upto).collect();
     let mut text = subject(&news, world);
     text.push_str("\n\n");
     if news.len() > 1 {

@@ -185,9 +185,10 @@ pub fn report(world: &World, plan: &Plan) -> Files {
     for id in world.hosts.keys().chain(plan.hosts.iter().map(|host| &host.id)) {
         let path = format!("hosts/{id}.yaml");
         if !files.contains_key(&path)
-            && let Some(status) = host_status(world, plan, id) {
-                put(&mut files, path, &status);
-            }
+            && let Some(status) = host_status(world, plan, id)
+        {
+            put(&mut files, path, &status);
+        }
     }
     for host in &plan.hosts {
         boot_files(world, &host.id, &mut files);
