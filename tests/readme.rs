@@ -6,8 +6,9 @@ const README: &str = include_str!("../README.md");
 
 /// The text of the first fenced block in `language` that holds `word`, without its indentation.
 fn block(language: &str, word: &str) -> String {
-    let opened = README.split(&format!("```{language}\n")).skip(1);
-    let mut blocks = opened.filter_map(|rest| rest.split("```").next()).filter(|text| text.contains(word));
+    let fence = format!("```{language}\n");
+    let mut blocks =
+        README.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).filter(|text| text.contains(word));
     let text = blocks.next().expect("such a block");
     text.lines().map(|line| line.strip_prefix("   ").unwrap_or(line)).collect::<Vec<_>>().join("\n")
 }
