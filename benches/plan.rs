@@ -46,6 +46,7 @@ fn desired() -> Arc<Desired> {
             generation: 1,
             maintenance: false,
             options: 0,
+            password: "secret".into(),
         });
     }
     racks::load(&rack, &Policy::default().site, None, "0".repeat(40)).expect("a repository without errors")

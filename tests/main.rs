@@ -34,6 +34,7 @@ mod plan_ladder;
 mod plan_random;
 mod plan_rig;
 mod racks;
+mod readme;
 mod repo_cli;
 mod repo_fuzz;
 mod repo_load;
