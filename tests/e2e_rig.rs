@@ -63,6 +63,12 @@ pub fn slow() -> Timings {
     Timings { write: Duration::from_secs(4), settle: Duration::from_secs(3), ..hasty() }
 }
 
+/// The second machine takes far longer than the first: on a busy machine too, there is time for something to happen
+/// while it is installed.
+pub fn second_takes_long(machines: &mut Vec<RackMachine>) {
+    machines[1].machine.timings.write = Duration::from_secs(10);
+}
+
 /// Somebody chose a network boot in the firmware's menu.
 pub fn network_boot() -> MachineEvent {
     MachineEvent::SetOverride(Some(Override { network: true, once: true }))

@@ -536,7 +536,7 @@ impl Sim {
             self.told.races += 1;
         }
         if !raced || lost {
-            let carried = self.status.as_ref().map_or(0, report::sequence);
+            let carried = self.status.as_ref().map_or(0, |it| report::sequence(it.get("rack.yaml").map(String::as_str)));
             let after = if world.git.publish_failure.is_some() { carried.max(world.moves.published) } else { world.moves.published };
             let files = report::report(world, plan);
             if self.status.as_ref() != Some(&files) {
