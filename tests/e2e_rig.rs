@@ -301,8 +301,9 @@ impl Rig {
         later.expect("a status branch")
     }
 
-    /// Checks the status branch's history, whose laws hold at any time, and that no token ever left the daemon.
-    pub async fn check_history(&self) -> Vec<e2e_status::Commit> {
+    /// Stops the daemon and checks the status branch's history, and that no token ever left the daemon.
+    pub async fn check_history(&mut self) -> Vec<e2e_status::Commit> {
+        assert_eq!(self.stop().await.code(), Some(0), "a clean stop");
         let history = e2e_status::check_history(&self.stage).await;
         let repository = self.stage.repository();
         let everything = self.stage.git(&repository, &["log", "-p", "rackwright/status"]).await.unwrap();
