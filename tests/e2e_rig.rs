@@ -63,6 +63,12 @@ pub fn slow() -> Timings {
     Timings { write: Duration::from_secs(4), settle: Duration::from_secs(3), ..hasty() }
 }
 
+/// The second machine takes far longer than the first: on a busy machine too, there is time for something to happen
+/// while it is installed.
+pub fn second_takes_long(machines: &mut Vec<RackMachine>) {
+    machines[1].machine.timings.write = Duration::from_secs(10);
+}
+
 /// Somebody chose a network boot in the firmware's menu.
 pub fn network_boot() -> MachineEvent {
     MachineEvent::SetOverride(Some(Override { network: true, once: true }))
@@ -295,8 +301,9 @@ impl Rig {
         later.expect("a status branch")
     }
 
-    /// Checks the status branch's history, whose laws hold at any time, and that no token ever left the daemon.
-    pub async fn check_history(&self) -> Vec<e2e_status::Commit> {
+    /// Stops the daemon and checks the status branch's history, and that no token ever left the daemon.
+    pub async fn check_history(&mut self) -> Vec<e2e_status::Commit> {
+        assert_eq!(self.stop().await.code(), Some(0), "a clean stop");
         let history = e2e_status::check_history(&self.stage).await;
         let repository = self.stage.repository();
         let everything = self.stage.git(&repository, &["log", "-p", "rackwright/status"]).await.unwrap();

@@ -9,6 +9,7 @@ mod e2e_checkin;
 mod e2e_demo;
 mod e2e_http;
 mod e2e_install;
+mod e2e_publish;
 mod e2e_rig;
 mod e2e_state;
 mod e2e_status;

@@ -136,15 +136,15 @@ impl Drivers {
 
     async fn publish(&self, job: &Job, moves_upto: u64) -> Result<Outcome, Fault> {
         let (world, plan) = (job.world.clone(), job.plan.clone());
-        // After a failure nobody knows whether that commit arrived: ask, so that no change is published twice.
-        let after = match &world.git.publish_failure {
-            Some(_) => self.git.read_status().await?.as_ref().map_or(0, report::sequence).max(world.moves.published),
-            None => world.moves.published,
-        };
-        let message = report::commit_message(&world, after, moves_upto);
         let files = tokio::task::spawn_blocking(move || report::report(&world, &plan)).await;
         let files = files.map_err(|_| Fault::permanent("ReportFailed", "making the status files failed"))?;
-        let commit = self.git.publish(&files, &message, (self.clock)()).await?;
+        let world = job.world.clone();
+        // What the branch carries already is not told again: a push may have arrived although nobody heard of it.
+        let message = move |rack: Option<&str>| {
+            let after = report::sequence(rack).max(world.moves.published);
+            report::commit_message(&world, after, moves_upto)
+        };
+        let commit = self.git.publish_after(&files, (self.clock)(), message).await?;
         Ok(Outcome::Published(commit))
     }
 

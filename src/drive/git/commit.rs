@@ -38,6 +38,14 @@ pub fn build(
     Ok(Some(commit.id))
 }
 
+/// The text of a file at the root of a commit, when it is there and is text.
+pub fn text(repo: &gix::Repository, commit: ObjectId, name: &str) -> Result<Option<String>, GitError> {
+    let tree = repo.find_commit(commit).map_err(broken)?.tree().map_err(broken)?;
+    let Some(entry) = tree.find_entry(name).filter(|entry| entry.mode().is_blob()) else { return Ok(None) };
+    let data = entry.object().map_err(broken)?.detach().data;
+    Ok(String::from_utf8(data).ok())
+}
+
 fn tree_of(repo: &gix::Repository, base: ObjectId, files: &Files) -> Result<ObjectId, GitError> {
     let mut editor = repo.edit_tree(base).map_err(broken)?;
     for name in OWNED {

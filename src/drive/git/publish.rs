@@ -29,21 +29,37 @@ impl Git {
     /// Gives the commit, or `None` when nothing had to change. After a push whose end is not known the remote's head
     /// is looked up first, so that nothing is published twice.
     pub async fn publish(&self, files: &Files, message: &str, at: Time) -> Result<Option<Revision>, Fault> {
+        let message = message.to_owned();
+        self.publish_after(files, at, move |_| message.clone()).await
+    }
+
+    /// Likewise, with a message that depends on the commit it is built on, whose `rack.yaml` is handed in: a push that
+    /// was believed lost, or that a killed daemon had begun, may arrive at any moment, and what it told is not told
+    /// again.
+    pub async fn publish_after(
+        &self,
+        files: &Files,
+        at: Time,
+        message: impl Fn(Option<&str>) -> String + Send + Sync + 'static,
+    ) -> Result<Option<Revision>, Fault> {
         let _turn = self.turn().await?;
-        let result = self.try_publish(files, message, at).await;
+        let result = self.try_publish(files, at, Arc::new(message)).await;
         if result.is_err() {
             self.0.status_known.store(false, Ordering::Relaxed);
         }
         Ok(self.note(result)?)
     }
 
-    async fn try_publish(&self, files: &Files, message: &str, at: Time) -> Result<Option<Revision>, GitError> {
+    async fn try_publish<M>(&self, files: &Files, at: Time, message: Arc<M>) -> Result<Option<Revision>, GitError>
+    where
+        M: Fn(Option<&str>) -> String + Send + Sync + 'static,
+    {
         let (mut why, files) = (String::new(), Arc::new(files.clone()));
         for _ in 0..TRIES {
             if !self.0.status_known.load(Ordering::Relaxed) {
                 self.sync().await?;
             }
-            let (parent, commit) = self.build(&files, message, at).await?;
+            let (parent, commit) = self.build(&files, at, message.clone()).await?;
             let Some(commit) = commit else { return Ok(None) };
             match self.push(parent, commit).await? {
                 Pushed::Done => {
@@ -59,12 +75,16 @@ impl Git {
         Err(GitError::PushRace { branch: self.0.status_branch.clone(), said: why })
     }
 
-    async fn build(&self, files: &Arc<Files>, message: &str, at: Time) -> Result<(Head, Head), GitError> {
-        let (mirror, files, message) = (self.0.caller.mirror.clone(), files.clone(), message.to_string());
+    async fn build<M>(&self, files: &Arc<Files>, at: Time, message: Arc<M>) -> Result<(Head, Head), GitError>
+    where
+        M: Fn(Option<&str>) -> String + Send + Sync + 'static,
+    {
+        let (mirror, files) = (self.0.caller.mirror.clone(), files.clone());
         aside(move || {
             let repo = mirror::open(&mirror)?;
             let parent = mirror::head(&repo, mirror::STATUS)?;
-            Ok((parent, commit::build(&repo, parent, &files, &message, at)?))
+            let rack = parent.map(|parent| commit::text(&repo, parent, "rack.yaml")).transpose()?.flatten();
+            Ok((parent, commit::build(&repo, parent, &files, &message(rack.as_deref()), at)?))
         })
         .await
     }

@@ -20,9 +20,9 @@ pub fn adoption(files: &Files) -> Result<Adoption, String> {
     Ok(adoption)
 }
 
-/// Number of the last state change that the status branch carries; 0 where it does not say.
-pub fn sequence(files: &Files) -> u64 {
-    files.get("rack.yaml").and_then(|text| read::<RackStatus>("rack.yaml", text).ok()).map_or(0, |rack| rack.sequence)
+/// Number of the last state change that a commit with this `rack.yaml` carries; 0 where it does not say.
+pub fn sequence(rack: Option<&str>) -> u64 {
+    rack.and_then(|text| read::<RackStatus>("rack.yaml", text).ok()).map_or(0, |rack| rack.sequence)
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &str, text: &str) -> Result<T, String> {

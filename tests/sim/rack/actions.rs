@@ -97,7 +97,8 @@ impl Sim {
             self.told.races += 1;
         }
         if !raced || lost {
-            let carried = self.status.as_ref().map_or(0, report::sequence);
+            let carried =
+                report::sequence(self.status.as_ref().and_then(|files| files.get("rack.yaml")).map(String::as_str));
             let after = if world.git.publish_failure.is_some() {
                 carried.max(world.moves.published)
             } else {
