@@ -14,7 +14,7 @@ use rackwright::cli::demo::stage::{Stage, port};
 use rackwright::model::Desired;
 use rackwright::repo::{self, Entry};
 use rackwright::settings;
-use rackwright::sim::machine::{Stage as At, Timings};
+use rackwright::sim::machine::{MachineEvent, Override, Stage as At, Timings};
 use rackwright::sim::rack::{MachineView, Rack, RackConfig, RackMachine};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
@@ -38,6 +38,8 @@ pub struct Rig {
     pub sink: e2e_http::Sink,
     rack: Option<Rack>,
     daemon: Mutex<Option<Child>>,
+    /// A daemon was killed: what it was about to tidy up is left as it was.
+    killed: bool,
     config: PathBuf,
     _dir: tempfile::TempDir,
 }
@@ -55,9 +57,15 @@ pub fn hasty() -> Timings {
     Timings { post: ms(20), live_boot: ms(50), write: ms(200), os_boot: ms(30), settle: ms(30), ..Timings::quick() }
 }
 
-/// Machines that take so long to install that something else can happen meanwhile.
+/// Machines that take so long to install that something else can happen meanwhile, and whose first boot is so slow
+/// that no daemon can be down during all of it.
 pub fn slow() -> Timings {
-    Timings { write: Duration::from_secs(4), ..hasty() }
+    Timings { write: Duration::from_secs(4), settle: Duration::from_secs(3), ..hasty() }
+}
+
+/// Somebody chose a network boot in the firmware's menu.
+pub fn network_boot() -> MachineEvent {
+    MachineEvent::SetOverride(Some(Override { network: true, once: true }))
 }
 
 impl Rig {
@@ -75,7 +83,7 @@ impl Rig {
         std::fs::write(&config, text).unwrap();
         let files = racks::generated(&stage, hosts, 1);
         let sink = e2e_http::Sink::start(SocketAddrV4::new(stage.sink(), port::SINK)).await;
-        Rig { stage, files, sink, rack: None, daemon: Mutex::new(None), config, _dir: dir }
+        Rig { stage, files, sink, rack: None, daemon: Mutex::new(None), killed: false, config, _dir: dir }
     }
 
     /// A rig whose cluster is completed: pushed, installed, configured, published.
@@ -194,6 +202,7 @@ impl Rig {
     pub async fn kill(&mut self) {
         let mut child = self.daemon.lock().unwrap().take().expect("a running daemon");
         child.kill().await.unwrap();
+        self.killed = true;
     }
 
     /// A GET of the daemon, from its own address; `None` when nobody answers.
@@ -258,7 +267,8 @@ impl Rig {
     /// machines have come to rest.
     pub async fn until_completed(&self) -> Status {
         let desired = self.desired();
-        let at_rest = |view: &MachineView| matches!(view.stage, At::Off | At::Running) && view.sessions == 0;
+        let at_rest =
+            |view: &MachineView| matches!(view.stage, At::Off | At::Running) && (self.killed || view.sessions == 0);
         let status = self.until_status("all is completed", |status| {
             let done = |name: String, wanted| {
                 let host = status.host(&name);

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rackwright::model::HostState;
 use rackwright::plan::report::HostStatus;
-use rackwright::sim::machine::Stage;
+use rackwright::sim::machine::{Disk, Stage, Timings};
+use rackwright::sim::rack::MachineView;
 use tokio::time::timeout;
 
-use super::e2e_rig::{Rig, hasty, slow};
+use super::e2e_rig::{Rig, hasty, network_boot, slow};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e2e_a_lost_state_directory_comes_back_from_the_status_branch_without_any_action() {
@@ -34,6 +35,58 @@ async fn e2e_a_lost_state_directory_comes_back_from_the_status_branch_without_an
     rig.push("Reinstall hv1").await;
     rig.until_completed().await;
     assert_eq!(rig.wipes(), [2, 1, 1]);
+    rig.check_history().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e2e_a_state_directory_lost_in_mid_install_never_costs_a_second_wipe() {
+    let mut rig = Rig::new(2).await;
+    rig.start(&["--first-run"]).await;
+    rig.machines(slow(), |_| {}).await;
+    rig.push("Define the cluster").await;
+    let claimed = |host: &HostStatus| host.state == HostState::Installing && host.claim.is_some();
+    rig.until_status("both claims are published", |status| {
+        let hosts = status.hosts();
+        hosts.len() == 2 && hosts.iter().all(claimed)
+    })
+    .await;
+    rig.kill().await;
+    std::fs::remove_dir_all(rig.stage.state_dir()).unwrap();
+    let writing = |view: &MachineView| matches!(view.disk, Disk::Installing { .. });
+    assert!(rig.rack().machines().iter().any(writing), "still in mid-install");
+    rig.start(&[]).await;
+    // The branch has the digest of each token: the machines' own reports are believed again.
+    rig.until_completed().await;
+    assert_eq!(rig.wipes(), [1, 1]);
+    rig.check_history().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e2e_an_install_whose_end_nobody_heard_is_left_to_a_person_when_the_state_is_lost_too() {
+    let mut rig = Rig::new(1).await;
+    rig.start(&["--first-run"]).await;
+    // The installer takes longer than the test.
+    let endless = Timings { write: Duration::from_secs(3600), ..hasty() };
+    rig.machines(endless, |_| {}).await;
+    rig.push("Define the cluster").await;
+    let claimed = |host: &HostStatus| host.state == HostState::Installing && host.claim.is_some();
+    rig.until_status("the claim is published", |status| status.hosts().iter().any(claimed)).await;
+    rig.until_rack("the disk is being written", |machines| machines[0].wipes.len() == 1).await;
+    rig.kill().await;
+    std::fs::remove_dir_all(rig.stage.state_dir()).unwrap();
+    rig.start(&[]).await;
+    let held = |host: &HostStatus| host.condition.status == "Stalled" && host.condition.reason == "JournalLost";
+    let status = rig.until_status("a person is asked", |status| held(&status.the("cluster1/hv1"))).await;
+    let message = status.the("cluster1/hv1").condition.message;
+    assert!(message.contains("raise its generation to 2"), "{message}");
+    // Whatever the machine does now, it is not wiped again unasked.
+    rig.rack().tell("cluster1/hv1", network_boot()).await;
+    rig.rack().reset("cluster1/hv1").await;
+    rig.until_rack("it finds nothing to boot", |machines| machines[0].stage == Stage::NoBootDevice).await;
+    assert_eq!((rig.wipes(), rig.machine("cluster1/hv1").installer_boots), (vec![1], 1));
+    rig.edit("node: { hostname: hv1 }", "node: { hostname: hv1, generation: 2 }");
+    rig.push("Yes, install it again").await;
+    rig.until_rack("it is installed again", |machines| machines[0].wipes.len() == 2).await;
     rig.check_history().await;
 }
 
@@ -92,7 +145,7 @@ async fn e2e_an_unreachable_repository_is_told_and_does_not_stop_installs() {
     rig.start(&["--first-run"]).await;
     rig.machines(slow(), |_| {}).await;
     rig.push("Define the cluster").await;
-    let installing = |view: &rackwright::sim::rack::MachineView| view.installer_boots == 1;
+    let installing = |view: &MachineView| view.installer_boots == 1;
     rig.until_rack("every machine is being installed", |machines| machines.iter().all(installing)).await;
     let (here, gone) = (rig.stage.repository(), rig.stage.dir.join("gone.git"));
     std::fs::rename(&here, &gone).unwrap();

@@ -250,3 +250,21 @@ fn since_is_when_the_state_was_entered() {
     bench.bmc_seen(1);
     assert_eq!(bench.world.facts(&bench.id(1)).unwrap().shown, Some((HostState::Characterizing, entered)));
 }
+
+#[test]
+fn a_replaced_board_is_another_machine_and_keeps_its_name_and_generation() {
+    let mut bench = Bench::completed();
+    bench.rack.hosts[0].bmc_mac.0[4] = 9;
+    bench.rack.hosts[0].boot_mac.0[4] = 9;
+    bench.push();
+    let facts = bench.world.facts(&bench.id(1)).unwrap();
+    assert!(facts.pin.is_none() && facts.inventory.is_none() && facts.bmc_seen.is_none());
+    assert_eq!(bench.actions(), [], "its disk is believed to be installed until somebody says otherwise");
+    bench.rack.hosts[0].generation = 2;
+    bench.push();
+    assert_eq!(bench.state(1), HostState::Init);
+    bench.wait(2 * 3600);
+    bench.arm(1);
+    bench.install(1, 2);
+    assert_eq!(bench.state(1), HostState::Completed);
+}

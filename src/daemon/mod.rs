@@ -267,7 +267,7 @@ impl Core {
             let mut news = ended.into_iter().map(bare).collect();
             self.take(&mut news)?;
         }
-        self.compact()
+        Ok(())
     }
 }
 

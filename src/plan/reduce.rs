@@ -1,20 +1,24 @@
 //! What do we know? Folds one fact into the World. The only code that changes a World.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use super::boot::{self, Decision};
-use super::cluster::{ClusterView, facts_of, task_basis};
-use super::rack::count_failure;
-use super::{host, lease};
+use super::cluster::{facts_of, task_basis};
+use super::host;
 use crate::model::{
-    Action, Claim, ClusterFacts, ClusterName, Consent, Desired, Digest, Doing, Event, Failure, Fault, Fetched,
-    Generation, HostFacts, HostId, Lease, LeaseOrigin, Mac, MacRole, Move, MoveKind, Outcome, Rejected, TaskId,
-    TaskRecord, Time, TokenId, Verdict, World,
+    Action, Claim, ClusterFacts, ClusterName, Consent, Digest, Doing, Event, Failure, Fault, Generation, HostFacts,
+    HostId, Mac, MacRole, MoveKind, Outcome, TaskId, TaskRecord, Time, TokenId, Verdict, World,
 };
 
 mod adopt;
 mod checkin;
+mod network;
+mod repository;
+mod shown;
+
+use network::{declined, leased};
+use repository::{fetch_failed, fetched, notified, published};
+use shown::{note, show};
 
 /// Whose shown state an event may have changed.
 enum Touched {
@@ -180,100 +184,6 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
     }
 }
 
-fn fetch_failed(world: &mut World, action: &Action, fault: &Fault, now: Time) {
-    world.git.fetch_failure = Some(count_failure(world.git.fetch_failure.as_ref(), action.kind(), fault, now));
-}
-
-fn fetched(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, now: Time) -> Touched {
-    let began = world.git.fetching.take();
-    world.git.fetched_at = Some(now);
-    // Whoever woke us while the fetch was under way may mean a commit it did not see: look once more.
-    world.git.woken_at = world.git.woken_at.filter(|woken| began.is_some_and(|began| *woken > began)).map(|_| now);
-    let fetched = match result {
-        Ok(Outcome::Fetched(fetched)) => fetched,
-        Ok(_) => return Touched::Nobody,
-        Err(fault) => {
-            fetch_failed(world, action, fault, now);
-            return Touched::Nobody;
-        }
-    };
-    world.git.fetch_failure = None;
-    match fetched {
-        Fetched::Unchanged => Touched::Nobody,
-        Fetched::Loaded { desired: None, .. } => Touched::Nobody,
-        Fetched::Loaded { desired: Some(desired), .. } => {
-            if world.rejected.take().is_some() {
-                note(world, MoveKind::Repository, "repository", "rejected", "accepted", now);
-            }
-            load(world, desired.clone(), now);
-            Touched::Everybody
-        }
-        Fetched::Rejected { revision, findings } => {
-            let rejected = Rejected { revision: revision.clone(), findings: findings.clone(), at: now };
-            if world.rejected.replace(Arc::new(rejected)).is_none() {
-                note(world, MoveKind::Repository, "repository", "accepted", "rejected", now);
-            }
-            Touched::Nobody
-        }
-    }
-}
-
-/// Puts a revision in force. Machines that were on the network before the repository named them are seen now.
-fn load(world: &mut World, desired: Arc<Desired>, now: Time) {
-    let leases: Vec<(Mac, Ipv4Addr)> =
-        world.leases.iter().filter(|it| it.until > now).filter_map(|it| Some((it.mac?, it.ip))).collect();
-    world.desired = Some(desired);
-    for (mac, ip) in leases {
-        seen(world, mac, IpAddr::V4(ip), now);
-    }
-}
-
-fn published(
-    world: &mut World,
-    result: &Result<Outcome, Fault>,
-    fingerprint: u64,
-    moves_upto: u64,
-    intents: &[(HostId, Generation)],
-    now: Time,
-) {
-    world.git.publishing = None;
-    world.git.published_at = Some(now);
-    match result {
-        Ok(outcome) => {
-            if let Outcome::Published(Some(commit)) = outcome {
-                world.git.status_commit = Some(commit.clone());
-            }
-            world.git.published = Some(fingerprint);
-            world.git.publish_failure = None;
-            for (id, generation) in intents {
-                host_mut(world, id).intent = Some(*generation);
-            }
-            let moves = Arc::make_mut(&mut world.moves);
-            moves.published = moves.published.max(moves_upto);
-            trim(moves, world.policy.notify);
-        }
-        Err(fault) => {
-            world.git.publish_failure = Some(count_failure(world.git.publish_failure.as_ref(), "publish", fault, now));
-        }
-    }
-}
-
-/// How often a message is tried before people go without it: it must never hold up the next ones for ever.
-const NOTIFY_TRIES: u32 = 5;
-
-fn notified(world: &mut World, result: &Result<Outcome, Fault>, moves_upto: u64, now: Time) {
-    world.git.notifying = None;
-    let failure = result.as_ref().err();
-    world.git.notify_failure =
-        failure.map(|fault| count_failure(world.git.notify_failure.as_ref(), "notify", fault, now));
-    if world.git.notify_failure.as_ref().is_none_or(|failure| failure.count >= NOTIFY_TRIES) {
-        let moves = Arc::make_mut(&mut world.moves);
-        moves.notified = moves.notified.max(moves_upto);
-        world.git.notify_failure = None;
-        trim(moves, world.policy.notify);
-    }
-}
-
 fn host_ended(world: &mut World, id: &HostId, action: &Action, result: &Result<Outcome, Fault>, now: Time) -> Touched {
     let identity = world.spec(id).map_or_else(|| Digest::new(""), |spec| spec.bmc.identity.clone());
     let generation = world.spec(id).map_or(Generation(0), |spec| spec.generation);
@@ -355,42 +265,6 @@ fn task_is_idempotent(world: &World, cluster: &ClusterName, task: &TaskId) -> bo
     spec.and_then(|spec| spec.tasks.iter().find(|it| it.id == *task)).is_some_and(|it| it.idempotent)
 }
 
-fn leased(world: &mut World, mac: Mac, ip: Ipv4Addr, until: Time, by: LeaseOrigin, now: Time) -> (Verdict, Touched) {
-    if by == LeaseOrigin::Own && !lease::may_hold(world, mac, ip, now) {
-        return (Verdict::Refused(format!("{ip} is not free for {mac}")), Touched::Nobody);
-    }
-    Arc::make_mut(&mut world.leases).insert(Lease { ip, mac: Some(mac), until, by });
-    (Verdict::Ok, seen(world, mac, IpAddr::V4(ip), now))
-}
-
-/// A machine or its BMC was seen at an address.
-fn seen(world: &mut World, mac: Mac, ip: IpAddr, now: Time) -> Touched {
-    match owner(world, mac) {
-        Some((id, MacRole::Bmc)) => {
-            let facts = host_mut(world, &id);
-            if facts.bmc_seen.is_none_or(|(old, _)| old != ip) {
-                facts.bmc_seen = Some((ip, now));
-                // A BMC that moved is a new party to talk to: earlier silence at the old address says nothing of it.
-                facts.failure = facts.failure.take().filter(|it| it.fault.class == crate::model::FaultClass::Operator);
-            }
-            Touched::Host(id)
-        }
-        Some((id, MacRole::Boot)) => {
-            host_mut(world, &id).host_seen = Some((ip, now));
-            Touched::Host(id)
-        }
-        None => Touched::Nobody,
-    }
-}
-
-fn declined(world: &mut World, mac: Mac, ip: Ipv4Addr, until: Time) -> Verdict {
-    if world.leases.holder(ip).is_some_and(|lease| lease.mac.is_some_and(|holder| holder != mac)) {
-        return Verdict::Refused(format!("{ip} is not {mac}'s to decline"));
-    }
-    Arc::make_mut(&mut world.leases).insert(Lease { ip, mac: None, until, by: LeaseOrigin::Own });
-    Verdict::Ok
-}
-
 fn claimed(world: &mut World, mac: Mac, token: &TokenId, now: Time) -> (Verdict, Touched) {
     let id = match boot::decide(world, mac) {
         Decision::Install { host } => host,
@@ -414,96 +288,4 @@ fn claimed(world: &mut World, mac: Mac, token: &TokenId, now: Time) -> (Verdict,
         confirmed: false,
     });
     (Verdict::Ok, Touched::Host(id))
-}
-
-/// Notes for people how shown states changed. Decisions never look at this.
-fn show(world: &mut World, touched: Touched, now: Time) {
-    let Some(desired) = world.desired.clone() else { return };
-    match touched {
-        Touched::Nobody => {}
-        Touched::Host(id) => {
-            // A host that is up may be the one its whole cluster waited for.
-            if host::running(facts_of(world, &id)).is_some() {
-                show_cluster(world, &desired, &id.cluster, now);
-            } else if let (Some(spec), Some(cluster)) = (desired.hosts.get(&id), desired.clusters.get(&id.cluster)) {
-                // Below `installed` a host's state does not depend on its cluster, nor its cluster's on it, unless
-                // the cluster was past provisioning.
-                let state = {
-                    let bare = ClusterView::bare(cluster);
-                    host::state(spec, facts_of(world, &id), &bare)
-                };
-                let reopened = world.clusters.get(&id.cluster).and_then(|facts| facts.shown.as_ref());
-                if reopened.is_none_or(|(shown, _)| shown != "provisioning") {
-                    show_cluster(world, &desired, &id.cluster, now);
-                } else {
-                    show_host(world, &id, state, now);
-                }
-            }
-        }
-        Touched::Cluster(name) => show_cluster(world, &desired, &name, now),
-        Touched::Everybody => {
-            for name in desired.clusters.keys() {
-                show_cluster(world, &desired, name, now);
-            }
-        }
-    }
-}
-
-fn show_cluster(world: &mut World, desired: &Desired, name: &ClusterName, now: Time) {
-    let Some(cluster) = desired.clusters.get(name) else { return };
-    let (state, hosts) = {
-        let view = ClusterView::new(world, cluster);
-        let hosts: Vec<_> = desired
-            .hosts_of(name)
-            .map(|spec| (spec.id.clone(), host::state(spec, facts_of(world, &spec.id), &view)))
-            .filter(|(id, state)| facts_of(world, id).shown.map(|(shown, _)| shown) != Some(*state))
-            .collect();
-        (view.state(), hosts)
-    };
-    for (id, state) in hosts {
-        show_host(world, &id, state, now);
-    }
-    let facts = cluster_mut(world, name);
-    if facts.shown.as_ref().is_none_or(|(shown, _)| shown != state) {
-        let from = facts.shown.replace((state.to_owned(), now)).map_or_else(|| "new".to_owned(), |(from, _)| from);
-        note(world, MoveKind::Cluster, name.as_str(), &from, state, now);
-    }
-}
-
-fn show_host(world: &mut World, id: &HostId, state: crate::model::HostState, now: Time) {
-    if facts_of(world, id).shown.is_some_and(|(shown, _)| shown == state) {
-        return;
-    }
-    let from = host_mut(world, id).shown.replace((state, now));
-    let from = from.map_or("new", |(from, _)| from.as_str());
-    note(world, MoveKind::Host, &id.to_string(), from, state.as_str(), now);
-}
-
-/// Changes kept although everybody has been told of them.
-const KEPT_MOVES: usize = 256;
-/// Changes kept at most, told or not: beyond this somebody has not listened for very long.
-const MAX_MOVES: usize = 100_000;
-
-fn note(world: &mut World, kind: MoveKind, subject: &str, from: &str, to: &str, now: Time) {
-    let notify = world.policy.notify;
-    let moves = Arc::make_mut(&mut world.moves);
-    moves.last += 1;
-    moves.recent.push_back(Move {
-        seq: moves.last,
-        at: now,
-        kind,
-        subject: subject.to_owned(),
-        from: from.to_owned(),
-        to: to.to_owned(),
-    });
-    trim(moves, notify);
-}
-
-fn trim(moves: &mut crate::model::Moves, notify: bool) {
-    let told = if notify { moves.published.min(moves.notified) } else { moves.published };
-    while moves.recent.len() > KEPT_MOVES
-        && (moves.recent.len() > MAX_MOVES || moves.recent.front().is_some_and(|entry| entry.seq <= told))
-    {
-        moves.recent.pop_front();
-    }
 }

@@ -75,3 +75,40 @@ pub fn reasons(world: &World, plan: &Plan, now: Time) {
         }
     }
 }
+
+/// The laws can be broken: each of them notices what it is there to notice.
+#[test]
+fn each_law_notices() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let broken = |law: &dyn Fn()| catch_unwind(AssertUnwindSafe(law)).is_err();
+    let id: HostId = "c1/hv1".parse().unwrap();
+    let token = Token::from_random([7; 16]);
+    let timings = rackwright::sim::machine::Timings::real();
+    let config =
+        rackwright::sim::machine::MachineConfig::new("hv1", None, "52:54:00:00:00:01".parse().unwrap(), timings);
+    let wiped = |times: usize, text: Option<&str>| {
+        let mut machine = Machine::new(config.clone());
+        machine.wipes = vec![(Time(1), text.map(str::to_owned)); times];
+        machine
+    };
+    let oracle = |owner: &HostId, acknowledged: Option<u32>| {
+        let mut oracle = Oracle::default();
+        oracle.claims.insert(token.id(), (owner.clone(), Generation(1)));
+        oracle.acknowledged.extend(acknowledged.map(|generation| (id.clone(), Generation(generation))));
+        oracle
+    };
+    let other: HostId = "c1/hv2".parse().unwrap();
+    let text = Some(token.reveal());
+    assert!(!broken(&|| oracle(&id, None).wipes(&id, &wiped(1, text))), "a lawful wipe");
+    assert!(broken(&|| oracle(&id, None).wipes(&id, &wiped(1, None))), "without a token");
+    assert!(broken(&|| Oracle::default().wipes(&id, &wiped(1, text))), "without a claim");
+    assert!(broken(&|| oracle(&other, None).wipes(&id, &wiped(1, text))), "with another's token");
+    assert!(broken(&|| oracle(&id, Some(1)).wipes(&id, &wiped(1, text))), "after it was acknowledged");
+    assert!(broken(&|| oracle(&id, None).wipes(&id, &wiped(2, text))), "twice for one token");
+    let mut bench = crate::plan_rig::Bench::completed();
+    assert!(broken(&|| belief(&bench.world, &bench.id(1), &wiped(0, None))), "belief without a disk");
+    bench.wait(1);
+    let mut plan = bench.plan();
+    plan.hosts[0].step = Step::Wait { reason: "Never", message: "nobody looks".into(), until: bench.now };
+    assert!(broken(&|| reasons(&bench.world, &plan, bench.now)), "an overdue wait");
+}

@@ -1,0 +1,126 @@
+//! What became of fetching, publishing and telling people.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use super::network::seen;
+use super::shown::{note, trim};
+use super::{Touched, host_mut};
+use crate::model::{
+    Action, Desired, Fault, Fetched, Generation, HostId, Mac, MoveKind, Outcome, Rejected, Time, World,
+};
+use crate::plan::rack::count_failure;
+
+pub(super) fn fetch_failed(world: &mut World, action: &Action, fault: &Fault, now: Time) {
+    world.git.fetch_failure = Some(count_failure(world.git.fetch_failure.as_ref(), action.kind(), fault, now));
+}
+
+pub(super) fn fetched(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, now: Time) -> Touched {
+    let began = world.git.fetching.take();
+    world.git.fetched_at = Some(now);
+    // Whoever woke us while the fetch was under way may mean a commit it did not see: look once more.
+    world.git.woken_at = world.git.woken_at.filter(|woken| began.is_some_and(|began| *woken > began)).map(|_| now);
+    let fetched = match result {
+        Ok(Outcome::Fetched(fetched)) => fetched,
+        Ok(_) => return Touched::Nobody,
+        Err(fault) => {
+            fetch_failed(world, action, fault, now);
+            return Touched::Nobody;
+        }
+    };
+    world.git.fetch_failure = None;
+    match fetched {
+        Fetched::Unchanged => Touched::Nobody,
+        Fetched::Loaded { desired: None, .. } => Touched::Nobody,
+        Fetched::Loaded { desired: Some(desired), .. } => {
+            if world.rejected.take().is_some() {
+                note(world, MoveKind::Repository, "repository", "rejected", "accepted", now);
+            }
+            load(world, desired.clone(), now);
+            Touched::Everybody
+        }
+        Fetched::Rejected { revision, findings } => {
+            let rejected = Rejected { revision: revision.clone(), findings: findings.clone(), at: now };
+            if world.rejected.replace(Arc::new(rejected)).is_none() {
+                note(world, MoveKind::Repository, "repository", "accepted", "rejected", now);
+            }
+            Touched::Nobody
+        }
+    }
+}
+
+/// Puts a revision in force. Machines that were on the network before the repository named them are seen now; a host
+/// whose BMC has another MAC is another machine, and what was observed of the old one does not hold for it.
+fn load(world: &mut World, desired: Arc<Desired>, now: Time) {
+    let before = world.desired.replace(desired.clone());
+    for (id, old) in before.iter().flat_map(|before| &before.hosts) {
+        let Some(new) = desired.hosts.get(id) else { continue };
+        if old.bmc.identity == new.bmc.identity && old.bmc_mac == new.bmc_mac {
+            continue;
+        }
+        let facts = host_mut(world, id);
+        // Whoever changes how a BMC is spoken to has looked at it: its certificate is trusted on first use again.
+        facts.pin = None;
+        if old.bmc_mac != new.bmc_mac {
+            facts.bmc_seen = None;
+            facts.inventory = None;
+            facts.prepared = None;
+            facts.armed = None;
+            facts.failure = None;
+            if let Some(mac) = facts.boot_mac.take() {
+                Arc::make_mut(&mut world.boot_macs).remove(&mac);
+            }
+        }
+    }
+    let leases: Vec<(Mac, Ipv4Addr)> =
+        world.leases.iter().filter(|it| it.until > now).filter_map(|it| Some((it.mac?, it.ip))).collect();
+    for (mac, ip) in leases {
+        seen(world, mac, IpAddr::V4(ip), now);
+    }
+}
+
+pub(super) fn published(
+    world: &mut World,
+    result: &Result<Outcome, Fault>,
+    fingerprint: u64,
+    moves_upto: u64,
+    intents: &[(HostId, Generation)],
+    now: Time,
+) {
+    world.git.publishing = None;
+    world.git.published_at = Some(now);
+    match result {
+        Ok(outcome) => {
+            if let Outcome::Published(Some(commit)) = outcome {
+                world.git.status_commit = Some(commit.clone());
+            }
+            world.git.published = Some(fingerprint);
+            world.git.publish_failure = None;
+            for (id, generation) in intents {
+                host_mut(world, id).intent = Some(*generation);
+            }
+            let moves = Arc::make_mut(&mut world.moves);
+            moves.published = moves.published.max(moves_upto);
+            trim(moves, world.policy.notify);
+        }
+        Err(fault) => {
+            world.git.publish_failure = Some(count_failure(world.git.publish_failure.as_ref(), "publish", fault, now));
+        }
+    }
+}
+
+/// How often a message is tried before people go without it: it must never hold up the next ones for ever.
+const NOTIFY_TRIES: u32 = 5;
+
+pub(super) fn notified(world: &mut World, result: &Result<Outcome, Fault>, moves_upto: u64, now: Time) {
+    world.git.notifying = None;
+    let failure = result.as_ref().err();
+    world.git.notify_failure =
+        failure.map(|fault| count_failure(world.git.notify_failure.as_ref(), "notify", fault, now));
+    if world.git.notify_failure.as_ref().is_none_or(|failure| failure.count >= NOTIFY_TRIES) {
+        let moves = Arc::make_mut(&mut world.moves);
+        moves.notified = moves.notified.max(moves_upto);
+        world.git.notify_failure = None;
+        trim(moves, world.policy.notify);
+    }
+}

@@ -1,0 +1,100 @@
+//! What people were shown, and the numbered changes between. History only: decisions never look at it.
+
+use std::sync::Arc;
+
+use super::{Touched, cluster_mut, host_mut};
+use crate::model::{ClusterName, Desired, HostId, HostState, Move, MoveKind, Moves, Time, World};
+use crate::plan::cluster::{ClusterView, facts_of};
+use crate::plan::host;
+
+/// Notes for people how shown states changed. Decisions never look at this.
+pub(super) fn show(world: &mut World, touched: Touched, now: Time) {
+    let Some(desired) = world.desired.clone() else { return };
+    match touched {
+        Touched::Nobody => {}
+        Touched::Host(id) => {
+            // A host that is up may be the one its whole cluster waited for.
+            if host::running(facts_of(world, &id)).is_some() {
+                show_cluster(world, &desired, &id.cluster, now);
+            } else if let (Some(spec), Some(cluster)) = (desired.hosts.get(&id), desired.clusters.get(&id.cluster)) {
+                // Below `installed` a host's state does not depend on its cluster, nor its cluster's on it, unless
+                // the cluster was past provisioning.
+                let state = {
+                    let bare = ClusterView::bare(cluster);
+                    host::state(spec, facts_of(world, &id), &bare)
+                };
+                let reopened = world.clusters.get(&id.cluster).and_then(|facts| facts.shown.as_ref());
+                if reopened.is_none_or(|(shown, _)| shown != "provisioning") {
+                    show_cluster(world, &desired, &id.cluster, now);
+                } else {
+                    show_host(world, &id, state, now);
+                }
+            }
+        }
+        Touched::Cluster(name) => show_cluster(world, &desired, &name, now),
+        Touched::Everybody => {
+            for name in desired.clusters.keys() {
+                show_cluster(world, &desired, name, now);
+            }
+        }
+    }
+}
+
+fn show_cluster(world: &mut World, desired: &Desired, name: &ClusterName, now: Time) {
+    let Some(cluster) = desired.clusters.get(name) else { return };
+    let (state, hosts) = {
+        let view = ClusterView::new(world, cluster);
+        let hosts: Vec<_> = desired
+            .hosts_of(name)
+            .map(|spec| (spec.id.clone(), host::state(spec, facts_of(world, &spec.id), &view)))
+            .filter(|(id, state)| facts_of(world, id).shown.map(|(shown, _)| shown) != Some(*state))
+            .collect();
+        (view.state(), hosts)
+    };
+    for (id, state) in hosts {
+        show_host(world, &id, state, now);
+    }
+    let facts = cluster_mut(world, name);
+    if facts.shown.as_ref().is_none_or(|(shown, _)| shown != state) {
+        let from = facts.shown.replace((state.to_owned(), now)).map_or_else(|| "new".to_owned(), |(from, _)| from);
+        note(world, MoveKind::Cluster, name.as_str(), &from, state, now);
+    }
+}
+
+fn show_host(world: &mut World, id: &HostId, state: HostState, now: Time) {
+    if facts_of(world, id).shown.is_some_and(|(shown, _)| shown == state) {
+        return;
+    }
+    let from = host_mut(world, id).shown.replace((state, now));
+    let from = from.map_or("new", |(from, _)| from.as_str());
+    note(world, MoveKind::Host, &id.to_string(), from, state.as_str(), now);
+}
+
+/// Changes kept although everybody has been told of them.
+const KEPT_MOVES: usize = 256;
+/// Changes kept at most, told or not: beyond this somebody has not listened for very long.
+const MAX_MOVES: usize = 100_000;
+
+pub(super) fn note(world: &mut World, kind: MoveKind, subject: &str, from: &str, to: &str, now: Time) {
+    let notify = world.policy.notify;
+    let moves = Arc::make_mut(&mut world.moves);
+    moves.last += 1;
+    moves.recent.push_back(Move {
+        seq: moves.last,
+        at: now,
+        kind,
+        subject: subject.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+    });
+    trim(moves, notify);
+}
+
+pub(super) fn trim(moves: &mut Moves, notify: bool) {
+    let told = if notify { moves.published.min(moves.notified) } else { moves.published };
+    while moves.recent.len() > KEPT_MOVES
+        && (moves.recent.len() > MAX_MOVES || moves.recent.front().is_some_and(|entry| entry.seq <= told))
+    {
+        moves.recent.pop_front();
+    }
+}
