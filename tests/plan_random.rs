@@ -13,6 +13,7 @@ use crate::plan_rig::{Bench, rack};
 
 /// What may happen next.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "made one at a time")]
 enum Next {
     Fact(Event),
     /// The plan's nth action begins and, if it says so, ends.
