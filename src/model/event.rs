@@ -11,7 +11,8 @@ use super::action::Action;
 use super::desired::Desired;
 use super::fault::{Fault, Finding};
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
-use super::observed::{HostState, Installed, Inventory, PowerState};
+use super::inventory::{Inventory, PowerState};
+use super::observed::{HostState, Installed};
 use super::time::Time;
 
 /// A fact.

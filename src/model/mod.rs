@@ -8,6 +8,7 @@
 //! * [`policy`]: the part of the settings that decisions need.
 //! * [`desired`]: what the repository wants, already validated and rendered.
 //! * [`observed`]: the `World`: facts, and nothing but facts.
+//! * [`inventory`], [`lease`], [`moves`]: parts of it.
 //! * [`event`]: the closed list of facts that can arrive.
 //! * [`action`]: the closed list of things rackwright can do.
 //! * [`fault`]: why an action failed, classed by what happens next; findings about a repository.
@@ -17,6 +18,9 @@ pub mod desired;
 pub mod event;
 pub mod fault;
 pub mod id;
+pub mod inventory;
+pub mod lease;
+pub mod moves;
 pub mod observed;
 pub mod policy;
 pub mod secret;
@@ -32,9 +36,12 @@ pub use event::{
 };
 pub use fault::{Fault, FaultClass, Finding, Severity};
 pub use id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, Token, TokenId};
+pub use inventory::{Inventory, Nic, PowerState};
+pub use lease::{Lease, Leases};
+pub use moves::{Move, MoveKind, Moves};
 pub use observed::{
-    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, HostState, Installed, Inventory, Lease, Leases,
-    Move, MoveKind, Moves, Nic, PowerState, Rejected, Snapshot, TaskRecord, World,
+    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, HostState, Installed, Rejected, Snapshot,
+    TaskRecord, World,
 };
 pub use policy::{Policy, Site, Subnet};
 pub use secret::Secret;

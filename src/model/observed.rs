@@ -3,7 +3,7 @@
 //! Only `plan::reduce` changes a World. Its parts are shared behind `Arc`, so that cloning it costs nothing at
 //! 10,000 hosts and every reader may keep a copy as long as it likes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::action::Action;
 use super::desired::{Desired, HostSpec};
-use super::event::LeaseOrigin;
 use super::fault::{Fault, Finding};
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
+use super::inventory::{Inventory, PowerState};
+use super::lease::Leases;
+use super::moves::Moves;
 use super::policy::Policy;
 use super::time::Time;
 
@@ -303,69 +305,6 @@ pub struct GitFacts {
     pub notify_failure: Option<Failure>,
 }
 
-/// Who and what a machine is, as its BMC says. Absent where the BMC says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Inventory {
-    /// Maker.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub manufacturer: Option<String>,
-    /// Model.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Stock keeping unit, Dell's service tag.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sku: Option<String>,
-    /// Serial number.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub serial: Option<String>,
-    /// SMBIOS UUID.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uuid: Option<String>,
-    /// BIOS version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bios_version: Option<String>,
-    /// BMC firmware version.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub bmc_version: Option<String>,
-    /// `Status.Health`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub health: Option<String>,
-    /// Network interfaces of the machine.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub nics: Vec<Nic>,
-    /// The NIC that network boot is expected from.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub boot_mac: Option<Mac>,
-    /// The power state at the time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub power: Option<PowerState>,
-}
-
-/// A network interface of a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Nic {
-    /// The BMC's name for it.
-    pub name: String,
-    /// Its MAC.
-    pub mac: Mac,
-    /// Link, where the BMC knows.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<String>,
-}
-
-/// Power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PowerState {
-    /// On, or on its way there.
-    On,
-    /// Off.
-    Off,
-    /// Not known.
-    Unknown,
-}
-
 /// The rung of the ladder a host stands on (`design`: the names of the systems we replace).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -429,134 +368,4 @@ impl fmt::Display for HostState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Addresses handed out, by address and by MAC. Lease identity is the MAC.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Vec<Lease>", into = "Vec<Lease>")]
-pub struct Leases {
-    by_ip: BTreeMap<Ipv4Addr, Lease>,
-    by_mac: BTreeMap<Mac, Ipv4Addr>,
-}
-
-/// One address, and who holds it until when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// The address.
-    pub ip: Ipv4Addr,
-    /// Its holder; `None` for an address set aside after a DHCPDECLINE.
-    pub mac: Option<Mac>,
-    /// Until when.
-    pub until: Time,
-    /// Who handed it out.
-    pub by: LeaseOrigin,
-}
-
-impl Leases {
-    /// Who holds an address, expired or not.
-    pub fn holder(&self, ip: Ipv4Addr) -> Option<&Lease> {
-        self.by_ip.get(&ip)
-    }
-
-    /// The lease of a MAC, expired or not.
-    pub fn of(&self, mac: Mac) -> Option<&Lease> {
-        self.by_ip.get(self.by_mac.get(&mac)?)
-    }
-
-    /// Every lease, in address order.
-    pub fn iter(&self) -> impl Iterator<Item = &Lease> {
-        self.by_ip.values()
-    }
-
-    /// The leases from one address to another (both included), in address order.
-    pub fn within(&self, first: Ipv4Addr, last: Ipv4Addr) -> impl Iterator<Item = &Lease> {
-        (first <= last).then(|| self.by_ip.range(first..=last).map(|(_, lease)| lease)).into_iter().flatten()
-    }
-
-    /// How many addresses are known.
-    pub fn len(&self) -> usize {
-        self.by_ip.len()
-    }
-
-    /// Whether none are.
-    pub fn is_empty(&self) -> bool {
-        self.by_ip.is_empty()
-    }
-
-    /// Records a lease, in place of any other of the same address or the same MAC.
-    pub fn insert(&mut self, lease: Lease) {
-        self.remove(lease.ip);
-        if let Some(mac) = lease.mac
-            && let Some(old) = self.by_mac.insert(mac, lease.ip)
-        {
-            self.by_ip.remove(&old);
-        }
-        self.by_ip.insert(lease.ip, lease);
-    }
-
-    /// Forgets an address.
-    pub fn remove(&mut self, ip: Ipv4Addr) {
-        if let Some(mac) = self.by_ip.remove(&ip).and_then(|lease| lease.mac) {
-            self.by_mac.remove(&mac);
-        }
-    }
-}
-
-impl From<Vec<Lease>> for Leases {
-    fn from(list: Vec<Lease>) -> Self {
-        let mut leases = Leases::default();
-        list.into_iter().for_each(|lease| leases.insert(lease));
-        leases
-    }
-}
-
-impl From<Leases> for Vec<Lease> {
-    fn from(leases: Leases) -> Self {
-        leases.by_ip.into_values().collect()
-    }
-}
-
-/// State changes, numbered from 1.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Moves {
-    /// The number of the newest change.
-    pub last: u64,
-    /// The number of the newest change that the status branch carries.
-    pub published: u64,
-    /// The number of the newest change that people were notified of.
-    pub notified: u64,
-    /// Recent changes, oldest first: all unpublished ones and some more.
-    pub recent: VecDeque<Move>,
-}
-
-/// One change of a host's or cluster's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Move {
-    /// Its number.
-    pub seq: u64,
-    /// When.
-    pub at: Time,
-    /// What it is about.
-    pub kind: MoveKind,
-    /// `cluster/host`, `cluster`, `cluster/task` or `repository`.
-    pub subject: String,
-    /// The state before (`new` for the first one).
-    pub from: String,
-    /// The state after.
-    pub to: String,
-}
-
-/// What a [`Move`] is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MoveKind {
-    /// A host's state.
-    Host,
-    /// A cluster's state.
-    Cluster,
-    /// A task's result.
-    Task,
-    /// The watched head taken or refused.
-    Repository,
 }

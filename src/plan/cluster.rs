@@ -14,6 +14,8 @@ use crate::model::{
 pub struct ClusterView<'w> {
     pub(super) spec: &'w ClusterSpec,
     facts: Option<&'w ClusterFacts>,
+    /// Its hosts, in name order.
+    pub(super) members: Vec<Member<'w>>,
     /// Hosts that count (`state: present`).
     present: usize,
     /// How many of them are not up with what is wanted.
@@ -24,6 +26,13 @@ pub struct ClusterView<'w> {
     next: Option<&'w TaskSpec>,
     /// What that task must still be done for.
     due: BTreeMap<HostId, TokenId>,
+}
+
+/// A host, as wanted and as observed.
+#[derive(Clone, Copy)]
+pub struct Member<'w> {
+    pub(super) spec: &'w HostSpec,
+    pub(super) facts: &'w HostFacts,
 }
 
 static NO_FACTS: std::sync::LazyLock<HostFacts> = std::sync::LazyLock::new(HostFacts::default);
@@ -38,25 +47,20 @@ impl<'w> ClusterView<'w> {
     pub fn new(world: &'w World, spec: &'w ClusterSpec) -> Self {
         let facts = world.clusters.get(&spec.name).map(|facts| &**facts);
         let mut view = ClusterView { facts, ..ClusterView::bare(spec) };
-        let Some(desired) = &world.desired else { return view };
-        for host in desired.hosts_of(&spec.name).filter(|host| host.state == Lifecycle::Present) {
+        view.members = members(world, &spec.name);
+        for Member { spec: host, facts } in view.members.iter().filter(|it| it.spec.state == Lifecycle::Present) {
             view.present += 1;
-            if !is_here(host, facts_of(world, &host.id)) {
+            if !is_here(host, facts) {
                 view.missing += 1;
                 if view.missing_names.len() < 5 {
                     view.missing_names.push(&host.id.host);
                 }
             }
         }
-        view.next = spec.tasks.iter().find(|task| {
-            let record = view.record(task);
-            present_targets(world, task).any(|host| !covered(record, &host.id, facts_of(world, &host.id)))
-        });
+        view.next = spec.tasks.iter().find(|task| uncovered(&view.members, task, view.record(task)).next().is_some());
         if let Some(task) = view.next {
-            let record = view.record(task);
-            view.due = present_targets(world, task)
-                .filter(|host| !covered(record, &host.id, facts_of(world, &host.id)))
-                .filter_map(|host| Some((host.id.clone(), running(facts_of(world, &host.id))?.clone())))
+            view.due = uncovered(&view.members, task, view.record(task))
+                .filter_map(|it| Some((it.spec.id.clone(), running(it.facts)?.clone())))
                 .collect();
         }
         view
@@ -67,6 +71,7 @@ impl<'w> ClusterView<'w> {
         ClusterView {
             spec,
             facts: None,
+            members: Vec::new(),
             present: 0,
             missing: 0,
             missing_names: Vec::new(),
@@ -209,18 +214,36 @@ fn name_task(step: Step, name: &str, run: u32) -> Step {
     }
 }
 
-fn present_targets<'w>(world: &'w World, task: &'w TaskSpec) -> impl Iterator<Item = &'w HostSpec> {
-    let desired = world.desired.as_ref();
-    task.targets
-        .iter()
-        .filter_map(move |id| desired.and_then(|desired| desired.hosts.get(id)))
-        .map(|host| &**host)
-        .filter(|host| host.state == Lifecycle::Present)
+/// The hosts of a cluster with their facts. Both maps are in name order, so that one walk beside the other finds every
+/// pair: looking each host up would cost most of the plan's time at 10,000 hosts.
+fn members<'w>(world: &'w World, name: &ClusterName) -> Vec<Member<'w>> {
+    let Some(desired) = &world.desired else { return Vec::new() };
+    let mut observed = world.hosts.range(HostId::new(name, "")..).peekable();
+    let with_facts = |spec: &'w std::sync::Arc<HostSpec>| {
+        while observed.next_if(|(id, _)| **id < spec.id).is_some() {}
+        let facts = observed.next_if(|(id, _)| **id == spec.id).map_or(&*NO_FACTS, |(_, facts)| facts);
+        Member { spec, facts }
+    };
+    desired.hosts_of(name).map(with_facts).collect()
 }
 
-fn covered(record: Option<&TaskRecord>, id: &HostId, facts: &HostFacts) -> bool {
-    let done_for = record.and_then(|record| record.covers.get(id));
-    done_for.is_some() && done_for == facts.installed.as_ref().map(|installed| &installed.token)
+/// The members a task is still to be done for; a walk along the task's targets and its record, which are in name order
+/// like the members.
+fn uncovered<'v, 'w>(
+    members: &'v [Member<'w>],
+    task: &'w TaskSpec,
+    record: Option<&'w TaskRecord>,
+) -> impl Iterator<Item = &'v Member<'w>> + use<'v, 'w> {
+    let mut targets = task.targets.iter().peekable();
+    let mut covers = record.into_iter().flat_map(|record| &record.covers).peekable();
+    members.iter().filter(move |Member { spec, facts }| {
+        while targets.next_if(|id| **id < spec.id).is_some() {}
+        while covers.next_if(|(id, _)| **id < spec.id).is_some() {}
+        let targeted = targets.next_if(|id| **id == spec.id).is_some();
+        let done_for = covers.next_if(|(id, _)| **id == spec.id).map(|(_, token)| token);
+        let installed = facts.installed.as_ref().map(|installed| &installed.token);
+        targeted && spec.state == Lifecycle::Present && (done_for.is_none() || done_for != installed)
+    })
 }
 
 /// The clusters' states, for `reduce` to notice a change.

@@ -14,8 +14,8 @@ pub mod report;
 pub use check::check;
 pub use reduce::reduce;
 
-use crate::model::{Action, ClusterName, Generation, HostId, HostState, Lifecycle, Time, World};
-use cluster::{ClusterView, facts_of};
+use crate::model::{Action, ClusterName, HostFacts, HostId, HostSpec, HostState, Lifecycle, Time, World};
+use cluster::ClusterView;
 use desk::Desk;
 
 /// What to do now and, where nothing is to be done, why and until when.
@@ -129,13 +129,14 @@ impl Plan {
 pub fn plan(world: &World, now: Time) -> Plan {
     let mut desk = Desk::new(world, now);
     let mut plan = Plan::default();
+    let mut shown = rack::Shown::new(world);
     if world.adopted {
         rack::fetch(&mut desk);
-        plan_hosts(&mut desk, &mut plan);
+        plan_hosts(&mut desk, &mut plan, &mut shown);
     } else {
         rack::adopt(&mut desk);
     }
-    plan.fingerprint = rack::fingerprint(world, &plan);
+    plan.fingerprint = shown.finish();
     if world.adopted {
         rack::publish(&mut desk, &plan);
         rack::notify(&mut desk);
@@ -143,25 +144,29 @@ pub fn plan(world: &World, now: Time) -> Plan {
     Plan { actions: desk.actions, wake_at: desk.wake_at, ..plan }
 }
 
-fn plan_hosts(desk: &mut Desk<'_>, plan: &mut Plan) {
+fn plan_hosts(desk: &mut Desk<'_>, plan: &mut Plan, shown: &mut rack::Shown) {
     let world = desk.world;
     let Some(desired) = &world.desired else { return };
-    for (id, facts) in &*world.hosts {
-        desk.bmcs += usize::from(facts.doing.is_some());
-        desk.installs += usize::from(desired.hosts.get(id).is_some_and(|spec| is_being_installed(spec, facts)));
-    }
+    let views: Vec<ClusterView<'_>> = desired.clusters.values().map(|spec| ClusterView::new(world, spec)).collect();
+    desk.bmcs = world.hosts.values().filter(|facts| facts.doing.is_some()).count();
+    desk.installs =
+        views.iter().flat_map(|view| &view.members).filter(|it| is_being_installed(it.spec, it.facts)).count();
     plan.hosts.reserve(desired.hosts.len());
-    for (name, spec) in &desired.clusters {
-        let view = ClusterView::new(world, spec);
-        for host in desired.hosts_of(name) {
-            plan.hosts.push(host::plan(desk, host, facts_of(world, &host.id), &view));
+    for view in &views {
+        for member in &view.members {
+            let host = host::plan(desk, member.spec, member.facts, view);
+            shown.host(member, &host);
+            plan.hosts.push(host);
         }
-        let since = world.clusters.get(name).and_then(|facts| facts.shown.as_ref()).map(|(_, at)| *at);
-        plan.clusters.push(view.plan(desk, since));
+        let facts = world.clusters.get(&view.spec.name);
+        let since = facts.and_then(|facts| facts.shown.as_ref()).map(|(_, at)| *at);
+        let cluster = view.plan(desk, since);
+        shown.cluster(&cluster, facts.map(|facts| &**facts));
+        plan.clusters.push(cluster);
     }
 }
 
-fn is_being_installed(spec: &crate::model::HostSpec, facts: &crate::model::HostFacts) -> bool {
-    let armed = facts.armed.is_some_and(|(generation, ..): (Generation, _, _)| generation == spec.generation);
+fn is_being_installed(spec: &HostSpec, facts: &HostFacts) -> bool {
+    let armed = facts.armed.is_some_and(|(generation, ..)| generation == spec.generation);
     armed && spec.state == Lifecycle::Present && host::wants_install(spec, facts)
 }

@@ -2,9 +2,10 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::cluster::Member;
 use super::desk::Desk;
-use super::{HostPlan, Plan, Step, cluster::facts_of};
-use crate::model::{Action, Digest, Failure, Move, MoveKind, Notice, NoticeKind, World};
+use super::{ClusterPlan, HostPlan, Plan, Step};
+use crate::model::{Action, ClusterFacts, Digest, Failure, Move, MoveKind, Notice, NoticeKind, World};
 
 /// What rack-wide failures are tied to; nothing in the repository changes them, so it never differs.
 fn no_basis() -> Digest {
@@ -117,37 +118,45 @@ pub(super) fn count_failure(
     Failure { action: action.to_owned(), fault: fault.clone(), count, at, basis: no_basis() }
 }
 
-/// A number that changes whenever something that the status branch shows changes.
-pub(super) fn fingerprint(world: &World, plan: &Plan) -> u64 {
-    let mut hash = DefaultHasher::new();
-    world.desired.as_ref().map(|desired| &desired.revision).hash(&mut hash);
-    world.rejected.as_ref().map(|rejected| (&rejected.revision, rejected.at)).hash(&mut hash);
-    (world.consent as u8).hash(&mut hash);
-    world.foreign_dhcp.map(|(server, _)| server).hash(&mut hash);
-    world.git.fetch_failure.as_ref().map(|failure| &failure.fault.message).hash(&mut hash);
-    for host in &plan.hosts {
-        hash_host(world, host, &mut hash);
+/// A number that changes whenever something that the status branch shows changes, in the making.
+pub(super) struct Shown(DefaultHasher);
+
+impl Shown {
+    /// Begins with what concerns the whole rack.
+    pub(super) fn new(world: &World) -> Self {
+        let mut hash = DefaultHasher::new();
+        world.desired.as_ref().map(|desired| &desired.revision).hash(&mut hash);
+        world.rejected.as_ref().map(|rejected| (&rejected.revision, rejected.at)).hash(&mut hash);
+        (world.consent as u8).hash(&mut hash);
+        world.foreign_dhcp.map(|(server, _)| server).hash(&mut hash);
+        world.git.fetch_failure.as_ref().map(|failure| &failure.fault.message).hash(&mut hash);
+        Shown(hash)
     }
-    for cluster in &plan.clusters {
-        (&cluster.name, cluster.state).hash(&mut hash);
-        hash_step(&cluster.step, &mut hash);
-        for (id, record) in world.clusters.get(&cluster.name).iter().flat_map(|facts| &facts.tasks) {
-            (id, record.at, record.covers.len(), record.failure.is_some()).hash(&mut hash);
+
+    /// Adds a host.
+    pub(super) fn host(&mut self, member: &Member<'_>, host: &HostPlan) {
+        let (hash, facts, spec) = (&mut self.0, member.facts, member.spec);
+        (&host.id, host.state, &host.notes).hash(hash);
+        hash_step(&host.step, hash);
+        (facts.bmc_seen.map(|(ip, _)| ip), facts.host_seen.map(|(ip, _)| ip), facts.boot_mac).hash(hash);
+        (facts.inventory.as_ref().map(|(_, at)| at), &facts.pin, facts.intent).hash(hash);
+        facts.claim.as_ref().map(|claim| &claim.token).hash(hash);
+        facts.installed.as_ref().map(|installed| &installed.token).hash(hash);
+        (spec.generation, spec.boot_mac, spec.bmc_mac).hash(hash);
+    }
+
+    /// Adds a cluster.
+    pub(super) fn cluster(&mut self, cluster: &ClusterPlan, facts: Option<&ClusterFacts>) {
+        (&cluster.name, cluster.state).hash(&mut self.0);
+        hash_step(&cluster.step, &mut self.0);
+        for (id, record) in facts.into_iter().flat_map(|facts| &facts.tasks) {
+            (id, record.at, record.covers.len(), record.failure.is_some()).hash(&mut self.0);
         }
     }
-    hash.finish()
-}
 
-fn hash_host(world: &World, host: &HostPlan, hash: &mut DefaultHasher) {
-    let facts = facts_of(world, &host.id);
-    (&host.id, host.state, &host.notes).hash(hash);
-    hash_step(&host.step, hash);
-    (facts.bmc_seen.map(|(ip, _)| ip), facts.host_seen.map(|(ip, _)| ip), facts.boot_mac).hash(hash);
-    (facts.inventory.as_ref().map(|(_, at)| at), &facts.pin, facts.intent).hash(hash);
-    facts.claim.as_ref().map(|claim| &claim.token).hash(hash);
-    facts.installed.as_ref().map(|installed| &installed.token).hash(hash);
-    if let Some(spec) = world.spec(&host.id) {
-        (spec.generation, spec.boot_mac, spec.bmc_mac).hash(hash);
+    /// The number.
+    pub(super) fn finish(&self) -> u64 {
+        self.0.finish()
     }
 }
 

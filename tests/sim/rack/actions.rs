@@ -99,11 +99,7 @@ impl Sim {
         if !raced || lost {
             let carried =
                 report::sequence(self.status.as_ref().and_then(|files| files.get("rack.yaml")).map(String::as_str));
-            let after = if world.git.publish_failure.is_some() {
-                carried.max(world.moves.published)
-            } else {
-                world.moves.published
-            };
+            let after = carried.max(world.moves.published);
             let files = report::report(world, plan);
             if self.status.as_ref() != Some(&files) {
                 self.commits.push(report::commit_message(world, after, moves_upto));
