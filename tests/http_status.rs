@@ -316,6 +316,7 @@ fn status() -> (ClusterStatus, HostStatus) {
         announced: None,
         bmc: None,
         boot: Endpoint { mac: None, address: None, certificate: None },
+        power: None,
         inventory: None,
         drift: true,
         notes: vec![evil.into()],

@@ -6,8 +6,8 @@ use super::desk::Desk;
 use super::host::{is_here, running};
 use super::{ClusterPlan, Step};
 use crate::model::{
-    Action, ClusterFacts, ClusterName, ClusterSpec, Digest, HostFacts, HostId, HostSpec, HostState, Lifecycle,
-    TaskKind, TaskRecord, TaskSpec, Time, TokenId, World,
+    Action, ClusterFacts, ClusterName, ClusterSpec, Digest, HostFacts, HostId, HostSpec, Lifecycle, TaskKind,
+    TaskRecord, TaskSpec, Time, TokenId, World,
 };
 
 /// What a cluster's members need to know of it; made once per cluster and plan.
@@ -123,7 +123,7 @@ impl<'w> ClusterView<'w> {
     }
 
     /// What a member that is up waits for.
-    pub(super) fn step_for_member(&self, desk: &mut Desk<'_>, facts: &HostFacts, _state: HostState) -> Step {
+    pub(super) fn step_for_member(&self, desk: &mut Desk<'_>, facts: &HostFacts) -> Step {
         if self.missing > 0 {
             let since = facts.booted.as_ref().map_or(desk.now, |(_, at)| *at);
             return desk.patience(since, desk.policy.peers_timeout, "Peers", "PeersMissing", self.missing_message());

@@ -114,7 +114,7 @@ fn decide<'w>(
         HostState::PxeBooting => pxe_booting(desk, spec, facts, view),
         HostState::Installing => installing(desk, spec, facts, view),
         HostState::Installed => installed(desk, spec, facts, view),
-        HostState::BootedInitial | HostState::BootedConfigured => view.step_for_member(desk, facts, state),
+        HostState::BootedInitial | HostState::BootedConfigured => view.step_for_member(desk, facts),
         HostState::Completed => completed(desk, spec, facts, view),
     }
 }
@@ -256,7 +256,8 @@ fn installing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Cl
     let armed_later = facts.armed.filter(|(generation, at, _)| *generation == spec.generation && *at > claim.last_seen);
     let (due, message) = match armed_later {
         Some((_, at, _)) => (at + desk.policy.boot_timeout, "ordered to start the install over; waiting for its claim"),
-        None => (claim.last_seen + desk.policy.install_timeout, "the installer is at work"),
+        None if claim.confirmed => (claim.last_seen + desk.policy.install_timeout, "the installer is at work"),
+        None => (claim.last_seen + desk.policy.install_timeout, "claimed; waiting for the installer to begin"),
     };
     if spec.has_bmc() {
         return rearm(desk, spec, facts, view, due, "Installing", message.to_owned());

@@ -140,6 +140,7 @@ impl Shown {
         hash_step(&host.step, hash);
         (facts.bmc_seen.map(|(ip, _)| ip), facts.host_seen.map(|(ip, _)| ip), facts.boot_mac).hash(hash);
         (facts.inventory.as_ref().map(|(_, at)| at), &facts.pin, facts.intent).hash(hash);
+        facts.power.map(|(power, _)| power as u8).hash(hash);
         facts.claim.as_ref().map(|claim| &claim.token).hash(hash);
         facts.installed.as_ref().map(|installed| &installed.token).hash(hash);
         (spec.generation, spec.boot_mac, spec.bmc_mac).hash(hash);

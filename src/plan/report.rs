@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ClusterName, Digest, Finding, Generation, HostId, HostState, Inventory, Mac, Revision, TaskId, TokenId,
+    ClusterName, Digest, Finding, Generation, HostId, HostState, Inventory, Mac, PowerState, Revision, TaskId, TokenId,
 };
 
 mod adoption;
@@ -51,6 +51,9 @@ pub struct HostStatus {
     pub bmc: Option<Endpoint>,
     /// The NIC it boots from.
     pub boot: Endpoint,
+    /// The power state last read from the BMC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power: Option<PowerState>,
     /// What the BMC says the machine is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,

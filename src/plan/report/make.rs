@@ -92,6 +92,7 @@ fn observed(id: &HostId, facts: &HostFacts) -> HostStatus {
         announced: facts.intent,
         bmc: None,
         boot: boot_endpoint(facts),
+        power: facts.power.map(|(power, _)| power),
         inventory: facts.inventory.as_ref().map(|(inventory, _)| inventory.clone()),
         drift: false,
         notes: Vec::new(),

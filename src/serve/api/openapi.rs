@@ -182,7 +182,8 @@ fn host() -> Value {
             "cluster": text(), "host": text(), "state": one("HostState"), "since": time(),
             "condition": one("Condition"), "generation": generation,
             "installed": one("Install"), "claim": one("Install"), "announced": { "type": "integer" },
-            "bmc": one("Endpoint"), "boot": one("Endpoint"), "inventory": { "type": "object" },
+            "bmc": one("Endpoint"), "boot": one("Endpoint"),
+            "power": { "enum": ["on", "off", "unknown"] }, "inventory": { "type": "object" },
             "drift": { "type": "boolean" }, "notes": { "type": "array", "items": text() }
         }),
     )
