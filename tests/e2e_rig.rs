@@ -65,7 +65,7 @@ pub fn slow() -> Timings {
 
 /// The second machine takes far longer than the first: on a busy machine too, there is time for something to happen
 /// while it is installed.
-pub fn second_takes_long(machines: &mut Vec<RackMachine>) {
+pub fn second_takes_long(machines: &mut [RackMachine]) {
     machines[1].machine.timings.write = Duration::from_secs(10);
 }
 
