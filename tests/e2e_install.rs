@@ -61,7 +61,7 @@ async fn e2e_a_push_becomes_a_completed_cluster_and_a_readable_history() {
 async fn e2e_a_daemon_killed_in_mid_install_goes_on_where_it_was() {
     let mut rig = Rig::new(3).await;
     rig.start(&["--first-run"]).await;
-    rig.machines(slow(), second_takes_long).await;
+    rig.machines(slow(), |all| second_takes_long(all)).await;
     rig.push("Define the cluster").await;
     let is_installing = |host: &HostStatus| host.state == HostState::Installing;
     rig.until_status("a host is installing", |status| status.hosts().iter().any(is_installing)).await;
@@ -87,7 +87,7 @@ async fn e2e_a_daemon_killed_in_mid_install_goes_on_where_it_was() {
 async fn e2e_a_rejected_push_does_not_disturb_installs_and_a_good_one_clears_it() {
     let mut rig = Rig::new(2).await;
     rig.start(&["--first-run"]).await;
-    rig.machines(slow(), second_takes_long).await;
+    rig.machines(slow(), |all| second_takes_long(all)).await;
     rig.push("Define the cluster").await;
     rig.until_rack("a disk is being written", |_| is_writing(&rig)).await;
     let good = rig.files.clone();

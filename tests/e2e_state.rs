@@ -42,7 +42,7 @@ async fn e2e_a_lost_state_directory_comes_back_from_the_status_branch_without_an
 async fn e2e_a_state_directory_lost_in_mid_install_never_costs_a_second_wipe() {
     let mut rig = Rig::new(2).await;
     rig.start(&["--first-run"]).await;
-    rig.machines(slow(), second_takes_long).await;
+    rig.machines(slow(), |all| second_takes_long(all)).await;
     rig.push("Define the cluster").await;
     let claimed = |host: &HostStatus| host.state == HostState::Installing && host.claim.is_some();
     rig.until_status("both claims are published", |status| {
