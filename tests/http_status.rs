@@ -326,8 +326,7 @@ fn status() -> (ClusterStatus, HostStatus) {
 
 #[test]
 fn the_documents_schemas_name_exactly_the_fields_of_the_status() {
-    let (cluster, host) = status();
-    let document = document();
+    let ((cluster, host), document) = (status(), document());
     for (name, value) in [("Cluster", serde_json::to_value(cluster)), ("Host", serde_json::to_value(host))] {
         let schema = &document["components"]["schemas"][name];
         let value = value.unwrap();
