@@ -50,10 +50,10 @@ async fn e2e_a_state_directory_lost_in_mid_install_never_costs_a_second_wipe() {
         hosts.len() == 2 && hosts.iter().all(claimed)
     })
     .await;
+    let writing = |view: &MachineView| matches!(view.disk, Disk::Installing { .. });
+    rig.until_rack("a disk is being written", |machines| machines.iter().any(writing)).await;
     rig.kill().await;
     std::fs::remove_dir_all(rig.stage.state_dir()).unwrap();
-    let writing = |view: &MachineView| matches!(view.disk, Disk::Installing { .. });
-    assert!(rig.rack().machines().iter().any(writing), "still in mid-install");
     rig.start(&[]).await;
     // The branch has the digest of each token: the machines' own reports are believed again.
     rig.until_completed().await;

@@ -244,6 +244,8 @@ pub struct AdoptedHost {
     pub boot: (Option<Mac>, Option<IpAddr>),
     /// Inventory as observed.
     pub inventory: Option<Inventory>,
+    /// The power state last read.
+    pub power: Option<PowerState>,
 }
 
 /// What the status branch says of a task.

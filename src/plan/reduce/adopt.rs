@@ -45,6 +45,7 @@ fn adopt_host(world: &mut World, host: &AdoptedHost, now: Time) {
     let facts = host_mut(world, &host.id);
     facts.shown = Some((host.state, host.since));
     facts.inventory = host.inventory.clone().map(|inventory| (inventory, host.since));
+    facts.power = host.power.map(|power| (power, host.since));
     facts.pin.clone_from(&host.pin);
     facts.bmc_seen = host.bmc.1.map(|ip| (ip, host.since));
     facts.host_seen = host.boot.1.map(|ip| (ip, host.since));

@@ -60,6 +60,7 @@ fn host(status: HostStatus) -> Result<AdoptedHost, String> {
         pin: bmc.and_then(|bmc| bmc.certificate.clone()),
         boot: (status.boot.mac, address(status.boot.address.as_ref())),
         inventory: status.inventory,
+        power: status.power,
     })
 }
 
