@@ -82,7 +82,7 @@ impl Rig {
     pub async fn counting(settings: Settings, world: World, counters: Vec<http::Counters>) -> Rig {
         let (sender, view) = watch::channel(Arc::new(world));
         let (inbox, mut signals) = Inbox::new();
-        let ctx = Context { view, inbox, clock: || NOW, settings: Arc::new(settings) };
+        let ctx = Context::new(view, inbox, || NOW, Arc::new(settings));
         let told = Arc::new(Mutex::new(Vec::new()));
         let judge = Arc::new(Mutex::new(Judge::Always(Verdict::Ok)));
         let mut tasks = JoinSet::new();

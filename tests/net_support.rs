@@ -204,7 +204,7 @@ impl Loop {
                 }
             }
         });
-        let ctx = Context { view, inbox, clock: now, settings: Arc::new(settings) };
+        let ctx = Context::new(view, inbox, now, Arc::new(settings));
         Loop { ctx, seen, claims, _task: task }
     }
 
@@ -220,7 +220,7 @@ pub fn stuck(
 ) -> (Context, tokio::sync::mpsc::Receiver<rackwright::serve::Signal>, watch::Sender<Arc<World>>) {
     let (inbox, signals) = Inbox::new();
     let (sender, view) = watch::channel(Arc::new(world));
-    (Context { view, inbox, clock: now, settings: Arc::new(settings) }, signals, sender)
+    (Context::new(view, inbox, now, Arc::new(settings)), signals, sender)
 }
 
 /// A UDP client on loopback that never waits for ever.

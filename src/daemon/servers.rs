@@ -24,7 +24,7 @@ pub(super) async fn bind(
     inbox: Inbox,
     view: watch::Receiver<Arc<World>>,
 ) -> Result<Servers, DaemonError> {
-    let ctx = Context { view, inbox, clock: clock::now, settings: settings.clone() };
+    let ctx = Context::new(view, inbox, clock::now, settings.clone());
     let dhcp = match settings.network.dhcp_mode {
         DhcpMode::Off => None,
         DhcpMode::Full | DhcpMode::Proxy => Some(dhcp::bind(&ctx).await?),

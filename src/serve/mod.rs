@@ -1,5 +1,6 @@
 //! Floor 3: machines and people call us. Servers read the World and send Events; they never act and never decide.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ pub mod counters;
 pub mod dhcp;
 pub mod http;
 pub mod tftp;
+pub mod trace;
 
 /// An event on its way to the daemon's loop, and where its verdict goes once the event is durable.
 pub struct Signal {
@@ -73,9 +75,28 @@ pub struct Context {
     pub clock: fn() -> Time,
     /// How the daemon runs.
     pub settings: Arc<Settings>,
+    /// What each machine asked for lately.
+    pub trace: Arc<trace::Trace>,
 }
 
 impl Context {
+    /// What the servers of one daemon share.
+    pub fn new(
+        view: watch::Receiver<Arc<World>>,
+        inbox: Inbox,
+        clock: fn() -> Time,
+        settings: Arc<Settings>,
+    ) -> Context {
+        Context { view, inbox, clock, settings, trace: Arc::default() }
+    }
+
+    /// Notes a step of the boot chain of the machine at `source`, when the address is leased to one.
+    pub fn note_at(&self, source: IpAddr, by: trace::Service, asked: &str, outcome: &str) {
+        if let Some(mac) = crate::plan::boot::host_by_address(&self.world(), source) {
+            self.trace.note(mac, self.now(), by, asked, outcome);
+        }
+    }
+
     /// The World as it is now.
     pub fn world(&self) -> Arc<World> {
         self.view.borrow().clone()
