@@ -215,6 +215,7 @@ pub fn settings() -> Settings {
             subnets: Vec::new(),
             tftp_port: 69,
             tftp_root: None,
+            ipxe: "/nonexistent".into(),
             http_port: 0,
         },
         deploy: Deploy { username: "deploy".into(), ssh_key: None },

@@ -26,6 +26,7 @@ mod http_status;
 mod licences;
 mod machine;
 mod net_dhcp;
+mod net_files;
 mod net_plan;
 mod net_support;
 mod net_tftp;

@@ -154,6 +154,7 @@ pub fn settings(listen: Ipv4Addr, root: Option<PathBuf>) -> Settings {
             subnets: vec![subnet()],
             tftp_port: 0,
             tftp_root: root,
+            ipxe: "/nonexistent".into(),
             http_port: 9999,
         },
         deploy: settings::Deploy { username: "deploy".into(), ssh_key: None },

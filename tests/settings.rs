@@ -33,6 +33,7 @@ fn a_small_file_gets_every_default() {
     assert_eq!(settings.state_dir, Path::new("/var/lib/rackwright"));
     assert_eq!((network.address, network.listen), (Ipv4Addr::new(10, 255, 255, 1), Ipv4Addr::new(10, 255, 255, 1)));
     assert_eq!((network.dhcp_port, network.tftp_port, network.http_port), (67, 69, 9999));
+    assert_eq!((network.tftp_root.as_deref(), network.ipxe.as_path()), (None, Path::new("/usr/lib/ipxe")));
     assert_eq!((network.dhcp_mode, network.subnets[0].lease_time), (DhcpMode::Full, Duration::from_secs(3600)));
     assert_eq!((&settings.bmc.tls, settings.bmc.concurrency, settings.bmc.port), (&BmcTls::Pin, 32, 443));
     assert_eq!(settings.limits.concurrent_installs, 64);

@@ -13,6 +13,7 @@ pub mod api;
 pub mod claim;
 pub mod counters;
 pub mod dhcp;
+pub mod files;
 pub mod http;
 pub mod tftp;
 pub mod trace;
@@ -77,6 +78,8 @@ pub struct Context {
     pub settings: Arc<Settings>,
     /// What each machine asked for lately.
     pub trace: Arc<trace::Trace>,
+    /// Static files, for TFTP and HTTP alike.
+    pub library: Arc<files::Library>,
 }
 
 impl Context {
@@ -87,7 +90,8 @@ impl Context {
         clock: fn() -> Time,
         settings: Arc<Settings>,
     ) -> Context {
-        Context { view, inbox, clock, settings, trace: Arc::default() }
+        let library = Arc::new(files::Library::new(&settings));
+        Context { view, inbox, clock, settings, trace: Arc::default(), library }
     }
 
     /// Notes a step of the boot chain of the machine at `source`, when the address is leased to one.

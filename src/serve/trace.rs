@@ -47,7 +47,8 @@ impl Trace {
     pub fn note(&self, mac: Mac, at: Time, by: Service, asked: impl Into<String>, outcome: impl Into<String>) {
         let mut machines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if machines.len() >= MACHINES && !machines.contains_key(&mac) {
-            let quietest = machines.iter().min_by_key(|(_, steps)| steps.back().map(|step| step.at)).map(|(mac, _)| *mac);
+            let quietest =
+                machines.iter().min_by_key(|(_, steps)| steps.back().map(|step| step.at)).map(|(mac, _)| *mac);
             quietest.and_then(|mac| machines.remove(&mac));
         }
         let steps = machines.entry(mac).or_default();

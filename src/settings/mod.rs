@@ -180,6 +180,8 @@ pub struct Network {
     pub tftp_port: u16,
     /// `tftp.root`: static files.
     pub tftp_root: Option<PathBuf>,
+    /// Where iPXE's binaries are taken from that the static root does not have.
+    pub ipxe: PathBuf,
     /// `http.port`
     pub http_port: u16,
 }

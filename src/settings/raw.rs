@@ -13,6 +13,8 @@ use super::{
 };
 use crate::model::{Policy, Secret, Subnet};
 
+/// Where Debian's package `ipxe` has its binaries.
+const IPXE: &str = "/usr/lib/ipxe";
 const HOUR: Duration = Duration::from_secs(3600);
 /// PVC's five kinds of notification and their icons.
 const ICONS: [(&str, &str); 5] =
@@ -79,6 +81,7 @@ fn network(mut at: Section<'_>, base: &Path) -> Network {
         subnets: subnets(&mut dhcp, address),
         tftp_port: tftp.parse("port", parse::port).unwrap_or(69),
         tftp_root: tftp.parse("root", parse::path(base)),
+        ipxe: at.parse("ipxe", parse::path(base)).unwrap_or_else(|| IPXE.into()),
         http_port: http.parse("port", parse::port).unwrap_or(9999),
     };
     if network.dhcp_mode != DhcpMode::Off && network.dhcp_port != 0 && network.dhcp_port == network.tftp_port {
