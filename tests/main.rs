@@ -16,6 +16,7 @@ mod e2e_status;
 mod git_fetch;
 mod git_publish;
 mod git_rig;
+mod http_assets;
 mod http_checkin;
 mod http_files;
 mod http_flow;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -24,8 +24,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::trace::Service as Step;
 use super::{Context, api};
 use crate::model::{Secret, Time, World};
+use crate::plan::boot::host_by_address;
 use crate::plan::{Plan, plan};
 
 pub mod assets;
@@ -33,12 +35,12 @@ pub mod boot;
 pub mod checkin;
 pub mod dnsmasq;
 pub mod metrics;
+mod places;
 pub mod push;
+pub mod select;
 
 pub use metrics::Counters;
 
-/// Connections open at once; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 1024;
 /// Listeners of `/api/v1/events` at once; more are told to come back.
 const MAX_LISTENERS: usize = 64;
 /// Time for a request's head, and for an idle connection to send its next one.
@@ -129,10 +131,10 @@ impl Server {
             glance: Mutex::new(None),
         });
         let service = TowerToHyperService::new(router(app));
-        let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let places = places::Places::default();
         let mut connections = JoinSet::new();
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let Some(place) = places.free().await else { return };
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -141,6 +143,11 @@ impl Server {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
+            };
+            let peer = Peer(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+            let Some(place) = places.give(place, peer.ip()) else {
+                tracing::debug!(client = %peer.ip(), "an HTTP client has too many connections");
+                continue;
             };
             let service = service.clone();
             connections.spawn(async move {
@@ -153,8 +160,7 @@ impl Server {
 }
 
 /// Serves one connection to its end.
-async fn connection(stream: TcpStream, peer: SocketAddr, service: TowerToHyperService<Router>) {
-    let peer = Peer(SocketAddr::new(peer.ip().to_canonical(), peer.port()));
+async fn connection(stream: TcpStream, peer: Peer, service: TowerToHyperService<Router>) {
     let socket = socket2::SockRef::from(&stream);
     let tuned = socket.set_tcp_user_timeout(Some(STALL_TIMEOUT)).and_then(|()| socket.set_tcp_nodelay(true));
     if let Err(error) = tuned {
@@ -276,6 +282,23 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 /// A JSON answer `{"message": …}`, the shape that PVC's nodes know.
 pub(crate) fn message(code: StatusCode, text: impl Into<String>) -> Response {
     (code, axum::Json(serde_json::json!({ "message": text.into() }))).into_response()
+}
+
+/// Why a machine was refused, for the trace.
+#[derive(Clone, Debug)]
+pub(crate) struct Why(pub String);
+
+/// Notes an answer in the boot-chain trace of the machine that asked.
+pub(crate) fn note(ctx: &Context, peer: Peer, asked: impl FnOnce() -> String, response: &Response) {
+    if host_by_address(&ctx.world(), peer.ip()).is_some() {
+        let code = response.status().as_u16();
+        let outcome = match (response.extensions().get::<Why>(), response.body().size_hint().exact()) {
+            (Some(Why(why)), _) => format!("{code}: {why}"),
+            (None, Some(octets)) if response.status().is_success() => format!("{code}, {octets} octets"),
+            _ => code.to_string(),
+        };
+        ctx.note_at(peer.ip(), Step::Http, &asked(), &outcome);
+    }
 }
 
 /// The answer when the loop is overloaded or stopping.

@@ -7,7 +7,7 @@ use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{App, Peer, busy, message};
+use super::{App, Peer, Why, busy, message};
 use crate::model::Mac;
 use crate::model::desired::TOKEN_MARK;
 use crate::plan::boot::{FileAnswer, file};
@@ -28,7 +28,9 @@ pub(super) async fn get(
         return message(StatusCode::BAD_REQUEST, "the path holds no MAC address");
     };
     let answer = file(&app.ctx.world(), mac, &name, peer.ip());
-    respond(&app.ctx, answer, peer.0, method == Method::HEAD).await
+    let response = respond(&app.ctx, answer, peer.0, method == Method::HEAD).await;
+    super::note(&app.ctx, peer, || format!("{method} /boot/{mac}/{name}"), &response);
+    response
 }
 
 /// Turns an answer into a response. A HEAD request never claims: it only tells how long the file would be.
@@ -44,12 +46,19 @@ pub async fn respond(ctx: &Context, answer: FileAnswer, peer: SocketAddr, head: 
         }
         FileAnswer::Claim { mac, body } => match claim(ctx, mac, peer, &body).await {
             Ok(body) => text(StatusCode::OK, body),
-            Err(ClaimError::Refused(reason)) => text(StatusCode::FORBIDDEN, reason + "\n"),
+            Err(ClaimError::Refused(reason)) => refused(reason),
             Err(ClaimError::Busy | ClaimError::NoRandomness) => busy(),
         },
-        FileAnswer::Refused(reason) => text(StatusCode::FORBIDDEN, reason + "\n"),
+        FileAnswer::Refused(reason) => refused(reason),
         FileAnswer::NotFound => text(StatusCode::NOT_FOUND, "no such file for this machine\n".into()),
     }
+}
+
+/// 403, with the reason for the machine's console and for the trace.
+fn refused(reason: String) -> Response {
+    let mut response = text(StatusCode::FORBIDDEN, format!("{reason}\n"));
+    response.extensions_mut().insert(Why(reason));
+    response
 }
 
 /// Plain text that nobody may keep: the next answer may differ.

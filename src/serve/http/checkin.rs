@@ -18,6 +18,7 @@ use crate::model::{CheckIn, CheckInAction, ClaimBy, Event, Mac, Token, Verdict, 
 use crate::plan::boot::{Decision, decide};
 use crate::serve::Context;
 use crate::serve::claim::{ClaimError, mint, record};
+use crate::serve::trace::Service;
 
 /// Octets of a check-in.
 pub(super) const LIMIT: usize = 64 << 10;
@@ -169,6 +170,7 @@ async fn take(app: &App, peer: Peer, token: Option<&str>, body: Body) -> Respons
         Parsed::WrongToken { .. } => refused("wrong token: this is no token of ours".into()),
     };
     app.metrics.checkin(action, outcome);
+    app.ctx.note_at(peer.ip(), Service::Checkin, action, outcome);
     if outcome != "accepted" {
         tracing::info!(source = %peer.ip(), action, outcome, "check-in not taken");
     }
