@@ -83,7 +83,7 @@ pub async fn run(settings: Settings, options: Options, stop: impl Future<Output 
         let _ = ready.send(view.subscribe());
     }
     let watcher = drivers.watch();
-    let core = Core { world, journal, drivers, view, tasks: JoinSet::new() };
+    let core = Core { world, journal, drivers, view, planned: None, tasks: JoinSet::new() };
     tracing::info!(http = %servers.http_addr(), "serving");
     core.run(options.first_run, signals, servers, watcher, stop).await
 }
@@ -110,6 +110,8 @@ struct Core {
     journal: Journal,
     drivers: Arc<Drivers>,
     view: watch::Sender<Arc<World>>,
+    /// The World in which nothing was left to begin, and when to plan again although nothing happens.
+    planned: Option<(Arc<World>, Option<Time>)>,
     tasks: JoinSet<Event>,
 }
 
@@ -194,11 +196,15 @@ impl Core {
 
     /// Plans, and begins what the plan says. Returns when to plan again.
     fn act(&mut self) -> Result<Option<Time>, DaemonError> {
+        if let Some(wake_at) = self.nothing_new() {
+            return Ok(wake_at);
+        }
         loop {
             let now = clock::now();
             let plan = Arc::new(plan::plan(&self.world, now));
             debug_assert_eq!(plan::check(&self.world, &plan), Vec::<String>::new());
             if plan.actions.is_empty() {
+                self.planned = Some((self.view.borrow().clone(), plan.wake_at));
                 return Ok(plan.wake_at);
             }
             let before = Arc::new(self.world.clone());
@@ -213,6 +219,19 @@ impl Core {
                 self.begin(Job { action: action.clone(), world: before.clone(), plan: plan.clone() });
             }
         }
+    }
+
+    /// When to plan again, if the last plan still stands: a rack of strangers or of hosts that renew their leases is not
+    /// planned anew for each of them.
+    fn nothing_new(&mut self) -> Option<Option<Time>> {
+        let (planned, wake_at) = self.planned.as_mut()?;
+        let due = wake_at.is_some_and(|at| at <= clock::now());
+        let stands = !due && self.world.differs_only_in_leases(planned);
+        // The newest copy takes its place, so that no old leases are kept.
+        stands.then(|| {
+            *planned = self.view.borrow().clone();
+            *wake_at
+        })
     }
 
     #[allow(clippy::disallowed_methods, reason = "the JoinSet of actions is owned here")]

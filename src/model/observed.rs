@@ -109,6 +109,38 @@ impl World {
         self.desired.as_ref()?.hosts.get(id)
     }
 
+    /// Whether everything but the leases is still the very same as in `earlier`, a copy kept since: what is planned does
+    /// not depend on leases, so that nothing needs to be planned anew. Says no when in doubt.
+    pub fn differs_only_in_leases(&self, earlier: &World) -> bool {
+        fn same<T>(one: &Option<Arc<T>>, other: &Option<Arc<T>>) -> bool {
+            one.as_ref().map(Arc::as_ptr) == other.as_ref().map(Arc::as_ptr)
+        }
+        // Taken apart so that a new part cannot be forgotten here.
+        let World {
+            policy,
+            desired,
+            rejected,
+            hosts,
+            boot_macs,
+            clusters,
+            leases: _,
+            git,
+            consent,
+            adopted,
+            moves,
+            foreign_dhcp,
+        } = self;
+        Arc::ptr_eq(policy, &earlier.policy)
+            && same(desired, &earlier.desired)
+            && same(rejected, &earlier.rejected)
+            && Arc::ptr_eq(hosts, &earlier.hosts)
+            && Arc::ptr_eq(boot_macs, &earlier.boot_macs)
+            && Arc::ptr_eq(clusters, &earlier.clusters)
+            && Arc::ptr_eq(moves, &earlier.moves)
+            && *git == earlier.git
+            && (*consent, *adopted, *foreign_dhcp) == (earlier.consent, earlier.adopted, earlier.foreign_dhcp)
+    }
+
     /// The observed side of a host.
     pub fn facts(&self, id: &HostId) -> Option<&Arc<HostFacts>> {
         self.hosts.get(id)
@@ -158,7 +190,7 @@ pub struct Rejected {
 pub struct HostFacts {
     /// The BMC's address, and when it was first seen there.
     pub bmc_seen: Option<(IpAddr, Time)>,
-    /// The machine's own address on the boot network, and when it was last seen there.
+    /// The machine's own address on the boot network, and when it was first seen there, or last checked in from there.
     pub host_seen: Option<(IpAddr, Time)>,
     /// The NIC it boots from, as observed (inventory, claim, check-in).
     pub boot_mac: Option<Mac>,

@@ -12,6 +12,8 @@ pub type Trees = BTreeMap<Revision, Arc<Desired>>;
 
 pub struct Daemon {
     pub world: World,
+    /// The last World and plan in which nothing was left to begin.
+    planned: Option<(World, Plan)>,
 }
 
 /// The journal: what survives the daemon.
@@ -43,7 +45,7 @@ impl Journal {
 impl Daemon {
     /// A start: a replay, and the fact of it.
     pub fn start(journal: &mut Journal, policy: &Arc<Policy>, trees: &Trees, now: Time, first_run: bool) -> Daemon {
-        let mut daemon = Daemon { world: journal.fold(policy, trees) };
+        let mut daemon = Daemon { world: journal.fold(policy, trees), planned: None };
         daemon.take(journal, &Event::DaemonStarted, now);
         if first_run {
             daemon.take(journal, &Event::FirstRun, now);
@@ -63,7 +65,9 @@ impl Daemon {
         for _ in 0..100 {
             let plan = plan::plan(&self.world, now);
             assert_eq!(plan::check(&self.world, &plan), Vec::<String>::new(), "an unlawful plan");
+            self.planned_anew_in_vain(&plan, now);
             if plan.actions.is_empty() {
+                self.planned = Some((self.world.clone(), plan.clone()));
                 return (begun, plan);
             }
             let decided = (Arc::new(self.world.clone()), Arc::new(plan));
@@ -73,5 +77,16 @@ impl Daemon {
             }
         }
         panic!("planning never comes to rest");
+    }
+
+    /// The real loop does not plan again while nothing but leases has changed and nothing is due: it would have found
+    /// nothing to begin, and no earlier time to look again.
+    fn planned_anew_in_vain(&self, plan: &Plan, now: Time) {
+        let Some((world, earlier)) = &self.planned else { return };
+        if self.world.differs_only_in_leases(world) && earlier.wake_at.is_none_or(|at| at > now) {
+            assert!(plan.actions.is_empty(), "a plan was skipped that begins {:?}", plan.actions);
+            assert_eq!(plan.wake_at, earlier.wake_at, "a plan was skipped that wakes earlier");
+            assert_eq!(plan.fingerprint, earlier.fingerprint, "a plan was skipped that shows something else");
+        }
     }
 }

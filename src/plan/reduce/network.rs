@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::{Touched, host_mut, owner};
+use super::{Touched, facts_of, host_mut, owner};
 use crate::model::{FaultClass, Lease, LeaseOrigin, Mac, MacRole, Time, Verdict, World};
 use crate::plan::lease;
 
@@ -26,15 +26,20 @@ pub(super) fn leased(
 pub(super) fn seen(world: &mut World, mac: Mac, ip: IpAddr, now: Time) -> Touched {
     match owner(world, mac) {
         Some((id, MacRole::Bmc)) => {
-            let facts = host_mut(world, &id);
-            if facts.bmc_seen.is_none_or(|(old, _)| old != ip) {
-                facts.bmc_seen = Some((ip, now));
-                // A BMC that moved is a new party to talk to: earlier silence at the old address says nothing of it.
-                facts.failure = facts.failure.take().filter(|it| it.fault.class == FaultClass::Operator);
+            // A renewal says nothing new of the host: its facts stay as they are, and nothing needs to be planned.
+            if facts_of(world, &id).bmc_seen.is_some_and(|(old, _)| old == ip) {
+                return Touched::Nobody;
             }
+            let facts = host_mut(world, &id);
+            facts.bmc_seen = Some((ip, now));
+            // A BMC that moved is a new party to talk to: earlier silence at the old address says nothing of it.
+            facts.failure = facts.failure.take().filter(|it| it.fault.class == FaultClass::Operator);
             Touched::Host(id)
         }
         Some((id, MacRole::Boot)) => {
+            if facts_of(world, &id).host_seen.is_some_and(|(old, _)| old == ip) {
+                return Touched::Nobody;
+            }
             host_mut(world, &id).host_seen = Some((ip, now));
             Touched::Host(id)
         }
