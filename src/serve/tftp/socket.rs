@@ -1,0 +1,190 @@
+//! The two kinds of sockets: the one that hears requests and knows which of our addresses was asked, and one for each
+//! transfer, which speaks from that address and to one client only (RFC 1350 section 4: a transfer's own port is its
+//! name).
+
+use std::io::{self, IoSliceMut};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd};
+
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sockopt};
+use nix::sys::socket::{getsockopt, setsockopt};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+
+use super::wire;
+
+/// Octets of requests that may wait to be read: a rack that is powered on at once.
+const WAITING_REQUESTS: usize = 1 << 20;
+/// The system divides one long packet into so many at most.
+const MOST_SEGMENTS: usize = 64;
+/// And takes no longer one than this (an IP packet's length, less its headers).
+pub const LONGEST_BURST: usize = 65_535 - 28;
+/// Path MTU when the system does not say: an Ethernet's.
+const USUAL_MTU: u32 = 1500;
+
+/// A request as it came.
+pub struct Heard {
+    /// Its octets in the buffer.
+    pub length: usize,
+    /// Who sent it.
+    pub client: SocketAddrV4,
+    /// Which of our addresses it was sent to; `None` for a broadcast.
+    pub asked: Option<Ipv4Addr>,
+}
+
+/// The socket that hears requests.
+pub struct Listener {
+    socket: UdpSocket,
+    control: Vec<u8>,
+}
+
+impl Listener {
+    /// Binds it.
+    pub fn bind(address: SocketAddrV4) -> io::Result<Listener> {
+        let socket = std::net::UdpSocket::bind(address)?;
+        socket.set_nonblocking(true)?;
+        setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
+        // The system's limit may be lower; then it is that.
+        setsockopt(&socket, sockopt::RcvBuf, &WAITING_REQUESTS)?;
+        let control = nix::cmsg_space!(nix::libc::in_pktinfo);
+        Ok(Listener { socket: UdpSocket::from_std(socket)?, control })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// The next packet. A longer one than the buffer, or one whose sender is no IPv4 address, has no length.
+    pub async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Heard> {
+        let Listener { socket, control } = self;
+        socket.async_io(Interest::READABLE, || receive(socket, buffer, control)).await
+    }
+}
+
+fn receive(socket: &UdpSocket, buffer: &mut [u8], control: &mut [u8]) -> io::Result<Heard> {
+    let mut octets = [IoSliceMut::new(buffer)];
+    let heard = recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut octets, Some(control), MsgFlags::empty())?;
+    let whole = !heard.flags.contains(MsgFlags::MSG_TRUNC);
+    let info = heard.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::Ipv4PacketInfo(info) => Some(info),
+        _ => None,
+    });
+    // For a broadcast the address to answer from is not the one it was sent to.
+    let address = |octets: u32| Ipv4Addr::from(octets.to_ne_bytes());
+    let asked = info.filter(|info| info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr);
+    Ok(Heard {
+        length: if whole && heard.address.is_some() { heard.bytes } else { 0 },
+        client: heard.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from),
+        asked: asked.map(|info| address(info.ipi_addr.s_addr)),
+    })
+}
+
+/// A transfer's socket.
+pub struct Line {
+    socket: UdpSocket,
+    /// Octets of the packets that the system divides a long one into; 0 when it does not.
+    segment: usize,
+}
+
+impl Line {
+    /// A port of its own at `asked`, for packets from and to `client` only.
+    pub fn open(asked: Ipv4Addr, client: SocketAddrV4) -> io::Result<Line> {
+        let socket = std::net::UdpSocket::bind(SocketAddrV4::new(asked, 0))?;
+        socket.set_nonblocking(true)?;
+        socket.connect(client)?;
+        Ok(Line { socket: UdpSocket::from_std(socket)?, segment: 0 })
+    }
+
+    /// The longest packet that goes to the client in one piece, as far as the system knows.
+    pub fn mtu(&self) -> u32 {
+        getsockopt(&self.socket, sockopt::IpMtu).ok().and_then(|mtu| u32::try_from(mtu).ok()).unwrap_or(USUAL_MTU)
+    }
+
+    /// From now on packets of `segment` octets may be sent many at once.
+    pub fn divide(&mut self, segment: usize) {
+        let octets = i32::try_from(segment).unwrap_or_default();
+        // An old system, or one whose network card cannot: then one by one.
+        self.segment = if setsockopt(&self.socket, sockopt::UdpGsoSegment, &octets).is_ok() { segment } else { 0 };
+    }
+
+    /// Sends packets of `length` octets each (the last one may be shorter) that lie one behind the other; gives how many
+    /// were sent. None for want of room: see [`Line::writable`].
+    pub fn try_send(&mut self, packets: &[u8], length: usize) -> io::Result<usize> {
+        let most = if self.segment == length { MOST_SEGMENTS.min(LONGEST_BURST / length) } else { 1 };
+        let mut sent = 0;
+        for burst in packets.chunks(length * most) {
+            match self.socket.try_send(burst) {
+                Ok(_) => sent += burst.len().div_ceil(length),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if most > 1 && is_about_division(&error) => {
+                    self.divide(0);
+                    return Ok(sent + self.try_send(packets.get(sent * length..).unwrap_or_default(), length)?);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends a packet of any length that is not worth waiting for.
+    pub fn try_send_last(&mut self, packet: &[u8]) {
+        if self.segment > 0 {
+            self.divide(0);
+        }
+        // It may be lost on the way as well.
+        let _ = self.socket.try_send(packet);
+    }
+
+    /// Waits until something may be sent.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.socket.writable().await
+    }
+
+    /// Waits until something may have come.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// The next packet that has come.
+    pub fn try_receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.socket.try_recv(buffer)
+    }
+}
+
+/// The system can divide, but not on the way to this client.
+fn is_about_division(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let about = [Errno::EIO, Errno::EINVAL, Errno::EMSGSIZE, Errno::EOPNOTSUPP];
+    error.raw_os_error().is_some_and(|raw| about.contains(&Errno::from_raw(raw)))
+}
+
+/// Answers with an ERROR, from a port of its own, and forgets about it.
+pub fn refuse(asked: Ipv4Addr, client: SocketAddrV4, code: u16, message: &str) {
+    let sent = std::net::UdpSocket::bind(SocketAddrV4::new(asked, 0)).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.send_to(&wire::error(code, message), client)
+    });
+    if let Err(error) = sent {
+        tracing::debug!(%client, %error, "a TFTP error could not be sent");
+    }
+}
+
+/// As many open files as the system lets us have: each transfer has a socket, and the usual limit is 1024.
+pub fn raise_file_limit(wanted: u64) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.map_or(wanted, |most| most.min(wanted));
+    if limit.current.is_some_and(|now| now < most) {
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum });
+        if let Err(error) = raised {
+            tracing::warn!(%error, "the limit of open files stays as it is; some transfers may be refused");
+        }
+    }
+}
+
+impl AsFd for Line {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
