@@ -1,7 +1,7 @@
 //! TFTP over loopback: names, options, the root's walls, claims.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,19 +12,23 @@ use tempfile::TempDir;
 use crate::net_support::*;
 
 /// A served root with a big file, a folder, and links in and out.
-struct Site {
-    daemon: Loop,
-    server: SocketAddr,
+pub struct Site {
+    pub daemon: Loop,
+    pub server: SocketAddr,
     counters: Arc<tftp::TftpCounters>,
-    _dir: TempDir,
+    pub dir: TempDir,
     _tasks: tokio::task::JoinSet<()>,
 }
 
-fn big() -> Vec<u8> {
+pub fn big() -> Vec<u8> {
     (0..300_000_u32).map(|n| (n % 251) as u8).collect()
 }
 
-async fn site(world: World) -> Site {
+pub async fn site(world: World) -> Site {
+    site_at(world, ip("127.0.0.1")).await
+}
+
+pub async fn site_at(world: World, listen: Ipv4Addr) -> Site {
     let dir = TempDir::new().unwrap();
     let root = dir.path().join("tftp");
     std::fs::create_dir_all(root.join("grub/x86")).unwrap();
@@ -41,7 +45,7 @@ async fn site(world: World) -> Site {
     std::os::unix::fs::symlink("../tftp-other", root.join("sibling")).unwrap();
     std::fs::write(dir.path().join("id"), "PRIVATE").unwrap();
     std::fs::write(dir.path().join("id.pub"), "ssh-ed25519 AAAA deploy@example.net\n").unwrap();
-    let mut settings = settings(ip("127.0.0.1"), Some(root));
+    let mut settings = settings(listen, Some(root));
     settings.deploy.ssh_key = Some(dir.path().join("id"));
     let daemon = Loop::start(world, settings);
     let server = tftp::bind(&daemon.ctx).await.unwrap();
@@ -49,10 +53,10 @@ async fn site(world: World) -> Site {
     let mut tasks = tokio::task::JoinSet::new();
     let ctx = daemon.ctx.clone();
     tasks.spawn(server.run(ctx));
-    Site { daemon, server: address, counters, _dir: dir, _tasks: tasks }
+    Site { daemon, server: address, counters, dir, _tasks: tasks }
 }
 
-fn count(site: &Site, kind: &str, outcome: &str) -> u64 {
+pub fn count(site: &Site, kind: &str, outcome: &str) -> u64 {
     site.counters
         .snapshot()
         .into_iter()
@@ -61,7 +65,7 @@ fn count(site: &Site, kind: &str, outcome: &str) -> u64 {
         .2
 }
 
-fn rrq(name: &str, options: &[(&str, &str)]) -> Vec<u8> {
+pub fn rrq(name: &str, options: &[(&str, &str)]) -> Vec<u8> {
     let mut out = vec![0, 1];
     for part in [name, "octet"].into_iter().chain(options.iter().flat_map(|(key, value)| [*key, *value])) {
         out.extend(part.as_bytes());
@@ -71,21 +75,13 @@ fn rrq(name: &str, options: &[(&str, &str)]) -> Vec<u8> {
 }
 
 /// What a whole read gives: the octets and the accepted options, or the error code.
-async fn read(
+pub async fn read(
     client: &Client,
     server: SocketAddr,
     name: &str,
     options: &[(&str, &str)],
 ) -> Result<(Vec<u8>, String), u16> {
-    // As real clients do: ask again until something comes. The server forgets a transfer a moment after its last
-    // acknowledgement, and until then takes the same port's next request for a repetition.
-    let mut first = [0; 1];
-    for _ in 0..20 {
-        client.send(&rrq(name, options), server).await;
-        if tokio::time::timeout(Duration::from_millis(500), client.0.peek_from(&mut first)).await.is_ok() {
-            break;
-        }
-    }
+    client.send(&rrq(name, options), server).await;
     let (mut body, mut accepted, mut block, mut expected) = (Vec::new(), String::new(), 512, 1_u16);
     let mut window = 1;
     loop {

@@ -225,7 +225,7 @@ fn files() -> BTreeMap<String, String> {
             let (path, kind) = (entry.path(), entry.file_type().unwrap());
             let name = path.strip_prefix(home()).unwrap().to_str().unwrap().to_owned();
             match (kind.is_dir(), name.as_str()) {
-                (_, "target" | ".git") => {}
+                (_, "target" | ".git" | "tests/fuzz/target") => {}
                 (true, _) => dirs.push(path),
                 (false, _) => files.extend(std::fs::read_to_string(path).ok().map(|text| (name, text))),
             }
