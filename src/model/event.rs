@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
@@ -80,6 +81,13 @@ pub enum Event {
     ForeignDhcp {
         /// Its server identifier.
         server: Ipv4Addr,
+    },
+    /// A client went without an address because a subnet's dynamic range is used up; or the range has room again.
+    RangeFull {
+        /// Which subnet.
+        subnet: Ipv4Net,
+        /// Whether it is used up.
+        full: bool,
     },
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
@@ -48,6 +49,8 @@ pub struct World {
     pub moves: Arc<Moves>,
     /// Another DHCP server seen on a segment of ours, and when.
     pub foreign_dhcp: Option<(Ipv4Addr, Time)>,
+    /// Subnets whose dynamic range is used up, and since when.
+    pub full_ranges: Arc<BTreeMap<Ipv4Net, Time>>,
 }
 
 impl World {
@@ -66,6 +69,7 @@ impl World {
             adopted: false,
             moves: Arc::default(),
             foreign_dhcp: None,
+            full_ranges: Arc::default(),
         }
     }
 
@@ -82,6 +86,7 @@ impl World {
             adopted: self.adopted,
             moves: self.moves.clone(),
             foreign_dhcp: self.foreign_dhcp,
+            full_ranges: self.full_ranges.clone(),
         }
     }
 
@@ -101,6 +106,7 @@ impl World {
             adopted: snapshot.adopted,
             moves: snapshot.moves,
             foreign_dhcp: snapshot.foreign_dhcp,
+            full_ranges: snapshot.full_ranges,
         }
     }
 
@@ -161,6 +167,8 @@ pub struct Snapshot {
     pub adopted: bool,
     pub moves: Arc<Moves>,
     pub foreign_dhcp: Option<(Ipv4Addr, Time)>,
+    #[serde(default)]
+    pub full_ranges: Arc<BTreeMap<Ipv4Net, Time>>,
 }
 
 /// Whether anything may be armed (law 11: an empty journal must not look like a rack of blank machines).

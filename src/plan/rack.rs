@@ -129,6 +129,7 @@ impl Shown {
         world.rejected.as_ref().map(|rejected| (&rejected.revision, rejected.at)).hash(&mut hash);
         (world.consent as u8).hash(&mut hash);
         world.foreign_dhcp.map(|(server, _)| server).hash(&mut hash);
+        world.full_ranges.hash(&mut hash);
         world.git.fetch_failure.as_ref().map(|failure| &failure.fault.message).hash(&mut hash);
         Shown(hash)
     }

@@ -69,6 +69,14 @@ fn fold(world: &mut World, event: &Event, now: Time) -> (Verdict, Touched) {
             world.foreign_dhcp = Some((*server, now));
             ok(Touched::Nobody)
         }
+        Event::RangeFull { subnet, full } => {
+            let ranges = Arc::make_mut(&mut world.full_ranges);
+            match full {
+                true => _ = ranges.entry(*subnet).or_insert(now),
+                false => _ = ranges.remove(subnet),
+            }
+            ok(Touched::Nobody)
+        }
     }
 }
 

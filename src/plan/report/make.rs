@@ -238,6 +238,9 @@ fn readme(world: &World, plan: &Plan) -> String {
     if let Some((server, _)) = world.foreign_dhcp {
         _ = writeln!(text, "**Another DHCP server answers on this network:** {server}\n");
     }
+    for (subnet, since) in world.full_ranges.iter() {
+        _ = writeln!(text, "**No address is free in the dynamic range of {subnet}:** clients go without since {since}\n");
+    }
     for cluster in &plan.clusters {
         let state = condition(&cluster.step);
         _ = writeln!(text, "## {}\n\n{}: {}, {}\n", cluster.name, cluster.state, state.status, cell(&state.message));

@@ -132,14 +132,16 @@ fn rack() -> Value {
         }),
     );
     let foreign = object(&["server", "seen"], json!({ "server": text(), "seen": time() }));
+    let full = object(&["subnet", "since"], json!({ "subnet": text(), "since": time() }));
     object(
-        &["armed", "revision", "rejected", "warnings", "foreign_dhcp", "troubles", "changes"],
+        &["armed", "revision", "rejected", "warnings", "foreign_dhcp", "full_ranges", "troubles", "changes"],
         json!({
             "armed": { "type": "boolean" },
             "revision": { "type": ["string", "null"] },
             "rejected": { "oneOf": [rejected, { "type": "null" }] },
             "warnings": many("Finding"),
             "foreign_dhcp": { "oneOf": [foreign, { "type": "null" }] },
+            "full_ranges": { "type": "array", "items": full },
             "troubles": { "type": "array", "items": trouble },
             "changes": { "type": "integer" }
         }),

@@ -150,6 +150,13 @@ fn banners(html: &mut String, rack: &Rack, now: Time) -> fmt::Result {
             "<div class=\"banner\"><strong>Another DHCP server</strong> answers: {server}, seen {seen}</div>"
         )?;
     }
+    for (subnet, since) in &rack.full_ranges {
+        let (subnet, since) = (Safe(subnet), When(since, now));
+        writeln!(
+            html,
+            "<div class=\"banner\"><strong>No address is free</strong> in the dynamic range of {subnet}, since {since}</div>"
+        )?;
+    }
     if !rack.warnings.is_empty() {
         let count = rack.warnings.len();
         write!(html, "<details><summary>{count} warnings about the revision in force</summary>")?;

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use serde::Serialize;
 
 use crate::model::{Consent, Failure, Finding, Revision, World};
@@ -21,6 +22,8 @@ pub struct Rack {
     pub warnings: Vec<Finding>,
     /// Another DHCP server, and when it was seen, RFC 3339.
     pub foreign_dhcp: Option<(Ipv4Addr, String)>,
+    /// Subnets whose dynamic range is used up, and since when, RFC 3339.
+    pub full_ranges: Vec<(Ipv4Net, String)>,
     /// What fails around the repository: fetch, publish, notify.
     pub troubles: Vec<Trouble>,
     /// How many state changes there were so far.
@@ -64,6 +67,7 @@ impl Rack {
             }),
             warnings: desired.map(|desired| desired.warnings.clone()).unwrap_or_default(),
             foreign_dhcp: world.foreign_dhcp.map(|(server, at)| (server, at.to_string())),
+            full_ranges: world.full_ranges.iter().map(|(subnet, at)| (*subnet, at.to_string())).collect(),
             troubles: troubles(world),
             changes: world.moves.last,
         }
@@ -73,12 +77,15 @@ impl Rack {
     pub fn summary(&self) -> serde_json::Value {
         let foreign =
             self.foreign_dhcp.as_ref().map(|(server, seen)| serde_json::json!({"server": server, "seen": seen}));
+        let full = self.full_ranges.iter().map(|(subnet, since)| serde_json::json!({"subnet": subnet, "since": since}));
+        let full: Vec<_> = full.collect();
         serde_json::json!({
             "armed": self.armed,
             "revision": self.revision,
             "rejected": self.rejected,
             "warnings": self.warnings,
             "foreign_dhcp": foreign,
+            "full_ranges": full,
             "troubles": self.troubles,
             "changes": self.changes,
         })

@@ -4,12 +4,33 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
+
+use super::netboot;
 use super::wire::{Kind, Reply, Request, option};
 use crate::model::{Event, LeaseOrigin, Mac, Site, Subnet, Time, World};
 use crate::plan::{boot, lease};
 
 /// How long an address that a client found in use is set aside.
 const DECLINED_FOR: Duration = Duration::from_secs(600);
+
+/// How long another server's presence makes us leave clients alone that we know nothing of.
+const FOREIGN_FOR: Duration = Duration::from_secs(3600);
+/// RFC 1542 section 4.1.1: what has passed more relays goes in circles.
+const MOST_HOPS: u8 = 16;
+
+/// Where a request was heard.
+#[derive(Clone, Copy, Debug)]
+pub struct Here<'a> {
+    /// Our address there: the server identifier.
+    pub id: Ipv4Addr,
+    /// Our addresses on the interface that heard it, as far as they are on served segments; the preferred one first.
+    pub segments: &'a [Ipv4Addr],
+    /// Every address of this machine.
+    pub ours: &'a [Ipv4Addr],
+    /// Whether it was broadcast: then the client is on the segment that heard it.
+    pub broadcast: bool,
+}
 
 /// What is to be done with a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +50,8 @@ pub enum Answer {
     Tell(Event),
     /// The client took another server's offer.
     Foreign(Ipv4Addr),
+    /// Nothing: the dynamic range of the client's subnet is used up.
+    Exhausted(Ipv4Net),
     /// Nothing, and why.
     Drop(Reason),
 }
@@ -38,12 +61,20 @@ pub enum Answer {
 pub enum Reason {
     /// No subnet of ours holds the segment it comes from.
     UnknownSegment,
-    /// The dynamic range is used up.
-    Exhausted,
     /// Fields that the message needs are missing.
     Incomplete,
     /// About an address that the client does not hold.
     NotHeld,
+    /// An unknown client asks for an address we would refuse, and there is another server whose it may be.
+    PerhapsTheirs,
+    /// It has passed more relays than there are.
+    TooManyHops,
+    /// The relay's address is none.
+    BadRelay,
+    /// Beside another server, which answers it.
+    NotOurs,
+    /// Beside another server: it does not boot from the network, or is not to.
+    NoNetworkBoot,
 }
 
 impl Reason {
@@ -51,9 +82,13 @@ impl Reason {
     pub fn as_str(self) -> &'static str {
         match self {
             Reason::UnknownSegment => "unknown-segment",
-            Reason::Exhausted => "exhausted",
             Reason::Incomplete => "incomplete",
             Reason::NotHeld => "not-held",
+            Reason::PerhapsTheirs => "perhaps-theirs",
+            Reason::TooManyHops => "too-many-hops",
+            Reason::BadRelay => "bad-relay",
+            Reason::NotOurs => "not-ours",
+            Reason::NoNetworkBoot => "no-network-boot",
         }
     }
 }
@@ -85,14 +120,20 @@ impl Offers {
     }
 }
 
-/// Answers a request heard on the segment of our address `here`.
-pub fn respond(world: &World, request: &Request, here: Ipv4Addr, offers: &Offers, now: Time) -> Answer {
+/// Answers a request.
+pub fn respond(world: &World, request: &Request, here: Here<'_>, offers: &Offers, now: Time) -> Answer {
+    if let Err(reason) = check_relay(request) {
+        return Answer::Drop(reason);
+    }
+    let site = &world.policy.site;
     let segment = segment(world, request, here);
-    let Some(subnet) = world.policy.site.subnet_of(segment) else { return Answer::Drop(Reason::UnknownSegment) };
-    let talk = Talk { world, site: &world.policy.site, request, segment, subnet, now };
+    let Some((segment, subnet)) = segment.and_then(|ip| Some((ip, site.subnet_of(ip)?))) else {
+        return Answer::Drop(Reason::UnknownSegment);
+    };
+    let talk = Talk { world, site, request, here, id: identifier(request, here), segment, subnet, now };
     match request.kind {
         Kind::Discover => talk.discover(offers),
-        Kind::Request => talk.request(here),
+        Kind::Request => talk.request(),
         Kind::Decline => talk.decline(),
         Kind::Release => talk.release(),
         Kind::Inform => talk.inform(),
@@ -101,15 +142,49 @@ pub fn respond(world: &World, request: &Request, here: Ipv4Addr, offers: &Offers
     }
 }
 
-/// The relay's segment; for a client that already uses an address and comes without relay (RENEWING goes to the server
-/// directly, across routers), the segment of that address; else ours.
-fn segment(world: &World, request: &Request, here: Ipv4Addr) -> Ipv4Addr {
-    let in_use = !request.ciaddr.is_unspecified() && world.policy.site.subnet_of(request.ciaddr).is_some();
-    match (request.relayed(), in_use) {
-        (true, _) => request.giaddr,
-        (false, true) => request.ciaddr,
-        (false, false) => here,
+/// Whether what a relay wrote can be answered at all.
+pub fn check_relay(request: &Request) -> Result<(), Reason> {
+    let relay = request.giaddr;
+    if request.hops > MOST_HOPS {
+        return Err(Reason::TooManyHops);
     }
+    // An answer goes to this address, so it must be somebody's.
+    if relay.is_broadcast() || relay.is_multicast() || relay.octets()[0] == 0 && request.relayed() {
+        return Err(Reason::BadRelay);
+    }
+    Ok(())
+}
+
+/// The server identifier of the answer: the relay's choice (RFC 5107), else the address of ours that the client took an
+/// offer from, else ours on its segment.
+pub fn identifier(request: &Request, here: Here<'_>) -> Ipv4Addr {
+    let chosen = request.server_id.filter(|id| here.ours.contains(id));
+    request.relay.server_id.filter(|_| request.relayed()).or(chosen).unwrap_or(here.id)
+}
+
+/// An address on the client's segment: as the relay (RFC 3527) or the client (RFC 3011) says; else the relay's own; else
+/// that of the address a client uses that asks us directly, across routers (RENEWING); else ours where it was heard.
+fn segment(world: &World, request: &Request, here: Here<'_>) -> Option<Ipv4Addr> {
+    let site = &world.policy.site;
+    if let Some(chosen) = request.relay.link.filter(|_| request.relayed()).or(request.subnet) {
+        return Some(chosen);
+    }
+    if request.relayed() {
+        return Some(request.giaddr);
+    }
+    let in_use = Some(request.ciaddr).filter(|ip| !ip.is_unspecified());
+    if let Some(ip) = in_use.filter(|ip| !here.broadcast && site.subnet_of(*ip).is_some()) {
+        return Some(ip);
+    }
+    // Several subnets may share a wire: the one that the client is known on, or else the first.
+    let fixed = boot::host_by_mac(world, request.mac).and_then(|spec| spec.address);
+    let own = world.leases.of(request.mac).map(|lease| lease.ip);
+    let known = [in_use, fixed, own, request.requested].into_iter().flatten();
+    let mut same = known.filter_map(|ip| {
+        let subnet = site.subnet_of(ip)?;
+        here.segments.iter().copied().find(|ours| site.subnet_of(*ours) == Some(subnet))
+    });
+    same.next().or(here.segments.first().copied())
 }
 
 /// One request and everything it is answered from.
@@ -117,6 +192,8 @@ struct Talk<'a> {
     world: &'a World,
     site: &'a Site,
     request: &'a Request,
+    here: Here<'a>,
+    id: Ipv4Addr,
     segment: Ipv4Addr,
     subnet: &'a Subnet,
     now: Time,
@@ -128,14 +205,14 @@ impl Talk<'_> {
         let first = match lease::choose(self.world, request.mac, request.requested, self.segment, self.now) {
             Ok((ip, _)) => ip,
             Err(lease::NoLease::UnknownSegment) => return Answer::Drop(Reason::UnknownSegment),
-            Err(lease::NoLease::Exhausted) => return Answer::Drop(Reason::Exhausted),
+            Err(lease::NoLease::Exhausted) => return Answer::Exhausted(self.subnet.net),
         };
         let free = |ip: &Ipv4Addr| *ip != request.giaddr && !offers.promised(*ip, request.mac, self.now);
         match Some(first).filter(free).or_else(|| self.after(first).find(free)) {
             Some(ip) => Answer::Send(self.grant(Kind::Offer, ip)),
             // All promised: whoever asks first has it, the others are told to start over.
             None if first != request.giaddr => Answer::Send(self.grant(Kind::Offer, first)),
-            None => Answer::Drop(Reason::Exhausted),
+            None => Answer::Exhausted(self.subnet.net),
         }
     }
 
@@ -148,12 +225,16 @@ impl Talk<'_> {
         })
     }
 
-    fn request(&self, here: Ipv4Addr) -> Answer {
+    /// Whether the server identifier means us.
+    fn is_us(&self, id: Ipv4Addr) -> bool {
+        id == self.id || id == self.site.address || self.here.ours.contains(&id)
+    }
+
+    fn request(&self) -> Answer {
         let request = self.request;
-        let ours = |id: Ipv4Addr| id == self.site.address || id == here;
         let in_use = (!request.ciaddr.is_unspecified()).then_some(request.ciaddr);
         match (request.server_id, request.requested, in_use) {
-            (Some(server), ..) if !ours(server) => Answer::Foreign(server),
+            (Some(server), ..) if !self.is_us(server) => Answer::Foreign(server),
             // SELECTING
             (Some(_), Some(ip), None) => self.lease(ip, self.fits(ip)),
             // INIT-REBOOT: a client that holds another address remembers wrongly.
@@ -175,8 +256,14 @@ impl Talk<'_> {
             && lease::may_hold(self.world, self.request.mac, ip, self.now)
     }
 
-    /// We are the authority on our segments: a client with a wrong address is told so, not left to time out.
+    /// We are the authority on our segments: a client with a wrong address is told so, not left to time out. Only while
+    /// there is another server, a client we know nothing of may be that one's (RFC 2131 section 4.3.2).
     fn lease(&self, ip: Ipv4Addr, granted: bool) -> Answer {
+        let theirs = |(_, seen): (Ipv4Addr, Time)| self.now.since(seen) < FOREIGN_FOR;
+        let unknown = self.request.server_id.is_none() && self.world.leases.of(self.request.mac).is_none();
+        if !granted && unknown && self.world.foreign_dhcp.is_some_and(theirs) {
+            return Answer::Drop(Reason::PerhapsTheirs);
+        }
         if !granted {
             return Answer::Send(self.refuse("this address is not yours on this segment"));
         }
@@ -198,7 +285,7 @@ impl Talk<'_> {
     }
 
     fn if_held(&self, ip: Ipv4Addr, event: Event) -> Answer {
-        let addressed = self.request.server_id.is_none_or(|id| id == self.site.address);
+        let addressed = self.request.server_id.is_none_or(|id| self.is_us(id));
         let held = self.world.leases.holder(ip).is_some_and(|lease| lease.mac == Some(self.request.mac));
         if held && addressed { Answer::Tell(event) } else { Answer::Drop(Reason::NotHeld) }
     }
@@ -222,7 +309,7 @@ impl Talk<'_> {
             siaddr: Ipv4Addr::UNSPECIFIED,
             file: String::new(),
             options: vec![
-                (option::SERVER_ID, self.site.address.octets().to_vec()),
+                (option::SERVER_ID, self.id.octets().to_vec()),
                 self.client_id(),
                 (option::MESSAGE, why.as_bytes().to_vec()),
             ],
@@ -233,7 +320,7 @@ impl Talk<'_> {
         let boot = boot::dhcp(self.world, self.request.mac, self.request.firmware);
         let ciaddr = if kind == Kind::Ack { self.request.ciaddr } else { Ipv4Addr::UNSPECIFIED };
         let mut options = self.basics();
-        self.boot_options(boot.as_ref(), &mut options);
+        netboot::options(boot.as_ref(), self.request, &mut options);
         self.extras(&mut options);
         options.retain(|(_, data)| !data.is_empty());
         let (siaddr, file) = boot.map_or((Ipv4Addr::UNSPECIFIED, String::new()), |b| (b.next_server, b.file));
@@ -244,7 +331,7 @@ impl Talk<'_> {
     fn basics(&self) -> Vec<(u8, Vec<u8>)> {
         let seconds = u32::try_from(self.subnet.lease_time.as_secs()).unwrap_or(u32::MAX);
         vec![
-            (option::SERVER_ID, self.site.address.octets().to_vec()),
+            (option::SERVER_ID, self.id.octets().to_vec()),
             (option::LEASE_TIME, seconds.to_be_bytes().to_vec()),
             (option::SUBNET_MASK, self.subnet.net.netmask().octets().to_vec()),
             (option::ROUTER, self.subnet.gateway.map(|ip| ip.octets().to_vec()).unwrap_or_default()),
@@ -252,24 +339,8 @@ impl Talk<'_> {
             (option::T1, (seconds / 2).to_be_bytes().to_vec()),
             (option::T2, (seconds - seconds / 8).to_be_bytes().to_vec()),
             self.client_id(),
+            (option::SUBNET_SELECTION, self.request.subnet.map(|ip| ip.octets().to_vec()).unwrap_or_default()),
         ]
-    }
-
-    /// Firmware takes a server for a boot server only when it gets its own vendor class back.
-    fn boot_options(&self, boot: Option<&boot::BootOptions>, options: &mut Vec<(u8, Vec<u8>)>) {
-        let (Some(boot), firmware) = (boot, self.request.firmware) else { return };
-        options.push((option::BOOT_FILE, boot.file.clone().into_bytes()));
-        options.push((option::TFTP_NAME, boot.next_server.to_string().into_bytes()));
-        if firmware.http {
-            options.push((option::VENDOR_CLASS, b"HTTPClient".to_vec()));
-        } else if firmware.pxe && !firmware.ipxe {
-            options.push((option::VENDOR_CLASS, b"PXEClient".to_vec()));
-            // PXE 2.1 section 2.2.1, PXE_DISCOVERY_CONTROL bit 3: take the file named here, look for no boot server.
-            options.push((option::VENDOR_INFO, vec![6, 1, 8, 255]));
-        }
-        if let Some(id) = &self.request.machine_id {
-            options.push((option::MACHINE_ID, id.clone()));
-        }
     }
 
     /// What a client can do without, should the packet be full.

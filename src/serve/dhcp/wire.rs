@@ -1,28 +1,24 @@
-//! DHCPv4 packets: bytes in, a checked [`Request`] out; a [`Reply`] in, bytes out.
+//! DHCPv4 packets: bytes in, a checked [`Request`] out (here); a [`Reply`] in, bytes out ([`encode`](mod@encode)).
 //!
-//! Options are read one by one through dhcproto's borrowed view, behind our own checks of everything that view takes
-//! on trust (length, cookie, hardware address), so that one option nobody can read does not hide the others. Replies are
-//! written here, because firmware cares about things an encoder of options does not: the message type comes first, the
-//! packet has BOOTP's 300 octets, the relay's option 82 goes back bit by bit and last, and nothing exceeds what the
-//! client can take.
+//! Nothing is taken on trust: length, cookie and hardware address are checked before anything is read, and options are
+//! read one by one ([`options`]), so that one option nobody can read does not hide the others.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-
-use dhcproto::v4::borrowed::{DhcpOptionIterator, Message};
 
 use crate::model::Mac;
 use crate::plan::boot::Firmware;
+
+pub mod encode;
+pub mod options;
+
+pub use encode::{Reply, encode};
+use options::Options;
 
 /// Datagrams longer than this are dropped unread.
 pub const MAX_DATAGRAM: usize = 1500;
 /// Header, `sname`, `file` and the magic cookie.
 const HEADER: usize = 240;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
-/// RFC 951: relays and old clients drop anything shorter.
-const MIN_REPLY: usize = 300;
-/// IP and UDP headers, which option 57 counts and we do not send ourselves.
-const IP_UDP: usize = 28;
 
 /// DHCP options this server reads or writes (RFC 2132 unless noted).
 pub mod option {
@@ -55,6 +51,8 @@ pub mod option {
     pub const ARCH: u8 = 93;
     /// RFC 4578.
     pub const MACHINE_ID: u8 = 97;
+    /// RFC 3011.
+    pub const SUBNET_SELECTION: u8 = 118;
     /// iPXE's own (Etherboot).
     pub const IPXE: u8 = 175;
 }
@@ -117,7 +115,7 @@ pub enum Packet {
 pub struct Request {
     /// Option 53; one of the types that clients send.
     pub kind: Kind,
-    /// `hops`, echoed (a relay counts with it).
+    /// `hops`: how many relays it passed.
     pub hops: u8,
     /// `xid`, echoed.
     pub xid: u32,
@@ -137,12 +135,25 @@ pub struct Request {
     pub max_size: Option<u16>,
     /// Option 61, echoed (RFC 6842).
     pub client_id: Option<Vec<u8>>,
-    /// Option 82, echoed as it came.
-    pub relay_info: Option<Vec<u8>>,
+    /// Option 82.
+    pub relay: RelayInfo,
+    /// Option 118: the subnet that the client wants an address on, whoever relays. Echoed.
+    pub subnet: Option<Ipv4Addr>,
     /// Option 97, echoed.
     pub machine_id: Option<Vec<u8>>,
     /// How it boots.
     pub firmware: Firmware,
+}
+
+/// What a relay adds (RFC 3046).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RelayInfo {
+    /// The option as it came, code and length included and however many times it was there, for the way back.
+    pub raw: Vec<u8>,
+    /// Sub-option 5 (RFC 3527): the client's subnet, where the relay's own address does not say it.
+    pub link: Option<Ipv4Addr>,
+    /// Sub-option 11 (RFC 5107): the server identifier that clients are to see, so that they renew through the relay.
+    pub server_id: Option<Ipv4Addr>,
 }
 
 impl Request {
@@ -202,17 +213,17 @@ pub fn parse(datagram: &[u8]) -> Result<Packet, Malformed> {
     if datagram.len() > MAX_DATAGRAM {
         return Err(Malformed::TooLong);
     }
-    let view = Message::new(datagram).map_err(|_| Malformed::TooShort)?;
-    if datagram[236..HEADER] != COOKIE {
+    let (header, area) = datagram.split_first_chunk::<HEADER>().ok_or(Malformed::TooShort)?;
+    if header[236..] != COOKIE {
         return Err(Malformed::NoCookie);
     }
-    let options = read_options(datagram);
-    let kind = match options.get(&option::MESSAGE_TYPE).map(Vec::as_slice) {
+    let options = Options::read(header, area);
+    let kind = match options.get(option::MESSAGE_TYPE) {
         Some([octet]) => Kind::from_octet(*octet).ok_or(Malformed::BadType)?,
         _ => return Err(Malformed::BadType),
     };
-    let server_id = address(&options, option::SERVER_ID)?;
-    match (datagram[0], kind) {
+    let server_id = options.address(option::SERVER_ID)?;
+    match (header[0], kind) {
         (1, Kind::Discover | Kind::Request | Kind::Decline | Kind::Release | Kind::Inform) => {}
         (2, Kind::Offer | Kind::Ack | Kind::Nak) => {
             return server_id.map(Packet::FromServer).ok_or(Malformed::BadOption);
@@ -220,54 +231,35 @@ pub fn parse(datagram: &[u8]) -> Result<Packet, Malformed> {
         (1 | 2, _) => return Err(Malformed::BadType),
         _ => return Err(Malformed::UnknownOp),
     }
-    // Checked before anything asks the view for `chaddr`: it slices by `hlen`, whatever that says.
-    if datagram[1] != 1 || datagram[2] != 6 {
+    if header[1] != 1 || header[2] != 6 {
         return Err(Malformed::NotEthernet);
     }
-    let mac = Mac(view.chaddr().try_into().map_err(|_| Malformed::NotEthernet)?);
+    let mac = Mac([header[28], header[29], header[30], header[31], header[32], header[33]]);
     if mac.is_zero() || mac.is_multicast() {
         return Err(Malformed::BadMac);
     }
+    let given = |ip: Option<Ipv4Addr>| ip.filter(|ip| !ip.is_unspecified());
     Ok(Packet::Request(Request {
         kind,
-        hops: view.hops(),
-        xid: view.xid(),
-        flags: u16::from_be_bytes([datagram[10], datagram[11]]),
-        ciaddr: view.ciaddr(),
-        giaddr: view.giaddr(),
+        hops: header[3],
+        xid: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        flags: u16::from_be_bytes([header[10], header[11]]),
+        ciaddr: field(header, 12),
+        giaddr: field(header, 24),
         mac,
-        requested: address(&options, option::REQUESTED)?.filter(|ip| !ip.is_unspecified()),
+        requested: given(options.address(option::REQUESTED)?),
         server_id,
-        max_size: number(&options, option::MAX_SIZE)?,
+        max_size: options.number(option::MAX_SIZE)?,
         firmware: firmware(&options),
-        client_id: options.get(&option::CLIENT_ID).filter(|id| fits(id)).cloned(),
-        relay_info: options.get(&option::RELAY_INFO).filter(|info| fits(info)).cloned(),
-        machine_id: options.get(&option::MACHINE_ID).filter(|id| fits(id)).cloned(),
+        client_id: options.get(option::CLIENT_ID).filter(|id| fits(id)).map(<[u8]>::to_vec),
+        machine_id: options.get(option::MACHINE_ID).filter(|id| fits(id)).map(<[u8]>::to_vec),
+        relay: relay_info(&options),
+        subnet: given(options.address(option::SUBNET_SELECTION)?),
     }))
 }
 
-/// Every option's octets; the first of its kind counts (adjacent parts are one, RFC 3396). With option 52 the `file` and
-/// `sname` fields hold options too, in that order.
-fn read_options(datagram: &[u8]) -> BTreeMap<u8, Vec<u8>> {
-    let mut options = BTreeMap::new();
-    collect(&datagram[HEADER..], &mut options);
-    let overload = match options.get(&option::OVERLOAD).map(Vec::as_slice) {
-        Some([bits]) => *bits,
-        _ => 0,
-    };
-    if overload & 1 != 0 {
-        collect(&datagram[108..236], &mut options);
-    }
-    if overload & 2 != 0 {
-        collect(&datagram[44..108], &mut options);
-    }
-    options
-}
-
-fn collect(area: &[u8], options: &mut BTreeMap<u8, Vec<u8>>) {
-    for found in DhcpOptionIterator::new(area) {
-        options.entry(u8::from(found.code())).or_insert_with(|| found.data().to_vec());
-    }
+fn field(header: &[u8; HEADER], at: usize) -> Ipv4Addr {
+    Ipv4Addr::new(header[at], header[at + 1], header[at + 2], header[at + 3])
 }
 
 /// Whether an option can go back in one piece.
@@ -275,20 +267,18 @@ fn fits(data: &[u8]) -> bool {
     !data.is_empty() && data.len() <= 255
 }
 
-fn address(options: &BTreeMap<u8, Vec<u8>>, code: u8) -> Result<Option<Ipv4Addr>, Malformed> {
-    let Some(data) = options.get(&code) else { return Ok(None) };
-    let octets: [u8; 4] = data.as_slice().try_into().map_err(|_| Malformed::BadOption)?;
-    Ok(Some(octets.into()))
+/// A sub-option that cannot be read is not looked at; the whole goes back as it came in any case.
+fn relay_info(options: &Options<'_>) -> RelayInfo {
+    let all = options.get(option::RELAY_INFO).unwrap_or_default();
+    let address = |code| {
+        let data: [u8; 4] = options::pieces(all, false).find(|(found, _)| *found == code)?.1.try_into().ok()?;
+        Some(Ipv4Addr::from(data)).filter(|ip| !ip.is_unspecified())
+    };
+    RelayInfo { raw: options.relay_raw().to_vec(), link: address(5), server_id: address(11) }
 }
 
-fn number(options: &BTreeMap<u8, Vec<u8>>, code: u8) -> Result<Option<u16>, Malformed> {
-    let Some(data) = options.get(&code) else { return Ok(None) };
-    let octets: [u8; 2] = data.as_slice().try_into().map_err(|_| Malformed::BadOption)?;
-    Ok(Some(u16::from_be_bytes(octets)))
-}
-
-fn firmware(options: &BTreeMap<u8, Vec<u8>>) -> Firmware {
-    let text = |code| options.get(&code).map(Vec::as_slice).unwrap_or_default();
+fn firmware(options: &Options<'_>) -> Firmware {
+    let text = |code| options.get(code).unwrap_or_default();
     let class = text(option::VENDOR_CLASS);
     // Several types may be listed, best first (RFC 4578 section 2.1); an odd length is read as far as it goes.
     let listed = text(option::ARCH).first_chunk().map(|octets| u16::from_be_bytes(*octets));
@@ -296,7 +286,7 @@ fn firmware(options: &BTreeMap<u8, Vec<u8>>) -> Firmware {
         arch: listed.or_else(|| arch_of_class(class)),
         pxe: class.starts_with(b"PXEClient"),
         http: class.starts_with(b"HTTPClient"),
-        ipxe: options.contains_key(&option::IPXE) || is_ipxe(text(option::USER_CLASS)),
+        ipxe: options.get(option::IPXE).is_some() || is_ipxe(text(option::USER_CLASS)),
     }
 }
 
@@ -311,81 +301,4 @@ fn arch_of_class(class: &[u8]) -> Option<u16> {
 fn is_ipxe(class: &[u8]) -> bool {
     let class = class.strip_suffix(b"\0").unwrap_or(class);
     class == b"iPXE" || class == b"\x04iPXE"
-}
-
-/// An answer, before it is bytes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reply {
-    /// Option 53.
-    pub kind: Kind,
-    /// `yiaddr`.
-    pub yiaddr: Ipv4Addr,
-    /// `ciaddr`: what the client said it uses, or zero.
-    pub ciaddr: Ipv4Addr,
-    /// `siaddr`, and as text `sname`: where the boot file is. Zero for clients that do not network-boot.
-    pub siaddr: Ipv4Addr,
-    /// `file`; empty for none.
-    pub file: String,
-    /// Options besides 53 and 82, the most important first: what does not fit is left out from the end.
-    pub options: Vec<(u8, Vec<u8>)>,
-}
-
-impl Reply {
-    /// The option's octets.
-    pub fn option(&self, code: u8) -> Option<&[u8]> {
-        self.options.iter().find(|(c, _)| *c == code).map(|(_, data)| data.as_slice())
-    }
-}
-
-/// Writes the answer to a request.
-pub fn encode(reply: &Reply, request: &Request) -> Vec<u8> {
-    let mut out = header(reply, request);
-    out.extend([option::MESSAGE_TYPE, 1, reply.kind as u8]);
-    let tail = request.relay_info.as_ref().map_or(0, |info| info.len() + 2) + 1;
-    let limit = usize::from(request.max_size.unwrap_or(576)).clamp(576, MAX_DATAGRAM) - IP_UDP;
-    let room = limit.saturating_sub(tail);
-    for (code, data) in &reply.options {
-        if fits(data) && out.len() + 2 + data.len() <= room {
-            put(&mut out, *code, data);
-        }
-    }
-    if let Some(info) = &request.relay_info {
-        put(&mut out, option::RELAY_INFO, info);
-    }
-    out.push(255);
-    out.resize(out.len().max(MIN_REPLY), 0);
-    out
-}
-
-fn header(reply: &Reply, request: &Request) -> Vec<u8> {
-    let mut out = Vec::with_capacity(576);
-    out.extend([2, 1, 6, request.hops]);
-    out.extend(request.xid.to_be_bytes());
-    out.extend([0, 0]);
-    // RFC 2131 table 3 and section 4.3.2: a relayed refusal must be broadcast, the client has no address to hear it at.
-    let broadcast = if reply.kind == Kind::Nak && request.relayed() { 0x8000 } else { 0 };
-    out.extend((request.flags | broadcast).to_be_bytes());
-    for address in [reply.ciaddr, reply.yiaddr, reply.siaddr, request.giaddr] {
-        out.extend(address.octets());
-    }
-    out.extend(request.mac.0);
-    out.resize(44, 0);
-    if !reply.siaddr.is_unspecified() {
-        out.extend(reply.siaddr.to_string().as_bytes());
-    }
-    out.resize(108, 0);
-    // A name too long for the field (its last octet is a NUL) is in option 67 only.
-    if reply.file.len() < 128 {
-        out.extend(reply.file.as_bytes());
-    }
-    out.resize(236, 0);
-    out.extend(COOKIE);
-    out
-}
-
-/// The caller has made sure that the data is at most 255 octets long.
-fn put(out: &mut Vec<u8>, code: u8, data: &[u8]) {
-    out.push(code);
-    out.push(u8::try_from(data.len()).unwrap_or(u8::MAX));
-    out.extend(&data[..data.len().min(255)]);
 }
