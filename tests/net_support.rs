@@ -122,6 +122,12 @@ pub fn fold(world: &mut World, event: &Event, now: Time) -> Verdict {
             }
             lease_to(world, *mac, *ip, *until);
         }
+        Event::RangeFull { subnet, full: true } => {
+            Arc::make_mut(&mut world.full_ranges).entry(*subnet).or_insert(now);
+        }
+        Event::RangeFull { subnet, full: false } => {
+            Arc::make_mut(&mut world.full_ranges).remove(subnet);
+        }
         Event::Released { ip, .. } => Arc::make_mut(&mut world.leases).remove(*ip),
         Event::Declined { ip, until, .. } => {
             let aside = Lease { ip: *ip, mac: None, until: *until, by: LeaseOrigin::Own };

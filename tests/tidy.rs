@@ -50,7 +50,6 @@ const LONG: &[(&str, usize)] = &[
     ("src/drive/bmc/mod.rs", 403),
     ("tests/bmc_redfish.rs", 424),
     ("tests/http_status.rs", 434),
-    ("tests/net_dhcp.rs", 513),
 ];
 
 /// Lines above which a file has two subjects.
