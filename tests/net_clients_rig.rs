@@ -122,7 +122,8 @@ impl Net {
     pub fn inside(&self, role: &str, words: &[&str]) -> Command {
         let name = self.name(role);
         let program = find(words[0]).map(|path| path.display().to_string()).unwrap_or_else(|| words[0].to_owned());
-        let all: Vec<&str> = ["ip", "netns", "exec", &name, &program].into_iter().chain(words[1..].iter().copied()).collect();
+        let all: Vec<&str> =
+            ["ip", "netns", "exec", &name, &program].into_iter().chain(words[1..].iter().copied()).collect();
         command(&all)
     }
 
@@ -155,20 +156,29 @@ impl Net {
     /// Starts the daemon, and waits until it serves.
     pub fn daemon(&mut self, dhcp: &str) {
         let dir = self.dir.path().display().to_string();
-        let git = Command::new("git").args(["init", "-q", "--bare", "-b", "main"]).arg(format!("{dir}/repo.git")).status();
+        let git =
+            Command::new("git").args(["init", "-q", "--bare", "-b", "main"]).arg(format!("{dir}/repo.git")).status();
         assert!(git.unwrap().success());
         let text = format!(
             "repository: {{ url: {dir}/repo.git }}\nstate_dir: {dir}/state\nnetwork:\n  address: 10.92.0.1\n  dhcp:\n{dhcp}"
         );
         std::fs::write(self.dir.path().join("rackwright.yaml"), text).unwrap();
         let config = format!("{dir}/rackwright.yaml");
-        self.begin("server", "daemon.log", &[env!("CARGO_BIN_EXE_rackwright"), "run", "--config", &config, "--first-run"]);
+        self.begin(
+            "server",
+            "daemon.log",
+            &[env!("CARGO_BIN_EXE_rackwright"), "run", "--config", &config, "--first-run"],
+        );
         self.says("daemon.log", "serving");
     }
 
     /// Begins to write down the frames that a namespace's `eth0` sees.
     pub fn watch(&mut self, role: &str, log: &str) {
-        self.begin(role, log, &["tcpdump", "-l", "-n", "-e", "-vvv", "-i", "eth0", "udp port 67 or udp port 68"]);
+        self.begin(
+            role,
+            log,
+            &["tcpdump", "-l", "-n", "-e", "-vvv", "-i", "eth0", "arp or udp port 67 or udp port 68"],
+        );
         self.says(log, "listening");
     }
 

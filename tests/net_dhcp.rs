@@ -151,7 +151,9 @@ async fn a_full_range_is_told_once_and_so_is_room() {
     relay.send(&bmc(1, mac(60)).relay("10.255.255.2").bytes(), server).await;
     relay.receive().await;
     assert_eq!(count(&counters, "discover", "exhausted"), 3);
-    let told = |daemon: &Loop| daemon.events().into_iter().filter(|it| matches!(it, Event::RangeFull { .. })).collect::<Vec<_>>();
+    let told = |daemon: &Loop| {
+        daemon.events().into_iter().filter(|it| matches!(it, Event::RangeFull { .. })).collect::<Vec<_>>()
+    };
     assert_eq!(told(&daemon), [Event::RangeFull { subnet: subnet().net, full: true }]);
 }
 
@@ -165,7 +167,9 @@ async fn a_restarted_server_tells_of_room_it_finds() {
     relay.send(&bmc(1, mac(90)).relay("10.255.255.2").bytes(), server).await;
     relay.receive().await;
     // The loop takes the hint in its own time: a lease told afterwards comes behind it.
-    relay.send(&bmc(3, mac(90)).relay("10.255.255.2").with(54, SERVER).with(50, [10, 255, 255, 103]).bytes(), server).await;
+    relay
+        .send(&bmc(3, mac(90)).relay("10.255.255.2").with(54, SERVER).with(50, [10, 255, 255, 103]).bytes(), server)
+        .await;
     relay.receive().await;
     assert_eq!(daemon.events()[0], Event::RangeFull { subnet: subnet().net, full: false });
 }

@@ -96,7 +96,8 @@ fn everything_else_is_the_other_servers() {
     let elsewhere = Here { segments: &[], ..HERE };
     let heard = netboot::respond(&beside(), &request_of(&edk2_pxe(1, mac(3))), elsewhere, Port::Server);
     assert_eq!(heard, Answer::Drop(Reason::UnknownSegment));
-    let relayed = netboot::respond(&beside(), &request_of(&edk2_pxe(1, mac(3)).relay("192.0.2.1")), elsewhere, Port::Server);
+    let relayed =
+        netboot::respond(&beside(), &request_of(&edk2_pxe(1, mac(3)).relay("192.0.2.1")), elsewhere, Port::Server);
     assert_eq!(kinds(&relayed), "offer", "relays were told to bring us what they bring");
 }
 

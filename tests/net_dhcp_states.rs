@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rackwright::model::*;
+use rackwright::plan::report::report;
+use rackwright::plan::{plan, reduce};
 use rackwright::serve::dhcp::notes;
 use rackwright::serve::dhcp::respond::{Answer, Here, Offers, Reason, respond};
 use rackwright::serve::dhcp::way::{Way, destination};
@@ -189,10 +191,29 @@ fn beside_another_server_unknown_clients_are_left_alone() {
 fn a_full_range_is_said_to_be_full() {
     let mut world = rack();
     for n in 0..10 {
-        lease_to(&mut world, mac(60 + n), Ipv4Addr::from(u32::from(subnet().first) + n as u32), NOW + Duration::from_secs(9));
+        lease_to(
+            &mut world,
+            mac(60 + n),
+            Ipv4Addr::from(u32::from(subnet().first) + n as u32),
+            NOW + Duration::from_secs(9),
+        );
     }
     assert_eq!(heard(&world, &bmc(1, mac(99)), HERE), Answer::Exhausted(subnet().net));
     assert_eq!(kinds(&heard(&world, &bmc(1, mac(60)), HERE)), "offer", "who has an address keeps it");
+    let readme = |world: &World| report(world, &plan(world, NOW))["README.md"].clone();
+    let full = |full| Event::RangeFull { subnet: subnet().net, full };
+    let (before, quiet) = (world.clone(), readme(&world));
+    assert_eq!(reduce(&mut world, &full(true), NOW), Verdict::Ok);
+    assert!(readme(&world).contains("dynamic range of 10.255.255.0/24"), "{}", readme(&world));
+    assert_ne!(plan(&world, NOW).shown, plan(&before, NOW).shown, "it is published");
+    assert!(!world.differs_only_in_leases(&before));
+    // Told again it is full since the first time; and it is kept.
+    reduce(&mut world, &full(true), NOW + Duration::from_secs(60));
+    assert_eq!(world.full_ranges[&subnet().net], NOW);
+    let kept = serde_json::to_string(&world.snapshot()).unwrap();
+    assert_eq!(serde_json::from_str::<Snapshot>(&kept).unwrap().full_ranges, world.full_ranges);
+    reduce(&mut world, &full(false), NOW);
+    assert_eq!(readme(&world), quiet);
 }
 
 #[test]
@@ -212,6 +233,8 @@ fn the_trace_names_client_question_and_answer() {
     assert_eq!((nak.yiaddr, nak.ciaddr), (zero, zero));
     // Renewals and strangers would push a boot chain out.
     let belongs = |raw: &Raw| notes::belongs(&world, &request_of(raw));
-    assert!(belongs(&edk2_pxe(1, mac(99))) && belongs(&bmc(1, mac(2))) && belongs(&bmc(3, mac(3)).with(50, [1, 2, 3, 4])));
+    assert!(
+        belongs(&edk2_pxe(1, mac(99))) && belongs(&bmc(1, mac(2))) && belongs(&bmc(3, mac(3)).with(50, [1, 2, 3, 4]))
+    );
     assert!(!belongs(&bmc(3, mac(2)).ciaddr(ip("10.255.255.104"))) && !belongs(&bmc(1, mac(99))));
 }

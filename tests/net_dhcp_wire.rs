@@ -204,7 +204,10 @@ fn survives(bytes: &[u8]) {
         // A relay takes its own option away before the client gets the packet.
         let limit = limit.max(HEADER + request.relay.raw.len());
         assert!((300..=limit).contains(&out.len()), "{} of {limit}", out.len());
-        assert!(out.windows(request.relay.raw.len().max(1)).any(|part| part == request.relay.raw) || request.relay.raw.is_empty());
+        assert!(
+            out.windows(request.relay.raw.len().max(1)).any(|part| part == request.relay.raw)
+                || request.relay.raw.is_empty()
+        );
         let message = Message::decode(&mut Decoder::new(&out)).expect("readable");
         assert_eq!(message.xid(), request.xid);
         assert!(message.opts().msg_type().is_some());

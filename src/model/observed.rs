@@ -135,6 +135,7 @@ impl World {
             adopted,
             moves,
             foreign_dhcp,
+            full_ranges,
         } = self;
         Arc::ptr_eq(policy, &earlier.policy)
             && same(desired, &earlier.desired)
@@ -143,6 +144,7 @@ impl World {
             && Arc::ptr_eq(boot_macs, &earlier.boot_macs)
             && Arc::ptr_eq(clusters, &earlier.clusters)
             && Arc::ptr_eq(moves, &earlier.moves)
+            && Arc::ptr_eq(full_ranges, &earlier.full_ranges)
             && *git == earlier.git
             && (*consent, *adopted, *foreign_dhcp) == (earlier.consent, earlier.adopted, earlier.foreign_dhcp)
     }

@@ -239,7 +239,10 @@ fn readme(world: &World, plan: &Plan) -> String {
         _ = writeln!(text, "**Another DHCP server answers on this network:** {server}\n");
     }
     for (subnet, since) in world.full_ranges.iter() {
-        _ = writeln!(text, "**No address is free in the dynamic range of {subnet}:** clients go without since {since}\n");
+        _ = writeln!(
+            text,
+            "**No address is free in the dynamic range of {subnet}:** clients go without since {since}\n"
+        );
     }
     for cluster in &plan.clusters {
         let state = condition(&cluster.step);

@@ -55,7 +55,8 @@ pub fn respond(world: &World, request: &Request, here: Here<'_>, port: Port) -> 
         (Port::Boot, Kind::Request | Kind::Inform) => Kind::Ack,
         _ => return Answer::Drop(Reason::NotOurs),
     };
-    let Some(boot) = boot::dhcp(world, request.mac, firmware).filter(|_| firmware.pxe || firmware.http || firmware.ipxe)
+    let Some(boot) =
+        boot::dhcp(world, request.mac, firmware).filter(|_| firmware.pxe || firmware.http || firmware.ipxe)
     else {
         return Answer::Drop(Reason::NoNetworkBoot);
     };

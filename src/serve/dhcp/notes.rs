@@ -12,7 +12,8 @@ pub fn belongs(world: &World, request: &Request) -> bool {
     if firmware.pxe || firmware.http || firmware.ipxe {
         return true;
     }
-    let begins = matches!(request.kind, Kind::Discover | Kind::Request | Kind::Decline) && request.ciaddr.is_unspecified();
+    let begins =
+        matches!(request.kind, Kind::Discover | Kind::Request | Kind::Decline) && request.ciaddr.is_unspecified();
     let in_repository = |world: &World| world.desired.as_ref().is_some_and(|it| it.by_mac(request.mac).is_some());
     begins && (in_repository(world) || boot::host_by_mac(world, request.mac).is_some())
 }

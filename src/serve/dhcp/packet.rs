@@ -49,10 +49,8 @@ impl PacketSocket {
 
     /// The next frame from a DHCP server to a client, and the index of the interface it came in on.
     pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<u32>)> {
-        let (length, from) = self
-            .0
-            .async_io(Interest::READABLE, || Ok(recvfrom::<LinkAddr>(self.0.as_raw_fd(), buffer)?))
-            .await?;
+        let (length, from) =
+            self.0.async_io(Interest::READABLE, || Ok(recvfrom::<LinkAddr>(self.0.as_raw_fd(), buffer)?)).await?;
         Ok((length, from.and_then(|from| u32::try_from(from.ifindex()).ok())))
     }
 }

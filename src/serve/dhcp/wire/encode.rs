@@ -93,10 +93,9 @@ fn fits_file(reply: &Reply) -> bool {
 /// Puts what was left over into `file` and `sname`, as far as these are free, and says so.
 fn overload(out: &mut Vec<u8>, reply: &Reply, mut left: Vec<(u8, &[u8])>) {
     let mut used = 0;
-    for (bit, place, free) in [
-        (1, FILE, reply.file.is_empty() || !fits_file(reply)),
-        (2, SNAME, reply.siaddr.is_unspecified()),
-    ] {
+    for (bit, place, free) in
+        [(1, FILE, reply.file.is_empty() || !fits_file(reply)), (2, SNAME, reply.siaddr.is_unspecified())]
+    {
         let mut area = Vec::new();
         // One octet for the end of the options in this field.
         left.retain(|(code, data)| !(free && put(&mut area, place.len() - 1, *code, data)));
