@@ -205,7 +205,7 @@ fn a_full_range_is_said_to_be_full() {
     let (before, quiet) = (world.clone(), readme(&world));
     assert_eq!(reduce(&mut world, &full(true), NOW), Verdict::Ok);
     assert!(readme(&world).contains("dynamic range of 10.255.255.0/24"), "{}", readme(&world));
-    assert_ne!(plan(&world, NOW).shown, plan(&before, NOW).shown, "it is published");
+    assert_ne!(plan(&world, NOW).fingerprint, plan(&before, NOW).fingerprint, "it is published");
     assert!(!world.differs_only_in_leases(&before));
     // Told again it is full since the first time; and it is kept.
     reduce(&mut world, &full(true), NOW + Duration::from_secs(60));

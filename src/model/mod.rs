@@ -7,7 +7,7 @@
 //! * [`secret`]: values that must never be printed.
 //! * [`policy`]: the part of the settings that decisions need.
 //! * [`desired`]: what the repository wants, already validated and rendered.
-//! * [`observed`]: the `World`: facts, and nothing but facts.
+//! * [`observed`]: the `World`: facts, and nothing but facts; [`snapshot`]: how the journal keeps it.
 //! * [`inventory`], [`lease`], [`moves`]: parts of it.
 //! * [`event`]: the closed list of facts that can arrive.
 //! * [`action`]: the closed list of things rackwright can do.
@@ -24,6 +24,7 @@ pub mod moves;
 pub mod observed;
 pub mod policy;
 pub mod secret;
+pub mod snapshot;
 pub mod time;
 
 pub use action::{Action, Notice, NoticeKind};
@@ -40,9 +41,10 @@ pub use inventory::{Inventory, Nic, PowerState};
 pub use lease::{Lease, Leases};
 pub use moves::{Move, MoveKind, Moves};
 pub use observed::{
-    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, HostState, Installed, Rejected, Snapshot,
-    TaskRecord, World,
+    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, HostState, Installed, Rejected, TaskRecord,
+    World,
 };
 pub use policy::{Policy, Site, Subnet};
 pub use secret::Secret;
+pub use snapshot::Snapshot;
 pub use time::Time;

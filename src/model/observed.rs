@@ -73,43 +73,6 @@ impl World {
         }
     }
 
-    /// Its facts, for keeping. The desired state is kept as its revision only.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            revision: self.desired.as_ref().and_then(|desired| desired.revision.clone()),
-            rejected: self.rejected.clone(),
-            hosts: self.hosts.clone(),
-            clusters: self.clusters.clone(),
-            leases: self.leases.clone(),
-            git: self.git.clone(),
-            consent: self.consent,
-            adopted: self.adopted,
-            moves: self.moves.clone(),
-            foreign_dhcp: self.foreign_dhcp,
-            full_ranges: self.full_ranges.clone(),
-        }
-    }
-
-    /// The World of a snapshot, given the tree of the snapshot's revision.
-    pub fn restore(policy: Arc<Policy>, snapshot: Snapshot, desired: Option<Arc<Desired>>) -> Self {
-        let boot_macs = snapshot.hosts.iter().filter_map(|(id, facts)| Some((facts.boot_mac?, id.clone()))).collect();
-        World {
-            policy,
-            desired,
-            rejected: snapshot.rejected,
-            hosts: snapshot.hosts,
-            boot_macs: Arc::new(boot_macs),
-            clusters: snapshot.clusters,
-            leases: snapshot.leases,
-            git: snapshot.git,
-            consent: snapshot.consent,
-            adopted: snapshot.adopted,
-            moves: snapshot.moves,
-            foreign_dhcp: snapshot.foreign_dhcp,
-            full_ranges: snapshot.full_ranges,
-        }
-    }
-
     /// The wanted side of a host.
     pub fn spec(&self, id: &HostId) -> Option<&Arc<HostSpec>> {
         self.desired.as_ref()?.hosts.get(id)
@@ -153,24 +116,6 @@ impl World {
     pub fn facts(&self, id: &HostId) -> Option<&Arc<HostFacts>> {
         self.hosts.get(id)
     }
-}
-
-/// The facts of a World, as the journal keeps them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[allow(missing_docs, reason = "the fields are those of World")]
-pub struct Snapshot {
-    pub revision: Option<Revision>,
-    pub rejected: Option<Arc<Rejected>>,
-    pub hosts: Arc<BTreeMap<HostId, Arc<HostFacts>>>,
-    pub clusters: Arc<BTreeMap<ClusterName, Arc<ClusterFacts>>>,
-    pub leases: Arc<Leases>,
-    pub git: GitFacts,
-    pub consent: Consent,
-    pub adopted: bool,
-    pub moves: Arc<Moves>,
-    pub foreign_dhcp: Option<(Ipv4Addr, Time)>,
-    #[serde(default)]
-    pub full_ranges: Arc<BTreeMap<Ipv4Net, Time>>,
 }
 
 /// Whether anything may be armed (law 11: an empty journal must not look like a rack of blank machines).
