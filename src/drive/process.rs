@@ -8,8 +8,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::settings;
 
@@ -120,10 +120,7 @@ impl Run {
     /// ended: with SIGTERM and a moment's grace at the limit, at once when dropped.
     pub async fn output(self) -> Result<Output, ProcessError> {
         let name = self.program.to_string_lossy().into_owned();
-        let child = self.command().spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => ProcessError::NotFound(name.clone()),
-            _ => ProcessError::Start(name.clone(), error),
-        })?;
+        let child = self.command().spawn().map_err(|error| not_started(&name, error))?;
         let mut group = Group(child);
         let talk = tokio::time::timeout(self.time_limit, group.talk(&self.stdin, self.output_limit)).await;
         match talk {
@@ -133,6 +130,30 @@ impl Run {
                 Err(ProcessError::TimedOut(name, self.time_limit))
             }
         }
+    }
+
+    /// Starts a program that runs on until it is stopped: its standard input and output are handed over, its standard
+    /// error goes to `log`. Neither limit applies; its whole process group ends when the result is dropped.
+    pub fn start(self, log: std::fs::File) -> Result<Running, ProcessError> {
+        let name = self.program.to_string_lossy().into_owned();
+        let child = self.command().stderr(log).spawn();
+        let mut group = Group(child.map_err(|error| not_started(&name, error))?);
+        let (stdin, stdout) = (group.0.stdin.take(), group.0.stdout.take());
+        match (stdin, stdout) {
+            (Some(stdin), Some(stdout)) => Ok(Running { stdin, stdout: BufReader::new(stdout).lines(), group }),
+            _ => Err(ProcessError::Io(name, io::ErrorKind::BrokenPipe.into())),
+        }
+    }
+
+    /// Runs it to its end with our own standard input, output and error; gives its exit status, `None` when a signal
+    /// ended it. No limit applies; its whole process group ends when the returned future is dropped.
+    pub async fn attached(self) -> Result<Option<i32>, ProcessError> {
+        let name = self.program.to_string_lossy().into_owned();
+        let mut command = self.command();
+        command.stdin(Stdio::null()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
+        let mut group = Group(command.spawn().map_err(|error| not_started(&name, error))?);
+        let status = group.0.wait().await.map_err(|error| ProcessError::Io(name, error))?;
+        Ok(status.code())
     }
 
     #[allow(clippy::disallowed_methods, reason = "the one place that runs programs")]
@@ -147,6 +168,36 @@ impl Run {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         command
+    }
+}
+
+fn not_started(name: &str, error: io::Error) -> ProcessError {
+    match error.kind() {
+        io::ErrorKind::NotFound => ProcessError::NotFound(name.to_owned()),
+        _ => ProcessError::Start(name.to_owned(), error),
+    }
+}
+
+/// A program that runs on ([`Run::start`]).
+pub struct Running {
+    /// What it reads.
+    pub stdin: ChildStdin,
+    /// What it says, line by line.
+    pub stdout: Lines<BufReader<ChildStdout>>,
+    group: Group,
+}
+
+impl Running {
+    /// Waits for its end; gives its exit status, `None` when a signal ended it.
+    pub async fn ended(&mut self) -> Option<i32> {
+        self.group.0.wait().await.ok()?.code()
+    }
+
+    /// Ends it and everything that it started, at once.
+    pub async fn kill(mut self) {
+        signal(self.group.pid(), Signal::KILL);
+        // It has been killed, so that this ends.
+        let _ = self.group.0.wait().await;
     }
 }
 

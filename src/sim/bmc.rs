@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::chassis::Chassis;
 use super::fault::Fault;
-use super::machine::{Effect, Machine, MachineEvent, Override, Power};
+use super::machine::{Override, Power};
 use super::tree::{self, Vendor};
 use crate::model::{PowerState, Secret, Time};
 
@@ -54,8 +55,6 @@ pub struct Answer {
     pub response: Option<Response>,
     /// How long the BMC takes for it.
     pub delay: Duration,
-    /// What the machine asks for because of it.
-    pub effects: Vec<Effect>,
 }
 
 /// How a BMC is set up.
@@ -123,18 +122,17 @@ impl Bmc {
     }
 
     /// Answers one request.
-    pub fn handle(&mut self, machine: &mut Machine, now: Time, request: &Request) -> Answer {
+    pub fn handle(&mut self, machine: &mut dyn Chassis, now: Time, request: &Request) -> Answer {
         let timeout = self.config.session_timeout;
         self.sessions.retain(|_, used| now.since(*used) < timeout);
-        let mut effects = Vec::new();
         let login = request.path.starts_with("/redfish/v1/SessionService");
         let faults = machine.faults();
         if !login && faults.fires(Fault::BmcBusy) {
             let response = Some(Response::error(503, "the service is busy"));
-            return Answer { response, delay: Duration::ZERO, effects };
+            return Answer { response, delay: Duration::ZERO };
         }
         let delay = if faults.fires(Fault::BmcSlow) { self.config.slow } else { Duration::ZERO };
-        let mut response = Some(self.route(machine, now, request, &mut effects));
+        let mut response = Some(self.route(machine, now, request));
         if !login && request.method != "GET" {
             let faults = machine.faults();
             if faults.fires(Fault::BmcError) {
@@ -143,10 +141,10 @@ impl Bmc {
                 response = None;
             }
         }
-        Answer { response, delay, effects }
+        Answer { response, delay }
     }
 
-    fn route(&mut self, machine: &mut Machine, now: Time, request: &Request, out: &mut Vec<Effect>) -> Response {
+    fn route(&mut self, machine: &mut dyn Chassis, now: Time, request: &Request) -> Response {
         let path = request.path.trim_end_matches('/');
         let method = request.method.as_str();
         match (method, path) {
@@ -171,8 +169,8 @@ impl Bmc {
                 Some(id) if self.sessions.remove(&id).is_some() => Response::new(204, None),
                 _ => Response::error(404, "there is no such session"),
             },
-            "PATCH" if path == system => self.patch(machine, now, request, out),
-            "POST" if path == reset => self.reset(machine, now, request, out),
+            "PATCH" if path == system => self.patch(machine, now, request),
+            "POST" if path == reset => self.reset(machine, now, request),
             _ => Response::error(405, "the method is not allowed here"),
         }
     }
@@ -214,7 +212,7 @@ impl Bmc {
         right
     }
 
-    fn resource(&self, machine: &Machine, path: &str) -> Response {
+    fn resource(&self, machine: &dyn Chassis, path: &str) -> Response {
         match tree::resource(self, machine, path) {
             Some(body) => {
                 let etag = tree::etag(&body);
@@ -231,7 +229,7 @@ impl Bmc {
         &self.mode
     }
 
-    fn patch(&mut self, machine: &mut Machine, now: Time, request: &Request, out: &mut Vec<Effect>) -> Response {
+    fn patch(&mut self, machine: &mut dyn Chassis, now: Time, request: &Request) -> Response {
         let vendor = self.config.vendor;
         let Ok(body) = serde_json::from_slice::<Value>(&request.body) else {
             return Response::error(400, "the body is not JSON");
@@ -253,7 +251,7 @@ impl Bmc {
                 Ok(wanted) => wanted,
                 Err(message) => return Response::error(400, &message),
             };
-            out.extend(machine.step(now, MachineEvent::SetOverride(wanted)));
+            machine.set_override(now, wanted);
         }
         match vendor {
             Vendor::Dell | Vendor::Hpe => Response::new(200, Some(json!({ "@Message.ExtendedInfo": [] }))),
@@ -303,7 +301,7 @@ impl Bmc {
         }
     }
 
-    fn reset(&mut self, machine: &mut Machine, now: Time, request: &Request, out: &mut Vec<Effect>) -> Response {
+    fn reset(&mut self, machine: &mut dyn Chassis, now: Time, request: &Request) -> Response {
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let word = body["ResetType"].as_str().unwrap_or_default();
         if !self.config.vendor.reset_types().contains(&word) {
@@ -327,7 +325,7 @@ impl Bmc {
             return Response::error(409, "the operation does not fit the power state");
         }
         self.resets.push(word.to_owned());
-        out.extend(machine.step(now, MachineEvent::Power(power)));
+        machine.switch(now, power);
         match self.config.vendor {
             Vendor::Dell | Vendor::Supermicro => Response::new(204, None),
             Vendor::Hpe => Response::new(200, Some(json!({ "@Message.ExtendedInfo": [] }))),

@@ -2,7 +2,7 @@
 //!
 //! * [`machine`]: one pure state machine: power, firmware, network boot, disk, installer, installed system.
 //! * [`ipxe`], [`preseed`]: what iPXE makes of a boot script and pvc-installer of an answer file.
-//! * [`bmc`], [`tree`]: one Redfish service over a machine, in several vendors' shapes.
+//! * [`bmc`], [`tree`]: one Redfish service over a machine ([`chassis`]), in several vendors' shapes.
 //! * [`fault`]: what goes wrong, by name, with a seed.
 //! * [`wire`], [`https`]: DHCP and TFTP as a client speaks them, TLS as a BMC does.
 //! * [`rack`]: many machines on real sockets.
@@ -10,6 +10,7 @@
 //! Tests with virtual time use the first four directly; `demo` and the end-to-end tests use the rack.
 
 pub mod bmc;
+pub mod chassis;
 pub mod fault;
 pub mod https;
 pub mod ipxe;

@@ -234,7 +234,6 @@ impl Actor {
                 let answer = bmc.handle(&mut self.machine, now, &request);
                 // The client may have gone; the effect has happened all the same.
                 let _ = reply.send((answer.delay, answer.response));
-                return answer.effects;
             }
         }
         Vec::new()

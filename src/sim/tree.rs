@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::bmc::Bmc;
-use super::machine::Machine;
+use super::chassis::Chassis;
 use crate::model::{Mac, PowerState};
 
 /// Whose habits a BMC has.
@@ -89,7 +89,7 @@ pub fn etag(body: &Value) -> String {
 }
 
 /// One resource, or nothing at that path.
-pub fn resource(bmc: &Bmc, machine: &Machine, path: &str) -> Option<Value> {
+pub fn resource(bmc: &Bmc, machine: &dyn Chassis, path: &str) -> Option<Value> {
     let vendor = bmc.config().vendor;
     let (system, manager) = (vendor.system_path(), vendor.manager_path());
     let path = path.trim_end_matches('/');
@@ -113,15 +113,15 @@ pub fn resource(bmc: &Bmc, machine: &Machine, path: &str) -> Option<Value> {
             "Parameters": [{ "Name": "ResetType", "Required": true, "AllowableValues": vendor.reset_types() }],
         }),
         _ if path == format!("{system}/EthernetInterfaces") => {
-            collection(nics(vendor, machine.config().boot_mac).map(|nic| format!("{path}/{}", nic.id)))
+            collection(nics(vendor, machine.boot_mac()).map(|nic| format!("{path}/{}", nic.id)))
         }
         _ if path == format!("{manager}/EthernetInterfaces") => collection([format!("{path}/1")]),
         _ if path == format!("{manager}/EthernetInterfaces/1") => {
-            json!({ "Id": "1", "MACAddress": machine.config().bmc_mac.map(|mac| mac.to_string()) })
+            json!({ "Id": "1", "MACAddress": machine.bmc_mac().map(|mac| mac.to_string()) })
         }
         _ => {
             let id = path.strip_prefix(system)?.strip_prefix("/EthernetInterfaces/")?;
-            nics(vendor, machine.config().boot_mac).find(|nic| nic.id == id)?.body()
+            nics(vendor, machine.boot_mac()).find(|nic| nic.id == id)?.body()
         }
     };
     body.as_object_mut()?.insert("@odata.id".into(), json!(path));
@@ -157,17 +157,17 @@ fn root(vendor: Vendor) -> Value {
     body
 }
 
-fn computer_system(bmc: &Bmc, machine: &Machine) -> Value {
+fn computer_system(bmc: &Bmc, machine: &dyn Chassis) -> Value {
     let vendor = bmc.config().vendor;
     let system = vendor.system_path();
     let [manufacturer, model] = vendor.names();
-    let serial = machine.config().boot_mac.hex().to_uppercase();
+    let serial = machine.boot_mac().hex().to_uppercase();
     let power = if machine.power() == PowerState::On { "On" } else { "Off" };
     let health = if vendor == Vendor::Hpe { "Critical" } else { "OK" };
     let mut body = json!({
         "Id": system.rsplit('/').next(), "Name": "System", "Manufacturer": manufacturer, "Model": model,
         "SKU": format!("SKU-{}", &serial[6..]), "SerialNumber": serial, "BiosVersion": "1.8.2",
-        "UUID": format!("4c4c4544-0035-3410-8050-{}", machine.config().boot_mac.hex()),
+        "UUID": format!("4c4c4544-0035-3410-8050-{}", machine.boot_mac().hex()),
         "PowerState": power, "Status": { "Health": health, "State": "Enabled" },
         "Boot": boot(bmc, machine),
         "EthernetInterfaces": link(&format!("{system}/EthernetInterfaces")),
@@ -190,7 +190,7 @@ fn computer_system(bmc: &Bmc, machine: &Machine) -> Value {
     body
 }
 
-fn boot(bmc: &Bmc, machine: &Machine) -> Value {
+fn boot(bmc: &Bmc, machine: &dyn Chassis) -> Value {
     let (enabled, target) = match machine.boot_override() {
         None => ("Disabled", "None"),
         Some(set) => (if set.once { "Once" } else { "Continuous" }, if set.network { "Pxe" } else { "Hdd" }),

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anstyle::AnsiColor;
 use anyhow::{Context as _, bail};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::source;
@@ -22,8 +21,10 @@ use crate::sim::machine::{MachineEvent, Override, Timings};
 use crate::sim::rack::{Rack, RackConfig};
 
 pub mod racks;
+mod show;
 mod sink;
 pub mod stage;
+pub mod vms;
 
 use stage::{Stage, port};
 
@@ -45,6 +46,19 @@ pub struct DemoArgs {
     /// Give up after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub timeout: u64,
+    /// Real firmware instead: this many QEMU machines, which boot, are installed and boot from their disks in a network
+    /// namespace of their own. Needs root and QEMU
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32), conflicts_with_all = ["hosts", "clusters", "faults"])]
+    pub vms: Option<u32>,
+    /// With `--vms`: which firmware the machines have
+    #[arg(long, value_enum, value_name = "KIND", default_value_t, requires = "vms")]
+    pub firmware: vms::FirmwareKind,
+    /// With `--vms`: where a Debian kernel package is installed or unpacked
+    #[arg(long, value_name = "DIR", default_value = "/", requires = "vms")]
+    pub kernel: PathBuf,
+    /// We are inside the namespace already.
+    #[arg(long, hide = true, requires = "vms")]
+    pub inside: bool,
 }
 
 /// Plays the demo. 0 when every host is completed, 1 otherwise.
@@ -61,7 +75,11 @@ pub fn demo(args: &DemoArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
         }
         None => temporary.path().to_owned(),
     };
-    let done = runtime.block_on(play(args, &dir, out));
+    let done = match (args.vms, args.inside) {
+        (None, _) => runtime.block_on(play(args, &dir, out)),
+        (Some(_), true) => runtime.block_on(vms::play(args, &dir, out)),
+        (Some(_), false) => runtime.block_on(vms::outside(args, &dir)),
+    };
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
 }
@@ -113,7 +131,10 @@ async fn play(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> anyhow::Resul
     stage.push(&files, "Define the clusters").await?;
     let mut people = People::new(&desired);
     let limit = Duration::from_secs(args.timeout);
-    let follow = follow(&mut view, &rack, &mut people, began, out);
+    let follow = show::follow(&mut view, began, out, async |world| {
+        people.help(world, &rack, clock::now()).await;
+        Ok(())
+    });
     let ended = tokio::time::timeout(limit, async {
         tokio::select! {
             ended = follow => ended,
@@ -133,7 +154,7 @@ async fn play(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> anyhow::Resul
     while tasks.join_next().await.is_some() {}
     rack.stop().await;
     sink.stop().await;
-    finale(&stage, &world, completed, began, out).await
+    show::finale(&stage, &world, completed, began, out).await
 }
 
 fn why(ended: Option<Result<Result<(), daemon::DaemonError>, tokio::task::JoinError>>) -> String {
@@ -198,73 +219,4 @@ impl People {
             }
         }
     }
-}
-
-/// Prints every change of state as it happens, until all is completed and published.
-async fn follow(
-    view: &mut watch::Receiver<Arc<World>>,
-    rack: &Rack,
-    people: &mut People,
-    began: Time,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let mut seen = 0;
-    let mut look = tokio::time::interval(Duration::from_secs(3));
-    loop {
-        let world = view.borrow_and_update().clone();
-        for entry in world.moves.recent.iter().filter(|entry| entry.seq > seen) {
-            let after = entry.at.since(began).as_secs_f64();
-            let colour = if entry.to == "completed" { AnsiColor::Green.on_default() } else { anstyle::Style::new() };
-            writeln!(out, "{after:6.1}s  {:<24} {} -> {colour}{}{colour:#}", entry.subject, entry.from, entry.to)?;
-        }
-        seen = world.moves.last;
-        if all_done(&world) {
-            return Ok(());
-        }
-        tokio::select! {
-            changed = view.changed() => changed.context("the daemon stopped")?,
-            _ = look.tick() => people.help(&world, rack, clock::now()).await,
-        }
-    }
-}
-
-fn all_done(world: &World) -> bool {
-    let Some(desired) = world.desired.as_ref().filter(|desired| !desired.hosts.is_empty()) else { return false };
-    let plan = plan::plan(world, clock::now());
-    plan.hosts.len() == desired.hosts.len()
-        && plan.hosts.iter().all(|host| host.state.as_str() == "completed" && matches!(host.step, Step::Done { .. }))
-        && plan.clusters.iter().all(|cluster| cluster.state == "completed")
-        && world.moves.published == world.moves.last
-        && world.git.published == Some(plan.fingerprint)
-}
-
-async fn finale(stage: &Stage, world: &World, completed: bool, began: Time, out: &mut dyn Write) -> anyhow::Result<u8> {
-    writeln!(out, "\nThe status branch, oldest first (git log --reverse rackwright/status):")?;
-    let format = "--format=%h%x09%s%x09%(trailers:key=Transition,valueonly,separator=%x09)";
-    let log = stage.git(&stage.repository(), &["log", "--reverse", format, "rackwright/status"]).await?;
-    for line in log.lines() {
-        let mut parts = line.split('\t');
-        let (hash, subject) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let transitions: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
-        if transitions.is_empty() {
-            writeln!(out, "{hash} {subject}")?;
-        }
-        for transition in transitions {
-            writeln!(out, "{hash} {transition}")?;
-        }
-    }
-    let plan = plan::plan(world, clock::now());
-    let total = plan.hosts.len();
-    let done = plan.hosts.iter().filter(|host| host.state.as_str() == "completed").count();
-    let took = clock::now().since(began).as_secs_f64();
-    writeln!(out, "\n{done} of {total} hosts completed in {took:.1} s")?;
-    if !completed {
-        for host in plan.hosts.iter().filter(|host| !matches!(host.step, Step::Done { .. })) {
-            writeln!(out, "{} {}: {:?}", host.id, host.state, host.step)?;
-        }
-        for cluster in plan.clusters.iter().filter(|cluster| !matches!(cluster.step, Step::Done { .. })) {
-            writeln!(out, "{} {}: {:?}", cluster.name, cluster.state, cluster.step)?;
-        }
-    }
-    Ok(u8::from(!completed))
 }

@@ -42,7 +42,7 @@ pub struct Stage {
     /// Second octet of its network, `127.<net>.0.0/16`.
     net: u8,
     /// Only to be held: two stages may be set up at once, long before anything else is bound there.
-    _claim: Arc<TcpListener>,
+    _claim: Option<Arc<TcpListener>>,
 }
 
 impl Stage {
@@ -51,9 +51,23 @@ impl Stage {
         let candidates = (0..100u8).map(|step| 20 + (first % 100 + step) % 100);
         let claimed = candidates.into_iter().find_map(claim);
         let (net, claim) = claimed.context("no free loopback network in 127.0.0.0/8")?;
+        let stage = Stage::bare(dir, net, Some(Arc::new(claim))).await?;
+        stage.placeholders()?;
+        Ok(stage)
+    }
+
+    /// A stage in a network namespace of its own, where nobody else can be: its addresses are not loopback ones, and
+    /// its static files are the caller's.
+    pub async fn alone(dir: &Path) -> anyhow::Result<Stage> {
+        Stage::bare(dir, 0, None).await
+    }
+
+    async fn bare(dir: &Path, net: u8, claim: Option<Arc<TcpListener>>) -> anyhow::Result<Stage> {
         let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
-        let stage = Stage { dir, net, _claim: Arc::new(claim) };
-        stage.static_files()?;
+        let stage = Stage { dir, net, _claim: claim };
+        let key =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDemoDemoDemoDemoDemoDemoDemoDemoDemoDemoDemo demo@example.net\n";
+        std::fs::write(stage.dir.join("id_ed25519.pub"), key)?;
         stage.git(&stage.dir, &["init", "--quiet", "--bare", "-b", "main", "infra.git"]).await?;
         stage.git(&stage.dir, &["clone", "--quiet", "infra.git", "work"]).await?;
         Ok(stage)
@@ -94,15 +108,12 @@ impl Stage {
         self.dir.join("work")
     }
 
-    fn static_files(&self) -> anyhow::Result<()> {
+    fn placeholders(&self) -> anyhow::Result<()> {
         let root = self.dir.join("tftp");
         std::fs::create_dir_all(&root)?;
         for name in ["undionly.kpxe", "ipxe.efi", "vmlinuz", "initrd.img", "filesystem.squashfs"] {
             std::fs::write(root.join(name), format!("stands for {name} in the demo\n"))?;
         }
-        let key =
-            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDemoDemoDemoDemoDemoDemoDemoDemoDemoDemoDemo demo@example.net\n";
-        std::fs::write(self.dir.join("id_ed25519.pub"), key)?;
         Ok(())
     }
 

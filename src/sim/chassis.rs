@@ -1,0 +1,55 @@
+//! What a BMC has in its hands, whether the machine around it is simulated or real firmware in an emulator.
+
+use super::fault::FaultPlan;
+use super::machine::{Machine, MachineEvent, Override, Power};
+use crate::model::{Mac, PowerState, Time};
+
+/// A machine as its BMC sees it.
+pub trait Chassis {
+    /// The NIC it boots from; identity and serial number are made of it.
+    fn boot_mac(&self) -> Mac;
+    /// The BMC's own NIC, if it has one of its own.
+    fn bmc_mac(&self) -> Option<Mac>;
+    /// Whether it has power.
+    fn power(&self) -> PowerState;
+    /// The boot override, as it is now.
+    fn boot_override(&self) -> Option<Override>;
+    /// Sets or clears the boot override.
+    fn set_override(&mut self, now: Time, wanted: Option<Override>);
+    /// Presses a button.
+    fn switch(&mut self, now: Time, power: Power);
+    /// What goes wrong in the BMC.
+    fn faults(&mut self) -> &mut FaultPlan;
+}
+
+/// Neither the buttons nor the override make a machine ask anything of the world before its self test is over, so there
+/// are no effects to hand on.
+impl Chassis for Machine {
+    fn boot_mac(&self) -> Mac {
+        self.config().boot_mac
+    }
+
+    fn bmc_mac(&self) -> Option<Mac> {
+        self.config().bmc_mac
+    }
+
+    fn power(&self) -> PowerState {
+        Machine::power(self)
+    }
+
+    fn boot_override(&self) -> Option<Override> {
+        Machine::boot_override(self)
+    }
+
+    fn set_override(&mut self, now: Time, wanted: Option<Override>) {
+        self.step(now, MachineEvent::SetOverride(wanted));
+    }
+
+    fn switch(&mut self, now: Time, power: Power) {
+        self.step(now, MachineEvent::Power(power));
+    }
+
+    fn faults(&mut self) -> &mut FaultPlan {
+        Machine::faults(self)
+    }
+}
