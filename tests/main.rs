@@ -13,6 +13,8 @@ mod e2e_publish;
 mod e2e_rig;
 mod e2e_state;
 mod e2e_status;
+mod e2e_vm;
+mod e2e_vm_rig;
 mod fuzz_corpus;
 mod fuzz_entries;
 mod git_fetch;

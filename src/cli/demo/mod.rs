@@ -48,7 +48,7 @@ pub struct DemoArgs {
     pub timeout: u64,
     /// Real firmware instead: this many QEMU machines, which boot, are installed and boot from their disks in a network
     /// namespace of their own. Needs root and QEMU
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32), conflicts_with_all = ["hosts", "clusters", "faults"])]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32), conflicts_with_all = ["hosts", "clusters"])]
     pub vms: Option<u32>,
     /// With `--vms`: which firmware the machines have
     #[arg(long, value_enum, value_name = "KIND", default_value_t, requires = "vms")]

@@ -18,6 +18,7 @@ use super::{DemoArgs, read, show, spawn_daemon, why};
 use crate::daemon::{Options, clock};
 use crate::drive::process::Run;
 use crate::settings;
+use crate::sim::fault::Fault;
 use crate::sim::machine::{BootOrder, Firmware};
 
 pub mod ground;
@@ -44,8 +45,8 @@ pub enum FirmwareKind {
     Mixed,
 }
 
-/// What the machines are: of the wanted firmware, every fourth set to try the network first always.
-fn makes(kind: FirmwareKind, count: u32) -> Vec<Make> {
+/// What the machines are: of the wanted firmware, every fourth set to try the network first always, or all of them.
+fn makes(kind: FirmwareKind, count: u32, network_first: bool) -> Vec<Make> {
     let mixed = [Firmware::Bios, Firmware::Uefi, Firmware::UefiHttp];
     let make = |index: usize| Make {
         firmware: match kind {
@@ -54,13 +55,16 @@ fn makes(kind: FirmwareKind, count: u32) -> Vec<Make> {
             FirmwareKind::UefiHttp => Firmware::UefiHttp,
             FirmwareKind::Mixed => mixed[index % 3],
         },
-        order: if index % 4 == 3 { BootOrder::NetworkFirst } else { BootOrder::DiskFirst },
+        order: if network_first || index % 4 == 3 { BootOrder::NetworkFirst } else { BootOrder::DiskFirst },
     };
     (0..count as usize).map(make).collect()
 }
 
 /// Starts this program once more in namespaces of its own, and waits for it. Ctrl-C or SIGTERM end everything in there.
 pub(super) async fn outside(args: &DemoArgs, dir: &Path) -> anyhow::Result<u8> {
+    if let Some(fault) = args.faults.iter().find(|fault| **fault != Fault::PxeFirst) {
+        bail!("`{fault}` cannot be had of machines with real firmware; `{}` can", Fault::PxeFirst);
+    }
     need::check(&args.kernel)?;
     let kind = clap::ValueEnum::to_possible_value(&args.firmware).context("a firmware without a name")?;
     let run = Run::new("unshare")
@@ -70,7 +74,8 @@ pub(super) async fn outside(args: &DemoArgs, dir: &Path) -> anyhow::Result<u8> {
         .args(["--timeout", &args.timeout.to_string(), "--kernel"])
         .arg(args.kernel.canonicalize()?)
         .arg("--keep")
-        .arg(dir);
+        .arg(dir)
+        .args(args.faults.iter().map(|fault| format!("--fault={fault}")));
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         status = run.attached() => Ok(status?.and_then(|status| u8::try_from(status).ok()).unwrap_or(1)),
@@ -82,7 +87,7 @@ pub(super) async fn outside(args: &DemoArgs, dir: &Path) -> anyhow::Result<u8> {
 /// The demo itself, inside its namespaces.
 pub(super) async fn play(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
     let began = clock::now();
-    let makes = makes(args.firmware, args.vms.unwrap_or(1));
+    let makes = makes(args.firmware, args.vms.unwrap_or(1), args.faults.contains(&Fault::PxeFirst));
     let stage = Stage::alone(dir).await?;
     let specs = site::machines(&stage.dir, &makes);
     let bmcs: Vec<_> = specs.iter().enumerate().filter_map(|(i, spec)| Some((i, spec.bmc.as_ref()?.1))).collect();
