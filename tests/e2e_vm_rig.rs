@@ -126,6 +126,7 @@ impl VmRig {
     }
 
     /// A GET of the API.
+    #[allow(dead_code, reason = "for the scenarios that follow")]
     pub async fn api(&self, path: &str) -> serde_json::Value {
         let at = SocketAddr::from((site::SERVER, 9999));
         let reply = e2e_http::get(site::SERVER, at, &format!("/api/v1/{path}")).await;
@@ -158,7 +159,8 @@ impl VmRig {
             found = Status::read(&rig.stage.repository());
             let wanted = rig.rack.machines().len();
             found.as_ref().is_some_and(|status| {
-                status.hosts().len() == wanted && status.cluster_is_completed("vms")
+                status.hosts().len() == wanted
+                    && status.cluster_is_completed("vms")
                     && rig.rack.machines().iter().all(|it| status.host(&it.name).is_some_and(|host| host.is_done()))
             })
         };
