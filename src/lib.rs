@@ -81,6 +81,8 @@
 //! [`daemon::run`] drains the inbox, journals the facts in one transaction, reduces them, plans, journals what it begins,
 //! begins it, and shows readers the new World. It then waits for a fact, for the end of an action, for a change in a local
 //! repository, or for `wake_at`; there is nothing else. The journal keeps the revision of what was loaded, not the tree.
+//! A fact that comes alone is journaled at once; many that come together share a transaction every two milliseconds. A
+//! plan stands until it is due or something other than a lease has changed, for nothing planned depends on leases.
 //!
 //! # From `git push` to a status commit
 //!

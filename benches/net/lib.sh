@@ -22,7 +22,7 @@ if [[ $(id -u) != 0 ]]; then
   echo "$(basename "$0"): needs root, for network namespaces" >&2
   exit 2
 fi
-need ip=iproute2 git=git awk=mawk
+need ip=iproute2 git=git awk=mawk ps=procps
 if [[ ! -x $RACKWRIGHT ]]; then
   echo "$(basename "$0"): $RACKWRIGHT is missing: cargo build --release (or set RACKWRIGHT)" >&2
   exit 2
@@ -114,8 +114,8 @@ YAML
   wait_for 20 tcp_bound 9999
 }
 
-# cpu PID: CPU seconds used so far.
-cpu() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) / hz }' "/proc/$1/stat"; }
+# cpu PID: CPU seconds used so far, with those of children that have ended.
+cpu() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13 + $14 + $15) / hz }' "/proc/$1/stat"; }
 rss_mib() { awk '/^VmRSS/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
 peak_mib() { awk '/^VmHWM/ { printf "%.1f", $2 / 1024 }' "/proc/$1/status"; }
 calc() { awk -v OFMT=%.6g "BEGIN { print ($*) }"; }

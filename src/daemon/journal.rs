@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
-use crate::model::{Event, Snapshot, Time};
+use crate::model::{Event, Revision, Snapshot, Time};
 
 /// Layout of the file (`PRAGMA user_version`).
 const VERSION: i64 = 1;
@@ -30,6 +30,9 @@ pub enum JournalError {
         /// Why.
         source: serde_json::Error,
     },
+    /// Writing a snapshot down went wrong.
+    #[error("a snapshot of the journal could not be made; see the log")]
+    NotPacked,
     /// Made by a newer version.
     #[error("the journal has layout {0}, made by a newer rackwright; this one reads {VERSION}")]
     Newer(i64),
@@ -56,6 +59,8 @@ impl Journal {
         let db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
+        // What a compaction has written ahead is not kept on the disk for ever.
+        db.pragma_update(None, "journal_size_limit", 8 << 20)?;
         db.busy_timeout(std::time::Duration::from_secs(5))?;
         check_version(&db)?;
         db.execute_batch(
@@ -119,16 +124,39 @@ impl Journal {
         self.since_snapshot
     }
 
-    /// Replaces everything recorded so far by a snapshot of what it amounts to.
-    pub fn compact(&mut self, now: Time, facts: &Snapshot) -> Result<(), JournalError> {
-        let body = serde_json::to_string(facts).map_err(|source| JournalError::Entry { seq: 0, source })?;
+    /// The number of the newest event, 0 without any.
+    pub fn newest(&self) -> Result<i64, JournalError> {
+        Ok(self.db.query_row("SELECT coalesce(max(seq), 0) FROM events", [], |row| row.get(0))?)
+    }
+
+    /// Puts a snapshot in place of the events it covers; durable when this returns.
+    pub fn compact(&mut self, packed: &Packed) -> Result<(), JournalError> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction
-            .execute("INSERT OR REPLACE INTO snapshot (id, at, body) VALUES (1, ?1, ?2)", params![now.0, body])?;
-        transaction.execute("DELETE FROM events", [])?;
+        transaction.execute(
+            "INSERT OR REPLACE INTO snapshot (id, at, body) VALUES (1, ?1, ?2)",
+            params![packed.at.0, packed.body],
+        )?;
+        let covered = transaction.execute("DELETE FROM events WHERE seq <= ?1", params![packed.upto])?;
         transaction.commit()?;
-        self.since_snapshot = 0;
+        self.since_snapshot = self.since_snapshot.saturating_sub(covered as u64);
         Ok(())
+    }
+}
+
+/// A snapshot, written down.
+pub struct Packed {
+    /// The revision in force in it.
+    pub revision: Option<Revision>,
+    at: Time,
+    upto: i64,
+    body: String,
+}
+
+impl Packed {
+    /// Writes down the facts that all events up to number `upto` amount to.
+    pub fn new(now: Time, upto: i64, facts: &Snapshot) -> Result<Packed, JournalError> {
+        let body = serde_json::to_string(facts).map_err(|source| JournalError::Entry { seq: 0, source })?;
+        Ok(Packed { revision: facts.revision.clone(), at: now, upto, body })
     }
 }
 
@@ -161,10 +189,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal.db");
         let mut journal = Journal::open(&path).unwrap();
-        journal.append(Time(1), [&Event::FirstRun]).unwrap();
+        journal.append(Time(1), [&Event::FirstRun, &Event::Woken]).unwrap();
         let facts = World::new(std::sync::Arc::new(Policy::default())).snapshot();
-        journal.compact(Time(2), &facts).unwrap();
+        let packed = Packed::new(Time(2), journal.newest().unwrap(), &facts).unwrap();
+        // What arrives while the snapshot is being written down is not covered by it.
         journal.append(Time(3), [&Event::Woken]).unwrap();
+        journal.compact(&packed).unwrap();
         assert_eq!(journal.since_snapshot(), 1);
         let recording = Journal::open_read_only(&path).unwrap().read().unwrap();
         assert_eq!(recording.snapshot, Some((Time(2), facts)));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::drive::{Drivers, Job};
 use crate::model::{Action, Event, Fault, Time, Verdict, World};
@@ -17,10 +18,12 @@ use crate::serve::{Inbox, Signal};
 use crate::settings::Settings;
 
 pub mod clock;
+mod compaction;
 pub mod journal;
 mod replay;
 mod servers;
 
+use compaction::Compaction;
 use journal::{Journal, JournalError};
 pub use replay::replay;
 
@@ -64,8 +67,9 @@ pub struct Options {
 
 /// Facts drained and journaled together at most.
 const BATCH: usize = 512;
-/// Events after which the journal is compacted.
-const COMPACT_AFTER: u64 = 20_000;
+/// The least time from one transaction to the next. A fact that comes alone is journaled at once; of a rack that asks all
+/// at once, many share one wait for the disk. Nobody minds so little: a DHCP client waits for seconds.
+const PACE: Duration = Duration::from_millis(2);
 /// How long actions under way may take to end when the daemon is stopped.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -83,7 +87,8 @@ pub async fn run(settings: Settings, options: Options, stop: impl Future<Output 
         let _ = ready.send(view.subscribe());
     }
     let watcher = drivers.watch();
-    let core = Core { world, journal, drivers, view, planned: None, tasks: JoinSet::new() };
+    let core =
+        Core { world, journal, drivers, view, planned: None, compaction: Compaction::default(), tasks: JoinSet::new() };
     tracing::info!(http = %servers.http_addr(), "serving");
     core.run(options.first_run, signals, servers, watcher, stop).await
 }
@@ -112,6 +117,7 @@ struct Core {
     view: watch::Sender<Arc<World>>,
     /// The World in which nothing was left to begin, and when to plan again although nothing happens.
     planned: Option<(Arc<World>, Option<Time>)>,
+    compaction: Compaction,
     tasks: JoinSet<Event>,
 }
 
@@ -121,6 +127,7 @@ enum Woken {
     Done(Event),
     Timer,
     Repository,
+    Packed(journal::Packed),
     Stop,
 }
 
@@ -138,11 +145,13 @@ impl Core {
         if first_run {
             news.push_back(bare(Event::FirstRun));
         }
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             self.take(&mut news)?;
             let wake_at = self.act()?;
-            if self.journal.since_snapshot() > COMPACT_AFTER {
-                self.compact()?;
+            if self.compaction.is_due(&self.journal) {
+                self.begin_compaction()?;
             }
             let woken = tokio::select! {
                 biased;
@@ -151,6 +160,7 @@ impl Core {
                 Some(signal) = signals.recv() => Woken::Signal(signal),
                 Some(done) = self.tasks.join_next() => Woken::Done(done.unwrap_or_else(|_| Event::Woken)),
                 () = changed(&mut watcher) => Woken::Repository,
+                packed = self.compaction.packed() => Woken::Packed(packed?),
                 () = sleep_until(wake_at) => Woken::Timer,
             };
             match woken {
@@ -158,8 +168,10 @@ impl Core {
                 Woken::Signal(signal) => news.push_back(signal),
                 Woken::Done(event) => news.push_back(bare(event)),
                 Woken::Repository => news.push_back(bare(Event::Woken)),
+                Woken::Packed(packed) => self.end_compaction(&packed)?,
                 Woken::Timer => {}
             }
+            pace.tick().await;
             while news.len() < BATCH {
                 let Ok(signal) = signals.try_recv() else { break };
                 news.push_back(signal);
@@ -261,16 +273,6 @@ impl Core {
 
     fn show(&self) {
         self.view.send_replace(Arc::new(self.world.clone()));
-    }
-
-    fn compact(&mut self) -> Result<(), DaemonError> {
-        let facts = self.world.snapshot();
-        tokio::task::block_in_place(|| self.journal.compact(clock::now(), &facts))?;
-        let kept: Vec<_> = facts.revision.into_iter().collect();
-        if let Err(fault) = self.drivers.git.forget_others(&kept) {
-            tracing::warn!(%fault, "old revisions could not be forgotten");
-        }
-        Ok(())
     }
 
     /// A clean stop: what is under way may end, and its end is recorded.

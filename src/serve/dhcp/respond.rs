@@ -1,6 +1,6 @@
 //! What is answered to a DHCP request (RFC 2131 section 4.3): pure, over the World and the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -96,27 +96,36 @@ impl Reason {
 /// Addresses offered a moment ago. Forgetting them is harmless (the later of two clients is refused and starts over);
 /// remembering them spares a whole rack that powers on at once that detour.
 #[derive(Clone, Debug, Default)]
-pub struct Offers(BTreeMap<Ipv4Addr, (Mac, Time)>);
+pub struct Offers {
+    by_ip: BTreeMap<Ipv4Addr, (Mac, Time)>,
+    /// Oldest first. An address that was offered again is in it twice.
+    order: VecDeque<(Ipv4Addr, Time)>,
+}
 
 impl Offers {
     /// How long a client may take to request what it was offered. EDK2 collects offers for four seconds.
     const KEPT_FOR: Duration = Duration::from_secs(15);
-    /// How many are remembered.
+    /// How many are remembered; the oldest is forgotten first.
     const MOST: usize = 4096;
 
     /// Remembers an offer.
     pub fn insert(&mut self, ip: Ipv4Addr, mac: Mac, now: Time) {
-        if self.0.len() >= Self::MOST {
-            self.0.retain(|_, (_, at)| now.since(*at) < Self::KEPT_FOR);
+        while let Some((ip, at)) = self.order.front().copied() {
+            if self.order.len() < Self::MOST && now.since(at) < Self::KEPT_FOR {
+                break;
+            }
+            self.order.pop_front();
+            if self.by_ip.get(&ip).is_some_and(|(_, latest)| *latest == at) {
+                self.by_ip.remove(&ip);
+            }
         }
-        if self.0.len() < Self::MOST || self.0.contains_key(&ip) {
-            self.0.insert(ip, (mac, now));
-        }
+        self.by_ip.insert(ip, (mac, now));
+        self.order.push_back((ip, now));
     }
 
     /// Whether it was just offered to somebody else.
     fn promised(&self, ip: Ipv4Addr, mac: Mac, now: Time) -> bool {
-        self.0.get(&ip).is_some_and(|(whose, at)| *whose != mac && now.since(*at) < Self::KEPT_FOR)
+        self.by_ip.get(&ip).is_some_and(|(whose, at)| *whose != mac && now.since(*at) < Self::KEPT_FOR)
     }
 }
 
