@@ -207,6 +207,7 @@ fn claiming(claim: ClaimBy) -> (World, HostId, Mac) {
         claim,
         spec: Digest::new("d"),
         files: Vec::new(),
+        images: Arc::from([]),
         local_boot: LocalBoot::Auto,
         disks: Vec::new(),
         bmc: BmcSpec {

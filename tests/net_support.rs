@@ -72,6 +72,7 @@ pub fn host(n: u64) -> HostSpec {
             file("mac-{mac}.ipxe", "#!ipxe\n# INSTALLER arguments\n", false),
             file("mac-{mac}.preseed", "INSTALLER uri=http://x/checkin/host/RACKWRIGHT-TOKEN\n", true),
         ],
+        images: Arc::from([]),
         local_boot: LocalBoot::Auto,
         disks: vec!["/dev/sda".into()],
         bmc: BmcSpec {

@@ -18,6 +18,10 @@ use crate::model::{Fault, Secret};
 const TOTAL: Duration = Duration::from_secs(30);
 /// Time for reaching the other side.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Time for a file; whoever downloads has a shorter one.
+const DOWNLOAD: Duration = Duration::from_secs(24 * 3600);
+/// Time in which a file's sender may be silent.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Octets of an answer that are read; the rest is of no interest.
 const ANSWER: usize = 64 << 10;
 /// Redirects that are followed, all to the same host.
@@ -25,8 +29,6 @@ const REDIRECTS: usize = 3;
 
 /// Makes the client. It can be cloned and shared; connections are kept for a short while.
 pub fn client() -> Result<Client, Fault> {
-    // The TLS library wants one cryptography provider for the process. Somebody else may have chosen before us.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     match builder().build() {
         Ok(client) => Ok(client),
         Err(error) => {
@@ -38,7 +40,22 @@ pub fn client() -> Result<Client, Fault> {
     }
 }
 
+/// Makes the client for files of any length: no limit on the whole, but on every silence; redirects may lead anywhere,
+/// for mirrors do, and what comes is judged by its digest.
+pub fn downloads() -> Result<Client, Fault> {
+    let long = || builder().timeout(DOWNLOAD).read_timeout(SILENCE).redirect(Policy::limited(REDIRECTS));
+    match long().build() {
+        Ok(client) => Ok(client),
+        Err(_) => {
+            let client = long().tls_backend_preconfigured(without_roots()?).build();
+            client.map_err(|error| Fault::transient("NoHttpClient", innermost(&error)))
+        }
+    }
+}
+
 fn builder() -> reqwest::ClientBuilder {
+    // The TLS library wants one cryptography provider for the process. Somebody else may have chosen before us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
         .user_agent(concat!("rackwright/", env!("CARGO_PKG_VERSION")))
         .no_proxy()
@@ -106,7 +123,7 @@ fn judge(what: &str, place: &str, status: StatusCode) -> Result<(), Fault> {
 }
 
 /// What a request that got no answer tells people.
-fn failed(what: &str, place: &str, error: &reqwest::Error) -> Fault {
+pub(super) fn failed(what: &str, place: &str, error: &reqwest::Error) -> Fault {
     if error.is_timeout() {
         Fault::transient("Timeout", format!("{what}: {place} did not answer in time"))
     } else if error.is_connect() {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Action, Desired, Fault, Fetched, HostId, HostSpec, Notice, Outcome, PowerState, Protocol, Revision, TaskId, Time,
-    World,
+    Action, Desired, Digest, Fault, Fetched, HostId, HostSpec, Notice, Outcome, PowerState, Protocol, Revision, TaskId,
+    Time, World,
 };
 use crate::plan::{Plan, report};
 use crate::repo;
@@ -14,6 +14,7 @@ pub mod bmc;
 pub mod git;
 pub mod hook;
 pub mod http;
+pub mod image;
 pub mod notify;
 pub mod process;
 
@@ -22,6 +23,7 @@ pub struct Drivers {
     /// The repository.
     pub git: git::Git,
     http: reqwest::Client,
+    images: image::Store,
     settings: Arc<Settings>,
     clock: fn() -> Time,
 }
@@ -40,7 +42,13 @@ impl Drivers {
     /// Makes the drivers. Nothing is called yet.
     pub fn new(settings: Arc<Settings>, clock: fn() -> Time) -> Result<Self, Fault> {
         let git = git::Git::open(&settings)?;
-        Ok(Drivers { git, http: http::client()?, settings, clock })
+        let images = image::Store {
+            dir: settings.state_dir.join("images"),
+            root: settings.network.tftp_root.clone(),
+            client: http::downloads()?,
+        };
+        images.clear();
+        Ok(Drivers { git, http: http::client()?, images, settings, clock })
     }
 
     /// Says when a local repository changes; `None` for one that must be polled.
@@ -73,6 +81,7 @@ impl Drivers {
         match &job.action {
             Action::Adopt => self.adopt().await,
             Action::Fetch => self.clone().fetch(&job.world).await,
+            Action::FetchImage { image } => self.fetch_image(&job.world, image).await,
             Action::Publish { moves_upto, .. } => self.publish(&job, *moves_upto).await,
             Action::Notify { notices, .. } => self.notify(notices).await,
             Action::Run { cluster, task, .. } => self.run(&job.world, cluster, task).await,
@@ -146,6 +155,16 @@ impl Drivers {
         };
         let commit = self.git.publish_after(&files, (self.clock)(), message).await?;
         Ok(Outcome::Published(commit))
+    }
+
+    async fn fetch_image(&self, world: &World, image: &Digest) -> Result<Outcome, Fault> {
+        let desired = world.desired.as_ref().filter(|desired| desired.images.contains_key(image));
+        let spec = desired.and_then(|desired| desired.images.get(image));
+        let (Some(desired), Some(spec)) = (desired, spec) else {
+            return Err(Fault::permanent("NoSuchImage", "the image has left the repository"));
+        };
+        self.images.sweep(desired).await;
+        self.images.ensure(spec).await.map(Outcome::ImageVerified)
     }
 
     async fn notify(&self, notices: &[Notice]) -> Result<Outcome, Fault> {

@@ -14,6 +14,11 @@ pub enum Action {
     Adopt,
     /// Fetch the watched branch and load its head if it is new.
     Fetch,
+    /// Fetch and verify an image of an installer.
+    FetchImage {
+        /// Its definition's digest ([`ImageSpec::id`](super::ImageSpec::id)).
+        image: Digest,
+    },
     /// Bring the status branch up to date with the report.
     Publish {
         /// The plan's fingerprint the report was made from.
@@ -84,7 +89,12 @@ impl Action {
             | Action::Arm { host, .. }
             | Action::PowerCycle { host }
             | Action::Finish { host, .. } => Some(host),
-            Action::Adopt | Action::Fetch | Action::Publish { .. } | Action::Run { .. } | Action::Notify { .. } => None,
+            Action::Adopt
+            | Action::Fetch
+            | Action::FetchImage { .. }
+            | Action::Publish { .. }
+            | Action::Run { .. }
+            | Action::Notify { .. } => None,
         }
     }
 
@@ -93,6 +103,7 @@ impl Action {
         match self {
             Action::Adopt => "adopt",
             Action::Fetch => "fetch",
+            Action::FetchImage { .. } => "fetch-image",
             Action::Publish { .. } => "publish",
             Action::Probe { .. } => "probe",
             Action::Prepare { .. } => "prepare",

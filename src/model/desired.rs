@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::fault::Finding;
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId};
+use super::image::ImageSpec;
 use super::secret::Secret;
 
 /// Stands for the claim's token in a rendered boot file until a machine claims. Shell- and URL-safe.
@@ -25,6 +26,8 @@ pub struct Desired {
     pub clusters: BTreeMap<ClusterName, Arc<ClusterSpec>>,
     /// Every host of those clusters.
     pub hosts: BTreeMap<HostId, Arc<HostSpec>>,
+    /// Every image that a host's installer announces, by its definition's digest.
+    pub images: BTreeMap<Digest, Arc<ImageSpec>>,
     /// What `validate` would warn about.
     pub warnings: Vec<Finding>,
     macs: BTreeMap<Mac, (HostId, MacRole)>,
@@ -50,6 +53,8 @@ impl Desired {
     ) -> Self {
         let clusters = clusters.into_iter().map(|spec| (spec.name.clone(), Arc::new(spec))).collect();
         let hosts: BTreeMap<_, _> = hosts.into_iter().map(|spec| (spec.id.clone(), Arc::new(spec))).collect();
+        let images = hosts.values().flat_map(|spec| spec.images.iter());
+        let images = images.map(|image| (image.id.clone(), image.clone())).collect();
         let mut macs = BTreeMap::new();
         let mut addresses = BTreeMap::new();
         for spec in hosts.values() {
@@ -63,7 +68,7 @@ impl Desired {
                 macs.insert(spec.bmc_mac, (spec.id.clone(), MacRole::Bmc));
             }
         }
-        Desired { revision, clusters, hosts, warnings, macs, addresses }
+        Desired { revision, clusters, hosts, images, warnings, macs, addresses }
     }
 
     /// Whose MAC this is, according to the repository.
@@ -182,6 +187,8 @@ pub struct HostSpec {
     pub spec: Digest,
     /// Rendered boot and answer files.
     pub files: Vec<BootFile>,
+    /// What its installer boots; verified before the host is armed. Shared by the hosts of an installer.
+    pub images: Arc<[Arc<ImageSpec>]>,
     /// How it is told to boot its own disk.
     pub local_boot: LocalBoot,
     /// The disks that would be wiped, as written (`system_disks`).

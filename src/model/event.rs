@@ -12,8 +12,10 @@ use super::action::Action;
 use super::desired::Desired;
 use super::fault::{Fault, Finding};
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
+use super::image::ImageStamp;
 use super::inventory::{Inventory, PowerState};
-use super::observed::{HostState, Installed};
+use super::observed::Installed;
+use super::state::HostState;
 use super::time::Time;
 
 /// A fact.
@@ -77,6 +79,11 @@ pub enum Event {
     },
     /// A check-in (`POST /checkin/host[/<token>]`).
     CheckedIn(CheckIn),
+    /// The file of a verified image is not the one that was verified.
+    ImageChanged {
+        /// Its definition's digest.
+        image: Digest,
+    },
     /// A DHCP server that is not us answered on a segment we serve.
     ForeignDhcp {
         /// Its server identifier.
@@ -166,6 +173,8 @@ pub enum Outcome {
     Adopted(Option<Adoption>),
     /// Of `Fetch`.
     Fetched(Fetched),
+    /// Of `FetchImage`: digest and signature are right, and which file it is.
+    ImageVerified(ImageStamp),
     /// Of `Publish`: the commit, or none when the bytes were the same.
     Published(Option<Revision>),
     /// Of `Probe`: what the machine is, and the certificate the BMC showed (SHA-256, hex).

@@ -18,6 +18,7 @@ pub mod desired;
 pub mod event;
 pub mod fault;
 pub mod id;
+pub mod image;
 pub mod inventory;
 pub mod lease;
 pub mod moves;
@@ -25,6 +26,7 @@ pub mod observed;
 pub mod policy;
 pub mod secret;
 pub mod snapshot;
+pub mod state;
 pub mod time;
 
 pub use action::{Action, Notice, NoticeKind};
@@ -37,14 +39,16 @@ pub use event::{
 };
 pub use fault::{Fault, FaultClass, Finding, Severity};
 pub use id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, Token, TokenId};
+pub use image::{ImageFacts, ImageSource, ImageSpec, ImageStamp, Keyring, SignatureSpec};
 pub use inventory::{Inventory, Nic, PowerState};
 pub use lease::{Lease, Leases};
 pub use moves::{Move, MoveKind, Moves};
 pub use observed::{
-    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, HostState, Installed, Rejected, TaskRecord,
+    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, TaskRecord,
     World,
 };
 pub use policy::{Policy, Site, Subnet};
 pub use secret::Secret;
 pub use snapshot::Snapshot;
+pub use state::HostState;
 pub use time::Time;

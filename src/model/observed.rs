@@ -4,7 +4,6 @@
 //! 10,000 hosts and every reader may keep a copy as long as it likes.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -15,10 +14,12 @@ use super::action::Action;
 use super::desired::{Desired, HostSpec};
 use super::fault::{Fault, Finding};
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
+use super::image::ImageFacts;
 use super::inventory::{Inventory, PowerState};
 use super::lease::Leases;
 use super::moves::Moves;
 use super::policy::Policy;
+use super::state::HostState;
 use super::time::Time;
 
 /// Everything that is known.
@@ -51,6 +52,8 @@ pub struct World {
     pub foreign_dhcp: Option<(Ipv4Addr, Time)>,
     /// Subnets whose dynamic range is used up, and since when.
     pub full_ranges: Arc<BTreeMap<Ipv4Net, Time>>,
+    /// What is known of the images that installers announce, by their definitions' digests.
+    pub images: Arc<BTreeMap<Digest, ImageFacts>>,
 }
 
 impl World {
@@ -70,6 +73,7 @@ impl World {
             moves: Arc::default(),
             foreign_dhcp: None,
             full_ranges: Arc::default(),
+            images: Arc::default(),
         }
     }
 
@@ -99,6 +103,7 @@ impl World {
             moves,
             foreign_dhcp,
             full_ranges,
+            images,
         } = self;
         Arc::ptr_eq(policy, &earlier.policy)
             && same(desired, &earlier.desired)
@@ -108,6 +113,7 @@ impl World {
             && Arc::ptr_eq(clusters, &earlier.clusters)
             && Arc::ptr_eq(moves, &earlier.moves)
             && Arc::ptr_eq(full_ranges, &earlier.full_ranges)
+            && Arc::ptr_eq(images, &earlier.images)
             && *git == earlier.git
             && (*consent, *adopted, *foreign_dhcp) == (earlier.consent, earlier.adopted, earlier.foreign_dhcp)
     }
@@ -290,69 +296,4 @@ pub struct GitFacts {
     pub notifying: Option<Time>,
     /// The last notification failed.
     pub notify_failure: Option<Failure>,
-}
-
-/// The rung of the ladder a host stands on (`design`: the names of the systems we replace).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HostState {
-    /// Not seen on the network.
-    Init,
-    /// BMC seen; identity not read.
-    Characterizing,
-    /// Identity known; LED and settings not as wanted.
-    Preparing,
-    /// Ready for network boot; not claimed.
-    PxeBooting,
-    /// Claimed; install not complete.
-    Installing,
-    /// Installed; first boot not seen.
-    Installed,
-    /// Booted; cluster not configured.
-    BootedInitial,
-    /// Configured; hooks not done.
-    BootedConfigured,
-    /// All done.
-    Completed,
-}
-
-impl HostState {
-    /// Every state, lowest first.
-    pub const ALL: [HostState; 9] = [
-        HostState::Init,
-        HostState::Characterizing,
-        HostState::Preparing,
-        HostState::PxeBooting,
-        HostState::Installing,
-        HostState::Installed,
-        HostState::BootedInitial,
-        HostState::BootedConfigured,
-        HostState::Completed,
-    ];
-
-    /// The word shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HostState::Init => "init",
-            HostState::Characterizing => "characterizing",
-            HostState::Preparing => "preparing",
-            HostState::PxeBooting => "pxe-booting",
-            HostState::Installing => "installing",
-            HostState::Installed => "installed",
-            HostState::BootedInitial => "booted-initial",
-            HostState::BootedConfigured => "booted-configured",
-            HostState::Completed => "completed",
-        }
-    }
-
-    /// Reads the word shown.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
-    }
-}
-
-impl fmt::Display for HostState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }

@@ -8,7 +8,8 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::desired::Desired;
-use super::id::{ClusterName, HostId, Revision};
+use super::id::{ClusterName, Digest, HostId, Revision};
+use super::image::ImageFacts;
 use super::lease::Leases;
 use super::moves::Moves;
 use super::observed::{ClusterFacts, Consent, GitFacts, HostFacts, Rejected, World};
@@ -30,6 +31,7 @@ impl World {
             moves: self.moves.clone(),
             foreign_dhcp: self.foreign_dhcp,
             full_ranges: self.full_ranges.clone(),
+            images: self.images.clone(),
         }
     }
 
@@ -50,6 +52,7 @@ impl World {
             moves: snapshot.moves,
             foreign_dhcp: snapshot.foreign_dhcp,
             full_ranges: snapshot.full_ranges,
+            images: snapshot.images,
         }
     }
 }
@@ -70,4 +73,6 @@ pub struct Snapshot {
     pub foreign_dhcp: Option<(Ipv4Addr, Time)>,
     #[serde(default)]
     pub full_ranges: Arc<BTreeMap<Ipv4Net, Time>>,
+    #[serde(default)]
+    pub images: Arc<BTreeMap<Digest, ImageFacts>>,
 }

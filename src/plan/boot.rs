@@ -150,6 +150,12 @@ fn refusal(world: &World, spec: &HostSpec) -> Option<&'static str> {
     if spec.has_bmc() && armed != Some(wanted) {
         return Some("the host is not armed for this generation");
     }
+    // A host with a BMC was armed when its images were there; without one, this is where it waits for them. Once it has
+    // claimed, its installer goes on: an image being verified anew is asked for again.
+    let claimed = facts.and_then(|facts| facts.claim.as_ref()).is_some_and(|claim| claim.generation == wanted);
+    if !spec.has_bmc() && !claimed && !super::image::all_verified(world, spec) {
+        return Some("an image of its installer is not verified yet");
+    }
     None
 }
 

@@ -69,6 +69,9 @@ fn arm(world: &World, id: &HostId, generation: Generation, wrong: &mut Vec<Strin
     if facts.intent.is_none_or(|intent| intent < generation) {
         deny("before the status branch announced it");
     }
+    if world.spec(id).is_some_and(|spec| !super::image::all_verified(world, spec)) {
+        deny("before the images of its installer were verified");
+    }
     if facts.held.is_some_and(|held| held >= generation) {
         deny("although the outcome of an earlier install is unknown");
     }
@@ -79,6 +82,14 @@ fn rack_action(world: &World, action: &Action, wrong: &mut Vec<String>) {
     match action {
         Action::Adopt if world.adopted => wrong.push("adopting twice".to_owned()),
         Action::Adopt | Action::Fetch if git.fetching.is_some() => wrong.push("two fetches at once".to_owned()),
+        Action::FetchImage { image } => {
+            if world.images.get(image).is_some_and(|facts| facts.doing.is_some()) {
+                wrong.push("an image fetched twice at once".to_owned());
+            }
+            if !world.desired.as_ref().is_some_and(|desired| desired.images.contains_key(image)) {
+                wrong.push("an image that nobody announces".to_owned());
+            }
+        }
         Action::Publish { .. } if git.publishing.is_some() => wrong.push("two publishes at once".to_owned()),
         Action::Notify { .. } if git.notifying.is_some() => wrong.push("two notifications at once".to_owned()),
         Action::Run { cluster, task, covers, .. } => {

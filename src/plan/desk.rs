@@ -1,11 +1,14 @@
 //! The planner's desk: the World, the time, and what this plan has used up so far. Retries, backoff and budgets live
 //! here; drivers know nothing of them.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Step;
 use super::host::{next_mark, starting};
-use crate::model::{Action, Digest, Failure, FaultClass, Generation, HostFacts, HostId, HostSpec, Policy, Time, World};
+use crate::model::{
+    Action, Digest, Failure, FaultClass, Generation, HostFacts, HostId, HostSpec, ImageSpec, Policy, Time, World,
+};
 
 /// State of one planning.
 pub struct Desk<'w> {
@@ -20,6 +23,8 @@ pub struct Desk<'w> {
     pub(super) installs: usize,
     /// BMCs being talked to, or to be talked to by this plan.
     pub(super) bmcs: usize,
+    /// Images that hosts to be installed need.
+    pub(super) images: BTreeMap<&'w Digest, &'w ImageSpec>,
 }
 
 impl<'w> Desk<'w> {
@@ -33,6 +38,7 @@ impl<'w> Desk<'w> {
             intents: Vec::new(),
             installs: 0,
             bmcs: 0,
+            images: BTreeMap::new(),
         }
     }
 
@@ -83,6 +89,11 @@ impl<'w> Desk<'w> {
     /// that is fixed by `whom`, so that a rack that failed together does not come back together.
     pub(super) fn backoff(&self, whom: &HostId, count: u32) -> Duration {
         self.backoff_of(seed(whom.host.as_bytes()), count)
+    }
+
+    /// The same for something that is no host.
+    pub(super) fn backoff_for(&self, whom: &str, count: u32) -> Duration {
+        self.backoff_of(seed(whom.as_bytes()), count)
     }
 
     fn backoff_of(&self, seed: u32, count: u32) -> Duration {

@@ -208,6 +208,7 @@ mod tests {
             claim: ClaimBy::AnswerFile,
             spec: Digest::new(spec),
             files: Vec::new(),
+            images: Arc::from([]),
             local_boot: LocalBoot::Auto,
             disks: vec!["/dev/sda".into()],
             bmc: BmcSpec {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::cluster::ClusterView;
 use super::desk::Desk;
-use super::{HostPlan, Step};
+use super::{HostPlan, Step, image};
 use crate::model::{
     Action, Consent, FaultClass, Generation, HostFacts, HostSpec, HostState, Lifecycle, OnComplete, Time, TokenId,
 };
@@ -168,11 +168,15 @@ fn pxe_booting(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &C
     if desk.world.consent == Consent::Locked {
         return locked();
     }
+    if armed_for(spec, facts).is_none()
+        && let Some(step) = image::missing(desk, spec, facts)
+    {
+        return step;
+    }
     if facts.intent.is_none_or(|intent| intent < spec.generation) {
         return announcing(desk, spec, facts);
     }
-    let armed = facts.armed.filter(|(generation, ..)| *generation == spec.generation);
-    match armed {
+    match armed_for(spec, facts) {
         _ if !spec.has_bmc() => {
             let since = desk.since(facts);
             let message = "ready to be installed: restart the machine and let it boot from the network".to_owned();
@@ -185,6 +189,11 @@ fn pxe_booting(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &C
             rearm(desk, spec, facts, view, at + desk.policy.boot_timeout, "NetworkBoot", message)
         }
     }
+}
+
+/// When the host was armed for the wanted generation, and how many times.
+fn armed_for(spec: &HostSpec, facts: &HostFacts) -> Option<(Generation, Time, u32)> {
+    facts.armed.filter(|(generation, ..)| *generation == spec.generation)
 }
 
 fn announcing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Step {
@@ -235,6 +244,9 @@ fn rearm(
     let spent = times > view.spec.retries;
     let due = if spent { due + desk.backoff(&spec.id, times - view.spec.retries) } else { due };
     if desk.now >= due || facts.failure.as_ref().is_some_and(|failure| failure.action == "arm") {
+        if let Some(step) = image::missing(desk, spec, facts) {
+            return step;
+        }
         let action = Action::Arm { host: spec.id.clone(), generation: spec.generation };
         return desk.try_bmc(spec, facts, view.spec.retries, action);
     }
@@ -338,7 +350,7 @@ fn doing_reason(action: &Action) -> &'static str {
         Action::Arm { .. } => "Arming",
         Action::PowerCycle { .. } => "PowerCycling",
         Action::Finish { .. } => "Finishing",
-        Action::Adopt | Action::Fetch | Action::Publish { .. } | Action::Run { .. } | Action::Notify { .. } => "Acting",
+        _ => "Acting",
     }
 }
 
@@ -351,9 +363,7 @@ pub(super) fn doing_message(action: &Action) -> String {
         Action::PowerCycle { .. } => "restarting the machine, whose first boot is overdue",
         Action::Finish { power_off: true, .. } => "LED off and graceful power-off",
         Action::Finish { .. } => "LED off",
-        Action::Adopt | Action::Fetch | Action::Publish { .. } | Action::Run { .. } | Action::Notify { .. } => {
-            "at work"
-        }
+        _ => "at work",
     }
     .to_owned()
 }

@@ -6,6 +6,7 @@ pub mod cluster;
 mod desk;
 pub mod diff;
 pub mod host;
+pub mod image;
 pub mod lease;
 mod rack;
 pub mod reduce;
@@ -133,6 +134,7 @@ pub fn plan(world: &World, now: Time) -> Plan {
     if world.adopted {
         rack::fetch(&mut desk);
         plan_hosts(&mut desk, &mut plan, &mut shown);
+        image::fetch(&mut desk);
     } else {
         rack::adopt(&mut desk);
     }
@@ -155,6 +157,7 @@ fn plan_hosts(desk: &mut Desk<'_>, plan: &mut Plan, shown: &mut rack::Shown) {
     for view in &views {
         for member in &view.members {
             let host = host::plan(desk, member.spec, member.facts, view);
+            image::want(desk, member.spec, member.facts);
             shown.host(member, &host);
             plan.hosts.push(host);
         }

@@ -12,6 +12,7 @@ use crate::model::{
 
 mod adopt;
 mod checkin;
+mod image;
 mod network;
 mod repository;
 mod shown;
@@ -65,6 +66,10 @@ fn fold(world: &mut World, event: &Event, now: Time) -> (Verdict, Touched) {
         Event::Declined { mac, ip, until } => (declined(world, *mac, *ip, *until), Touched::Nobody),
         Event::Claimed { mac, token, .. } => claimed(world, *mac, token, now),
         Event::CheckedIn(checkin) => checkin::fold(world, checkin, now),
+        Event::ImageChanged { image } => {
+            image::changed(world, image);
+            ok(Touched::Nobody)
+        }
         Event::ForeignDhcp { server } => {
             world.foreign_dhcp = Some((*server, now));
             ok(Touched::Nobody)
@@ -113,6 +118,7 @@ fn interrupt(world: &mut World, now: Time) {
     world.git.fetching = None;
     world.git.publishing = None;
     world.git.notifying = None;
+    image::forget(world);
     let busy: Vec<HostId> =
         world.hosts.iter().filter(|(_, facts)| facts.doing.is_some()).map(|(id, _)| id.clone()).collect();
     for id in busy {
@@ -130,6 +136,7 @@ fn interrupt(world: &mut World, now: Time) {
 fn started(world: &mut World, action: &Action, now: Time) {
     match action {
         Action::Adopt | Action::Fetch => world.git.fetching = Some(now),
+        Action::FetchImage { image } => image::started(world, image, now),
         Action::Publish { .. } => world.git.publishing = Some(now),
         Action::Notify { .. } => world.git.notifying = Some(now),
         Action::Run { cluster, .. } => {
@@ -171,6 +178,10 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
             Touched::Everybody
         }
         Action::Fetch => fetched(world, action, result, now),
+        Action::FetchImage { image } => {
+            image::ended(world, image, result, now);
+            Touched::Nobody
+        }
         Action::Publish { fingerprint, moves_upto, intents } => {
             published(world, result, *fingerprint, *moves_upto, intents, now);
             Touched::Nobody

@@ -57,9 +57,10 @@ pub fn everything(
     let checkin_uri = format!("{}/checkin/host/{TOKEN_MARK}", context.http_base);
     for cluster in clusters {
         let installer = cluster.installer.as_ref().and_then(|name| installers.get(name)).and_then(Option::as_ref);
+        let images = installer.map(|installer| installer.images.urls(&context.http_base)).unwrap_or_default();
         for draft in cluster.hosts {
             let (Some(installer), true) = (installer, draft.sound) else { continue };
-            let site = SiteTexts { context, next_server: &next_server, checkin_uri: &checkin_uri };
+            let site = SiteTexts { context, next_server: &next_server, checkin_uri: &checkin_uri, images: &images };
             match one(&cluster.spec, &cluster.path, &draft, installer, &site, &mut pool) {
                 Ok(spec) => hosts.push(spec),
                 Err(errors) => {
@@ -87,7 +88,7 @@ fn failure((error, failed): (RenderError, Failed)) -> Finding {
     let Failed { host, path, place, own, count } = failed;
     let others = if count > 1 { format!(" and {} more hosts", count - 1) } else { String::new() };
     let hint = "variables: hostname, fqdn, domain, cluster, disk, kernel_options, packages, filesystem, release, mirror, \
-                deploy_username, http_base, next_server, token, checkin_uri; filters: shell, ipxe";
+                deploy_username, http_base, next_server, token, checkin_uri, images; filters: shell, ipxe";
     if own {
         let message = format!("the template fails for `{host}`{others}: {}", error.message);
         let place = (error.line, u32::from(error.line > 0));
@@ -102,6 +103,7 @@ struct SiteTexts<'a> {
     context: &'a Context<'a>,
     next_server: &'a str,
     checkin_uri: &'a str,
+    images: &'a BTreeMap<String, String>,
 }
 
 fn one(
@@ -131,6 +133,7 @@ fn one(
         next_server: site.next_server,
         token: TOKEN_MARK,
         checkin_uri: site.checkin_uri,
+        images: site.images,
     };
     let rendered = installer.render(&variables)?;
     let files = rendered.into_iter().map(|(name, body, claims)| BootFile { name, body: pool.share(&body), claims });
@@ -149,6 +152,7 @@ fn one(
         claim: installer.claim,
         spec: spec_digest(cluster, hostname, draft, installer),
         files,
+        images: installer.images.specs.clone(),
         local_boot: config.local_boot,
         disks: config.disks.clone(),
         bmc: bmc(draft, pool),

@@ -53,6 +53,40 @@ pub struct InstallerFile {
     pub needs_disk: Option<YesNo>,
     /// The files a machine can read.
     pub files: Vec<TemplateFile>,
+    /// What it boots: fetched, verified and kept by the daemon, before a host that needs it is installed.
+    pub images: Option<Vec<Image>>,
+}
+
+/// One of `images:`. Templates find its URL as `images.<name>`.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct Image {
+    /// What templates call it, and the last part of its URL: `vmlinuz`.
+    pub name: String,
+    /// Where it comes from: an `http` or `https` URL.
+    pub url: Option<String>,
+    /// Where it comes from: a path below `network.tftp.root`.
+    pub path: Option<String>,
+    /// Its SHA-256, 64 hex digits.
+    #[schemars(regex(pattern = "^[0-9A-Fa-f]{64}$"))]
+    pub sha256: String,
+    /// Its vendor's detached OpenPGP signature.
+    pub signature: Option<Signature>,
+}
+
+/// `signature:` of an image.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct Signature {
+    /// Where the signature comes from: an `http` or `https` URL.
+    pub url: Option<String>,
+    /// Where the signature comes from: a path below `network.tftp.root`.
+    pub path: Option<String>,
+    /// What was signed, when it is not the image itself: the URL (or path below `network.tftp.root`) of a list of sums,
+    /// such as `SHA256SUMS`, that names the image's digest.
+    pub sums: Option<String>,
+    /// The keys that count: a file beside the manifest, or the path of a keyring on the daemon's host.
+    pub keyring: String,
 }
 
 /// `claim:`
@@ -127,6 +161,10 @@ pub struct Keys {
     pub installer: Vec<String>,
     /// One of its files.
     pub template: Vec<String>,
+    /// One of its images.
+    pub image: Vec<String>,
+    /// An image's signature.
+    pub signature: Vec<String>,
 }
 
 /// Known keys of every mapping.
@@ -152,6 +190,8 @@ pub static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
     ]),
     installer: keys::<InstallerFile>(),
     template: keys::<TemplateFile>(),
+    image: keys::<Image>(),
+    signature: keys::<Signature>(),
 });
 
 fn keys<T: JsonSchema>() -> Vec<String> {

@@ -9,6 +9,7 @@ use minijinja::Environment;
 use serde::Serialize;
 
 use super::file::KEYS;
+use super::image::{self, Images};
 use super::read::Reader;
 use super::tree::{self, Found};
 use super::vars::Scope;
@@ -35,6 +36,8 @@ pub struct Installer {
     /// Digest of its files when they are the site's own; shipped templates may change with an upgrade, and that is
     /// not drift.
     pub fingerprint: Option<Digest>,
+    /// What it boots.
+    pub images: Images,
     directory: String,
     files: Vec<FileSpec>,
     env: Environment<'static>,
@@ -79,6 +82,8 @@ pub struct Variables<'a> {
     pub token: &'a str,
     /// Check-in URI with the claim's token in its path.
     pub checkin_uri: &'a str,
+    /// URLs of the installer's images, by name.
+    pub images: &'a BTreeMap<String, String>,
 }
 
 /// A rendered file: name, body, whether reading it claims.
@@ -182,24 +187,32 @@ fn read(name: &str, directory: &str, sources: &Sources, own: bool, found: &mut V
     };
     let root = yaml::parse(&path, bytes, found)?;
     let before = found.len();
-    let env = compile(directory, sources, found);
     let mut reader = Reader::new(&path, Arc::new(Scope::default()), found);
-    let (claim, needs_disk, files) = manifest(&mut reader, name, &root, sources)?;
+    let read = manifest(&mut reader, name, &root, sources);
+    let nothing = BTreeSet::new();
+    let env = compile(directory, sources, read.as_ref().map_or(&nothing, |read| &read.images.keyrings), found);
+    let Manifest { claim, needs_disk, files, images } = read?;
     if found.len() > before {
         return None;
     }
     let parts = || sources.iter().flat_map(|(name, bytes)| [name.as_bytes(), bytes.as_ref()]);
     let fingerprint = own.then(|| Digest::of(parts()));
-    Some(Installer { name: name.into(), claim, needs_disk, fingerprint, directory: directory.into(), files, env })
+    let directory = directory.into();
+    Some(Installer { name: name.into(), claim, needs_disk, fingerprint, images, directory, files, env })
 }
 
 /// Loads every other file as a template, so that templates can include each other.
-fn compile(directory: &str, sources: &Sources, found: &mut Vec<Finding>) -> Environment<'static> {
+fn compile(
+    directory: &str,
+    sources: &Sources,
+    keyrings: &BTreeSet<String>,
+    found: &mut Vec<Finding>,
+) -> Environment<'static> {
     let mut env = template::environment();
     if let Ok(syntax) = minijinja::syntax::SyntaxConfig::builder().keep_trailing_newline(true).build() {
         env.set_syntax(syntax);
     }
-    for (name, bytes) in sources.iter().filter(|(name, _)| *name != MANIFEST) {
+    for (name, bytes) in sources.iter().filter(|(name, _)| *name != MANIFEST && !keyrings.contains(*name)) {
         let path = format!("{directory}/{name}");
         let Ok(text) = std::str::from_utf8(bytes) else {
             found.push(Finding::error(&path, (0, 0), "not-utf8", "a template must be UTF-8 text"));
@@ -215,12 +228,15 @@ fn compile(directory: &str, sources: &Sources, found: &mut Vec<Finding>) -> Envi
     env
 }
 
-fn manifest(
-    reader: &mut Reader<'_>,
-    name: &str,
-    root: &Node,
-    sources: &Sources,
-) -> Option<(ClaimBy, bool, Vec<FileSpec>)> {
+/// What a manifest says.
+struct Manifest {
+    claim: ClaimBy,
+    needs_disk: bool,
+    files: Vec<FileSpec>,
+    images: Images,
+}
+
+fn manifest(reader: &mut Reader<'_>, name: &str, root: &Node, sources: &Sources) -> Option<Manifest> {
     let fields = reader.fields(root, (1, 1), "", &KEYS.installer)?;
     if let Some(node) = reader.need(&fields, "name", "write the name of the directory")
         && let Some(text) = reader.text(node, "name")
@@ -233,6 +249,7 @@ fn manifest(
     let claim = reader.need(&fields, "claim", "write `answer-file` or `check-in`");
     let claim = claim.and_then(|node| reader.choice(node, "claim", &words));
     let needs_disk = fields.get("needs_disk").and_then(|node| reader.boolean(node, "needs_disk")).unwrap_or(false);
+    let images = fields.get("images").map(|list| image::read(reader, name, list, sources)).unwrap_or_default();
     let list = reader.need(&fields, "files", "list the files a machine can read, `boot.ipxe` among them")?;
     let mut files: Vec<FileSpec> = Vec::new();
     for item in reader.items(list, "files")? {
@@ -249,7 +266,7 @@ fn manifest(
         let message = format!("`claim: answer-file` needs exactly one file with `answer: yes`, not {answers}");
         reader.error(fields.place_of("files"), "answer-file", message, "reading that file is what counts as the claim");
     }
-    Some((claim?, needs_disk, files))
+    Some(Manifest { claim: claim?, needs_disk, files, images })
 }
 
 fn manifest_file(reader: &mut Reader<'_>, item: &Node, sources: &Sources) -> Option<FileSpec> {

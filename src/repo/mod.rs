@@ -21,6 +21,7 @@ pub mod disk;
 pub mod file;
 pub mod hook;
 pub mod host;
+pub mod image;
 pub mod installer;
 pub mod inventory;
 pub mod read;

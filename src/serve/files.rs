@@ -81,6 +81,9 @@ impl Library {
 
     /// What `path` stands for, relative to the root; leading slashes and `.` mean nothing.
     pub async fn find(&self, path: &str) -> Found {
+        if let Some((file, data)) = self.places.glance(path) {
+            return Found::File(self.hold(file, &data));
+        }
         let (places, path) = (self.places.clone(), path.to_owned());
         // The disk may be slow, or a server far away: the runtime's threads do not wait for it.
         let located = tokio::task::spawn_blocking(move || places.locate(&path)).await;

@@ -34,6 +34,7 @@ pub mod assets;
 pub mod boot;
 pub mod checkin;
 pub mod dnsmasq;
+mod images;
 pub mod metrics;
 mod places;
 pub mod push;
@@ -240,6 +241,7 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/boot/{mac}/{name}", get(boot::get))
         .route("/assets/{*path}", get(assets::get))
+        .route("/images/{sha256}/{name}", get(images::get))
         .route("/checkin", get(checkin::hello))
         .route("/checkin/host", get(checkin::hello).post(checkin::plain))
         .route("/checkin/host/", post(checkin::plain))

@@ -15,6 +15,7 @@ pub mod counters;
 pub mod dhcp;
 pub mod files;
 pub mod http;
+pub mod images;
 pub mod tftp;
 pub mod trace;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::network::seen;
 use super::shown::{note, trim};
-use super::{Touched, host_mut};
+use super::{Touched, host_mut, image};
 use crate::model::{
     Action, Desired, Fault, Fetched, Generation, HostId, Mac, MoveKind, Outcome, Rejected, Time, World,
 };
@@ -53,6 +53,7 @@ pub(super) fn fetched(world: &mut World, action: &Action, result: &Result<Outcom
 /// whose BMC has another MAC is another machine, and what was observed of the old one does not hold for it.
 fn load(world: &mut World, desired: Arc<Desired>, now: Time) {
     let before = world.desired.replace(desired.clone());
+    image::keep_wanted(world, &desired);
     for (id, old) in before.iter().flat_map(|before| &before.hosts) {
         let Some(new) = desired.hosts.get(id) else { continue };
         if old.bmc.identity == new.bmc.identity && old.bmc_mac == new.bmc_mac {

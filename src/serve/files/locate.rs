@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
@@ -23,6 +23,11 @@ const IPXE: &[(&str, &[&str])] = &[
     ("ipxe-arm64.efi", &["arm64-efi/snponly.efi", "bin-arm64-efi/snponly.efi", "ipxe-arm64.efi"]),
 ];
 
+/// File systems on a disk of this machine or in its memory (statfs(2)): ext, XFS, Btrfs, tmpfs, overlay, ZFS, F2FS,
+/// SquashFS, EROFS.
+const LOCAL: &[u64] =
+    &[0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0x794c_7630, 0x2fc1_2fc1, 0xf2f5_2010, 0x7371_7368, 0xe0f5_e1e2];
+
 /// What is at a name.
 pub enum Located {
     /// A regular file, open, and what is known of it.
@@ -38,12 +43,14 @@ pub enum Located {
 pub struct Places {
     root: Option<Arc<Path>>,
     ipxe: Arc<Path>,
+    /// Whether the root lies on this machine; looked at once.
+    local: Arc<OnceLock<bool>>,
 }
 
 impl Places {
     /// A static root, and a directory with iPXE's binaries.
     pub fn new(root: Option<PathBuf>, ipxe: PathBuf) -> Places {
-        Places { root: root.map(Arc::from), ipxe: Arc::from(ipxe) }
+        Places { root: root.map(Arc::from), ipxe: Arc::from(ipxe), local: Arc::default() }
     }
 
     /// Whether the root can be read.
@@ -55,9 +62,20 @@ impl Places {
         }
     }
 
+    /// What is at `name`, when that can be told at once: a file by a name without links, on a disk of this machine. Some
+    /// microseconds, where handing the question to another thread and back would cost more than sending a small file.
+    pub fn glance(&self, name: &str) -> Option<(File, Metadata)> {
+        let root = self.root.as_ref().filter(|_| self.local.get() == Some(&true))?;
+        let name = tidy(name).filter(|name| !decides(Path::new(name)))?;
+        let file = open_plain(&directory(root).ok()?, Path::new(&name), ResolveFlags::NO_XDEV).ok()?;
+        let data = file.metadata().ok()?;
+        data.is_file().then_some((file, data))
+    }
+
     /// What is at `name`.
     pub fn locate(&self, name: &str) -> Located {
         let Some(name) = tidy(name) else { return Located::Missing };
+        self.local.get_or_init(|| self.root.as_ref().is_some_and(|root| is_local(root)));
         let below = self.root.as_ref().map_or(Located::Missing, |root| below(root, &name));
         match below {
             Located::Missing => self.ipxe(&name),
@@ -87,13 +105,20 @@ fn decides(inside: &Path) -> bool {
     inside == Path::new("boot.ipxe") || inside.starts_with("host")
 }
 
+fn directory(root: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Whether looking something up in this directory waits for nobody but this machine's own disk.
+fn is_local(root: &Path) -> bool {
+    let kind = rustix::fs::statfs(root).map(|data| data.f_type as u64);
+    kind.is_ok_and(|kind| LOCAL.contains(&kind))
+}
+
 /// A file below the root. Links are followed as long as they end below it.
 fn below(root: &Path, name: &str) -> Located {
-    let Ok(directory) = rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-    else {
-        return Located::Missing;
-    };
-    match open_plain(&directory, Path::new(name)) {
+    let Ok(directory) = directory(root) else { return Located::Missing };
+    match open_plain(&directory, Path::new(name), ResolveFlags::empty()) {
         Ok(_) if decides(Path::new(name)) => Located::Outside,
         Ok(file) => regular(file).unwrap_or(Located::Missing),
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
@@ -109,7 +134,7 @@ fn through_links(root: &Path, directory: &OwnedFd, name: &str) -> Located {
     let Ok((real, root)) = real else { return Located::Missing };
     match real.strip_prefix(&root) {
         Ok(inside) if !decides(inside) => {
-            open_plain(directory, inside).ok().and_then(regular).unwrap_or(Located::Missing)
+            open_plain(directory, inside, ResolveFlags::empty()).ok().and_then(regular).unwrap_or(Located::Missing)
         }
         _ => Located::Outside,
     }
@@ -117,9 +142,9 @@ fn through_links(root: &Path, directory: &OwnedFd, name: &str) -> Located {
 
 /// Opens a name below a directory that has no link in it (`openat2(2)`, Linux 5.6): ELOOP when it has one. Does not wait
 /// for the writer of a pipe.
-fn open_plain(directory: &OwnedFd, name: &Path) -> io::Result<File> {
+fn open_plain(directory: &OwnedFd, name: &Path, also: ResolveFlags) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | also;
     let mut tries = 0;
     loop {
         match openat2(directory, name, flags, Mode::empty(), resolve) {

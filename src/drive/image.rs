@@ -1,0 +1,214 @@
+//! Fetching and verifying images of installers: from a URL or the static root into `state_dir/images/<sha256>`.
+//!
+//! A file there has the digest it is named by, and its vendor's signature where one is asked for: it is written under
+//! another name, verified, brought to the disk, and only then renamed. Every start of the daemon verifies anew, from the
+//! files that are there, without the network.
+
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
+
+use crate::model::{Desired, Fault, ImageSource, ImageSpec, ImageStamp};
+
+mod fetch;
+mod signature;
+
+use fetch::Limits;
+
+/// Octets of an image.
+const LARGEST: u64 = 8 << 30;
+/// Octets of a signature or a list of sums.
+const SMALL: u64 = 1 << 20;
+/// Octets read from the disk at once.
+const CHUNK: usize = 1 << 20;
+
+/// Where images are kept, and what they come from.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// `state_dir/images`.
+    pub dir: PathBuf,
+    /// `network.tftp.root`.
+    pub root: Option<PathBuf>,
+    /// For URLs.
+    pub client: reqwest::Client,
+}
+
+impl Store {
+    /// Makes sure that an image is there and is what was announced; says which file that is.
+    pub async fn ensure(&self, image: &ImageSpec) -> Result<ImageStamp, Fault> {
+        tokio::fs::create_dir_all(&self.dir).await.map_err(|error| disk("cannot make the image store", &error))?;
+        let path = self.dir.join(&*image.sha256);
+        let (kept, sha256) = (path.clone(), image.sha256.clone());
+        let right = blocking(move || Ok(digest_of(&kept).is_ok_and(|found| found == *sha256))).await?;
+        if right {
+            self.check_signature(image, &path).await?;
+        } else {
+            let fresh = self.fetch(image).await?;
+            self.check_signature(image, fresh.path()).await?;
+            let (dir, path) = (self.dir.clone(), path.clone());
+            blocking(move || keep(fresh, &dir, &path)).await?;
+        }
+        let data = tokio::fs::metadata(&path).await.map_err(|error| disk("cannot look at the image", &error))?;
+        Ok(stamp(&data))
+    }
+
+    /// Brings the image under a name that nobody is served, and compares its digest.
+    async fn fetch(&self, image: &ImageSpec) -> Result<NamedTempFile, Fault> {
+        tracing::info!(image = %image.name, from = image.source.as_str(), "fetching an image");
+        let (fresh, found) = self.bring(&image.source, &Limits { octets: LARGEST, what: &image.name }).await?;
+        if *found != *image.sha256 {
+            let message = format!(
+                "its SHA-256 is {found}, and the manifest says {}: correct the manifest, or find out who changed {}",
+                image.sha256,
+                image.source.as_str()
+            );
+            return Err(Fault::operator("DigestDiffers", message));
+        }
+        Ok(fresh)
+    }
+
+    /// Copies something into a temporary file of the store, and says its digest.
+    async fn bring(&self, source: &ImageSource, limits: &Limits<'_>) -> Result<(NamedTempFile, String), Fault> {
+        let dir = self.dir.clone();
+        let to = blocking(move || {
+            let to = tempfile::Builder::new().prefix(".part-").tempfile_in(&dir);
+            to.map_err(|error| disk("cannot write to the image store", &error))
+        })
+        .await?;
+        match source {
+            ImageSource::Url(url) => fetch::url(&self.client, url, to, limits).await,
+            ImageSource::Path(path) => {
+                let Some(root) = self.root.clone() else {
+                    return Err(Fault::operator("NoStaticRoot", "network.tftp.root is not set"));
+                };
+                let (path, octets) = (path.clone(), limits.octets);
+                blocking(move || fetch::path(&root, &path, to, octets)).await
+            }
+        }
+    }
+
+    /// Checks the vendor's signature, which is kept beside the image so that a restart needs no network.
+    async fn check_signature(&self, image: &ImageSpec, file: &Path) -> Result<(), Fault> {
+        let Some(wanted) = &image.signature else { return Ok(()) };
+        let signature = self.beside(image, "sig", &wanted.source).await?;
+        let sums = match &wanted.sums {
+            None => None,
+            Some(source) => Some(self.beside(image, "sums", source).await?),
+        };
+        let checked = signature::check(&self.dir, wanted, &signature, sums.as_deref(), file, &image.sha256).await;
+        if checked.is_err() {
+            // Not to be found again at the next try: the vendor may have put another one there.
+            for kept in [Some(signature), sums].into_iter().flatten() {
+                let _ = tokio::fs::remove_file(kept).await;
+            }
+        }
+        checked
+    }
+
+    /// A small file of an image, by the image's own name: two images never share one.
+    async fn beside(&self, image: &ImageSpec, kind: &str, source: &ImageSource) -> Result<PathBuf, Fault> {
+        let path = self.dir.join(format!("{}.{kind}", image.id));
+        if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
+            let what = format!("{} of {}", kind, image.name);
+            let (fresh, _) = self.bring(source, &Limits { octets: SMALL, what: &what }).await?;
+            let (dir, path) = (self.dir.clone(), path.clone());
+            blocking(move || keep(fresh, &dir, &path)).await?;
+        }
+        Ok(path)
+    }
+
+    /// Removes what no installer announces any more, and what was left half-written by a daemon that was killed. Whoever
+    /// is being sent such a file keeps it open.
+    pub async fn sweep(&self, desired: &Desired) {
+        let wanted: BTreeSet<String> = desired
+            .images
+            .values()
+            .flat_map(|image| [image.sha256.to_string(), format!("{}.sig", image.id), format!("{}.sums", image.id)])
+            .collect();
+        let dir = self.dir.clone();
+        let swept = blocking(move || {
+            for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if !wanted.contains(&name) && !name.starts_with(".part-") && std::fs::remove_file(entry.path()).is_ok()
+                {
+                    tracing::info!(name, "an image that nobody announces any more was removed");
+                }
+            }
+            Ok(())
+        });
+        let _ = swept.await;
+    }
+
+    /// Removes what a daemon that was killed left half-written. Only before anything is fetched.
+    pub fn clear(&self) {
+        for entry in std::fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(".part-") {
+                let _ = std::fs::remove_file(entry.path()).or_else(|_| std::fs::remove_dir_all(entry.path()));
+            }
+        }
+    }
+}
+
+/// Which file this is.
+fn stamp(data: &Metadata) -> ImageStamp {
+    ImageStamp { size: data.len(), inode: data.ino(), modified: (data.mtime(), data.mtime_nsec()) }
+}
+
+/// Brings a finished file to the disk, and only then gives it its name.
+fn keep(fresh: NamedTempFile, dir: &Path, path: &Path) -> Result<(), Fault> {
+    let done = fresh.as_file().sync_all().and_then(|()| {
+        fresh.persist(path).map_err(|error| error.error)?;
+        File::open(dir)?.sync_all()
+    });
+    done.map_err(|error| disk("cannot keep the image", &error))
+}
+
+/// SHA-256 of a file, in hex.
+fn digest_of(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
+    loop {
+        match file.read(&mut chunk)? {
+            0 => return Ok(hex::encode(hash.finalize())),
+            read => hash.update(chunk.get(..read).unwrap_or_default()),
+        }
+    }
+}
+
+/// Copies what is read, up to a limit, and says its digest.
+fn copy(from: &mut impl Read, to: &mut impl Write, limit: u64) -> Result<String, Fault> {
+    let (mut hash, mut chunk, mut copied) = (Sha256::new(), vec![0; CHUNK], 0u64);
+    loop {
+        let read = from.read(&mut chunk).map_err(|error| disk("cannot read the file", &error))?;
+        let part = chunk.get(..read).unwrap_or_default();
+        copied += read as u64;
+        match read {
+            0 => return Ok(hex::encode(hash.finalize())),
+            _ if copied > limit => return Err(too_large(limit)),
+            _ => to.write_all(part).map_err(|error| disk("cannot write to the image store", &error))?,
+        }
+        hash.update(part);
+    }
+}
+
+fn too_large(limit: u64) -> Fault {
+    Fault::operator("TooLarge", format!("it is larger than {} MiB", limit >> 20))
+}
+
+/// The disk may have room, or be there, later.
+fn disk(what: &str, error: &io::Error) -> Fault {
+    Fault::transient("ImageStore", format!("{what}: {error}"))
+}
+
+/// Work that waits for the disk, away from the runtime's threads.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(_) => Err(Fault::transient("ImageStore", "working on the image store failed")),
+    }
+}
