@@ -121,7 +121,7 @@ async fn what_is_not_what_was_announced_is_never_kept() {
         ("/short", FaultClass::Transient, "BrokenAnswer"),
         ("/busy", FaultClass::Transient, "ServerError"),
         ("/missing", FaultClass::Permanent, "Refused"),
-        ("/loop", FaultClass::Permanent, "Refused"),
+        ("/loop", FaultClass::Permanent, "Redirected"),
     ] {
         let found = site.refused(&site.url(path)).await;
         assert_eq!((found.0, found.1.as_str()), (class, reason), "{path}: {}", found.2);

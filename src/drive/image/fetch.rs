@@ -38,7 +38,10 @@ pub async fn url(
     // Without the query, which may be a secret.
     let place = format!("{}{}", url.origin().ascii_serialization(), url.path());
     let fetched = tokio::time::timeout(TOTAL, async {
-        let answer = client.get(url).send().await.map_err(|error| failed("fetching", &place, &error))?;
+        let answer = client.get(url).send().await.map_err(|error| match error.is_redirect() {
+            true => Fault::permanent("Redirected", format!("{place} leads from one redirect to the next")),
+            false => failed("fetching", &place, &error),
+        })?;
         body(answer, &place, to, limits).await
     });
     fetched.await.unwrap_or_else(|_| {
