@@ -44,8 +44,7 @@ pub use inventory::{Inventory, Nic, PowerState};
 pub use lease::{Lease, Leases};
 pub use moves::{Move, MoveKind, Moves};
 pub use observed::{
-    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, TaskRecord,
-    World,
+    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, TaskRecord, World,
 };
 pub use policy::{Policy, Site, Subnet};
 pub use secret::Secret;
