@@ -82,10 +82,19 @@ pub async fn read(
     options: &[(&str, &str)],
 ) -> Result<(Vec<u8>, String), u16> {
     client.send(&rrq(name, options), server).await;
+    let first = client.receive().await;
+    rest(client, first).await
+}
+
+/// The whole read from the first answer on. What comes from another port is not of this transfer.
+pub async fn rest(client: &Client, first: (Vec<u8>, SocketAddr)) -> Result<(Vec<u8>, String), u16> {
+    let ((mut packet, server), mut from) = (first.clone(), first.1);
     let (mut body, mut accepted, mut block, mut expected) = (Vec::new(), String::new(), 512, 1_u16);
     let mut window = 1;
     loop {
-        let (packet, from) = client.receive().await;
+        while from != server {
+            (packet, from) = client.receive().await;
+        }
         let word = u16::from_be_bytes([packet[2], packet[3]]);
         match packet[1] {
             5 => return Err(word),
@@ -111,6 +120,7 @@ pub async fn read(
             }
             _ => {}
         }
+        (packet, from) = client.receive().await;
     }
 }
 

@@ -44,8 +44,9 @@ impl Listener {
         let socket = std::net::UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-        // The system's limit may be lower; then it is that.
-        setsockopt(&socket, sockopt::RcvBuf, &WAITING_REQUESTS)?;
+        // Past the system's limit if we may, else up to it.
+        setsockopt(&socket, sockopt::RcvBufForce, &WAITING_REQUESTS)
+            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &WAITING_REQUESTS))?;
         let control = nix::cmsg_space!(nix::libc::in_pktinfo);
         Ok(Listener { socket: UdpSocket::from_std(socket)?, control })
     }

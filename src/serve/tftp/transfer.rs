@@ -9,12 +9,15 @@
 //!                      base                 next            end
 //! ```
 //!
+//! When a window goes out again, `next` goes back to `base`; `high` stays, for what was sent before may still be
+//! acknowledged.
+//!
 //! What makes a window go out (again):
 //! - an ACK of its end: the next one;
 //! - an ACK inside it: from the block after that, at once (RFC 7440 section 4);
 //! - an ACK of the block before it, when it has more than one block: its first block was lost. That goes out again at once,
 //!   but not sooner than an answer to it can have come, so that an ACK the network has doubled is not taken for a report,
-//!   and reports of one loss are answered once. In lock-step it is ignored (RFC 1123 section 4.2.3.1: the Sorcerer's
+//!   and reports of one loss are answered once; a repair that does not help is repeated ever more slowly. In lock-step it is ignored (RFC 1123 section 4.2.3.1: the Sorcerer's
 //!   Apprentice);
 //! - silence: after a time that follows the round trips seen and doubles with every try, or that the client has asked for.
 
@@ -37,7 +40,7 @@ const FIRST_TRIES: u32 = 5;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest transfer there is: a large image in small blocks over a slow line.
 const LIFETIME: Duration = Duration::from_secs(2 * 3600);
-/// Pause between two answers to reports of the same loss, when the round trip is shorter.
+/// Pause before the second answer to reports of the same loss, when the round trip is shorter.
 const REPORTS_APART: Duration = Duration::from_millis(5);
 
 /// What is to be sent.
@@ -92,12 +95,14 @@ pub struct Transfer {
     next: u64,
     /// The one before which to stop and wait.
     end: u64,
+    /// One more than the last block that was ever sent.
+    high: u64,
     /// When the last packet was sent.
     sent_at: Moment,
     /// Whether everything under way was sent only once, so that its ACK measures a round trip (Karn's rule).
     clean: bool,
-    /// Whether what is under way answers a report of a loss.
-    repair: bool,
+    /// How many times what is under way has been repaired since anything new was acknowledged.
+    repairs: u32,
     /// A report came too soon to be told from an echo; if nothing else comes until then, it was one.
     report_due: Option<Moment>,
     /// Smoothed round trip, and its variation (RFC 6298).
@@ -119,9 +124,10 @@ impl Transfer {
             base,
             next: base,
             end: base + 1,
+            high: base,
             sent_at: Moment::ZERO,
             clean: true,
-            repair: false,
+            repairs: 0,
             report_due: None,
             round_trip: None,
             tries: 0,
@@ -145,6 +151,7 @@ impl Transfer {
     /// So many of the packets that were due have been sent.
     pub fn sent(&mut self, count: u16, now: Moment) {
         self.next = self.end.min(self.next + u64::from(count));
+        self.high = self.high.max(self.next);
         self.sent_at = now;
     }
 
@@ -176,20 +183,20 @@ impl Transfer {
         let news = u64::from(number.wrapping_sub(low).wrapping_add(1));
         if news == 0 {
             self.reported_lost(now);
-        } else if news <= self.next - self.base {
+        } else if news <= self.high - self.base {
             self.advance(news, now);
         }
     }
 
     /// Blocks are acknowledged; the rest of the window, if any, was lost.
     fn advance(&mut self, news: u64, now: Moment) {
-        let whole = self.base + news == self.next;
+        let whole = self.base + news == self.high;
         if whole && self.clean && self.next == self.end {
             self.measure(now.saturating_sub(self.sent_at));
         }
         (self.base, self.tries, self.heard, self.progress_at) = (self.base + news, 0, true, now);
         self.window_from_base();
-        (self.clean, self.repair) = (whole, !whole);
+        (self.clean, self.repairs) = (whole, u32::from(!whole));
         if self.base > self.last {
             self.ending = Some(Ending::Completed);
         }
@@ -197,12 +204,16 @@ impl Transfer {
 
     /// The block before the window was acknowledged again.
     fn reported_lost(&mut self, now: Moment) {
-        // With one block under way nothing can have come in its place: it is an echo, or the client's own impatience.
-        if self.next - self.base < 2 {
+        // With one block under way nothing can have come in its place: it is an echo, or the client's own impatience. And
+        // what is about to go out again needs no second reason.
+        if self.high - self.base < 2 || self.next == self.base {
             return;
         }
         let trip = self.round_trip.map_or(Duration::ZERO, |(smooth, _)| smooth);
-        let apart = if self.repair { REPORTS_APART.max(2 * trip) } else { trip / 2 };
+        let apart = match self.repairs.checked_sub(1) {
+            None => trip / 2,
+            Some(before) => REPORTS_APART.max(2 * trip).saturating_mul(1 << before.min(8)),
+        };
         let due = self.sent_at + apart.min(self.wait());
         if now >= due {
             self.again();
@@ -249,14 +260,14 @@ impl Transfer {
 
     /// A client that has everything may go away before its last word is heard.
     fn given_up(&self, otherwise: Ending) -> Ending {
-        let all_sent = self.base == self.last && (self.next > self.last || self.tries > 0);
-        if all_sent && self.base > 0 { Ending::Unconfirmed } else { otherwise }
+        let all_sent = self.base == self.last && self.high > self.last;
+        if all_sent { Ending::Unconfirmed } else { otherwise }
     }
 
     /// What is under way goes out again.
     fn again(&mut self) {
         self.window_from_base();
-        (self.clean, self.repair) = (false, true);
+        (self.clean, self.repairs) = (false, self.repairs.saturating_add(1));
     }
 
     fn window_from_base(&mut self) {
