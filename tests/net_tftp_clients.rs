@@ -93,8 +93,10 @@ async fn atftp_fetches() {
 #[tokio::test]
 async fn curl_fetches() {
     let url = "tftp://{host}:{port}/{file}";
-    let (plain, large) =
-        (["curl", "-sS", "-o", "{to}", url].to_vec(), ["curl", "-sS", "--tftp-blksize", "1468", "-o", "{to}", url].to_vec());
+    let (plain, large) = (
+        ["curl", "-sS", "-o", "{to}", url].to_vec(),
+        ["curl", "-sS", "--tftp-blksize", "1468", "-o", "{to}", url].to_vec(),
+    );
     let bare = ["curl", "-sS", "--tftp-no-options", "-o", "{to}", url].to_vec();
     fetches("curl", &[&plain, &large, &bare]).await;
 }

@@ -272,8 +272,7 @@ async fn the_trace_shows_how_far_a_machine_came() {
     counted(&site, "transfer", "completed", 1).await;
     let steps = site.daemon.ctx.trace.of(mac(3));
     let steps: Vec<_> = steps.iter().map(|step| (step.asked.as_str(), step.outcome.as_str())).collect();
-    let (size, whole) =
-        ("undionly.kpxe tsize=0 blksize=1468", "undionly.kpxe blksize=512 windowsize=4 timeout=10");
+    let (size, whole) = ("undionly.kpxe tsize=0 blksize=1468", "undionly.kpxe blksize=512 windowsize=4 timeout=10");
     assert_eq!(
         steps,
         [

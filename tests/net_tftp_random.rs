@@ -128,7 +128,18 @@ impl Play {
             heard_at: Duration::ZERO,
         };
         let transfer = Transfer::new(terms);
-        Play { transfer, reader, file, fates, turn: 0, full: false, now: Duration::ZERO, way: BTreeMap::new(), sent: 0, causes: 0 }
+        Play {
+            transfer,
+            reader,
+            file,
+            fates,
+            turn: 0,
+            full: false,
+            now: Duration::ZERO,
+            way: BTreeMap::new(),
+            sent: 0,
+            causes: 0,
+        }
     }
 
     fn post(&mut self, packet: &Packet) {
@@ -236,8 +247,11 @@ fn fates(loss: u32) -> impl Strategy<Value = Vec<Fate>> {
 
 fn manner() -> impl Strategy<Value = Manner> {
     let impatience = proptest::option::of(10_u16..3000);
-    (any::<bool>(), impatience, proptest::bool::weighted(0.05))
-        .prop_map(|(eager, impatience, aborts)| Manner { eager, impatience, aborts })
+    (any::<bool>(), impatience, proptest::bool::weighted(0.05)).prop_map(|(eager, impatience, aborts)| Manner {
+        eager,
+        impatience,
+        aborts,
+    })
 }
 
 prop_compose! {
