@@ -14,8 +14,11 @@ use rackwright::serve::tftp::options::Terms;
 use rackwright::serve::tftp::transfer::{Due, Transfer};
 use rackwright::serve::tftp::wire::{self, Packet};
 
+/// Takes whatever comes.
+pub type Entry = fn(&[u8]);
+
 /// Every target by name. The test binary replays `tests/fuzz/corpus/<name>/` through each.
-pub const ENTRIES: &[(&str, fn(&[u8]))] = &[("http", http), ("tftp", tftp)];
+pub const ENTRIES: &[(&str, Entry)] = &[("http", http), ("tftp", tftp)];
 
 /// A packet to the TFTP server. A read request goes on: its octets are then taken as what its client does next.
 pub fn tftp(octets: &[u8]) {

@@ -182,7 +182,7 @@ impl Play {
     /// One step; false when nothing will happen any more.
     fn step(&mut self) -> bool {
         // Now and then the socket has no room, and something comes before it has.
-        self.full = !self.full && !self.way.is_empty() && self.turn % 5 == 0;
+        self.full = !self.full && !self.way.is_empty() && self.turn.is_multiple_of(5);
         if !self.full {
             self.send();
         }
