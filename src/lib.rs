@@ -62,8 +62,8 @@
 //! | [`plan`] | 1: decisions. Pure, synchronous, total: [`host`](plan::host) (the ladder), [`cluster`](plan::cluster) (barrier and tasks), [`reduce`](mod@plan::reduce), [`boot`](plan::boot), [`lease`](plan::lease), [`report`](plan::report), [`diff`](plan::diff), [`check`](mod@plan::check) | `model` |
 //! | [`repo`] | 2: desired state in. Pure over a tree of bytes: [`yaml`](repo::yaml), [`file`](mod@repo::file), [`inventory`](repo::inventory), [`installer`](repo::installer), [`template`](repo::template) | `model` |
 //! | [`settings`] | how the daemon runs | `model` |
-//! | [`serve`] | 3: machines and people call us: [`dhcp`](serve::dhcp), [`tftp`](serve::tftp), [`http`](serve::http), [`api`](serve::api) | `model`, `plan`, `repo`, `settings` |
-//! | [`drive`] | 3: we call machines: [`bmc`](drive::bmc), [`git`](drive::git), [`hook`](drive::hook), [`notify`](drive::notify), [`process`](drive::process) | `model`, `plan`, `repo`, `settings` |
+//! | [`serve`] | 3: machines and people call us: [`dhcp`](serve::dhcp), [`tftp`](serve::tftp), [`http`](serve::http), [`files`](serve::files), [`api`](serve::api) | `model`, `plan`, `repo`, `settings` |
+//! | [`drive`] | 3: we call machines: [`bmc`](drive::bmc), [`git`](drive::git), [`hook`](drive::hook), [`image`](drive::image), [`notify`](drive::notify), [`process`](drive::process) | `model`, `plan`, `repo`, `settings` |
 //! | [`daemon`] | 4: the loop, the one [`clock`](daemon::clock), the [`journal`](daemon::journal) | everything above in this table |
 //! | [`cli`] | 5: one file per command; the only place that prints | everything above |
 //! | [`sim`] | a whole rack without hardware: machines, BMCs, faults | `model` |

@@ -8,6 +8,7 @@ mod e2e_boot;
 mod e2e_checkin;
 mod e2e_demo;
 mod e2e_http;
+mod e2e_images;
 mod e2e_install;
 mod e2e_publish;
 mod e2e_rig;
