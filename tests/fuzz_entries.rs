@@ -14,11 +14,16 @@ use rackwright::serve::tftp::options::Terms;
 use rackwright::serve::tftp::transfer::{Due, Transfer};
 use rackwright::serve::tftp::wire::{self, Packet};
 
+#[path = "fuzz/entries/dhcp.rs"]
+mod on_dhcp;
+
+pub use on_dhcp::{dhcp, pxe};
+
 /// Takes whatever comes.
 pub type Entry = fn(&[u8]);
 
 /// Every target by name. The test binary replays `tests/fuzz/corpus/<name>/` through each.
-pub const ENTRIES: &[(&str, Entry)] = &[("http", http), ("tftp", tftp)];
+pub const ENTRIES: &[(&str, Entry)] = &[("dhcp", dhcp), ("http", http), ("pxe", pxe), ("tftp", tftp)];
 
 /// A packet to the TFTP server. A read request goes on: its octets are then taken as what its client does next.
 pub fn tftp(octets: &[u8]) {

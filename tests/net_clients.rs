@@ -67,6 +67,23 @@ fn a_client_that_wants_broadcasts_gets_them() {
 }
 
 #[test]
+fn without_the_capability_answers_are_broadcast() {
+    if !can_run(&["udhcpc", "tcpdump", "setpriv"]) {
+        return;
+    }
+    let mut net = Net::new();
+    net.client("client");
+    net.daemon_under(&["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"], NEAR);
+    net.watch("client", "wire.log");
+    let script = net.script("client.log");
+    let (got, said) = net.run("client", &udhcpc(&script, &[]));
+    assert!(got, "{said}");
+    let (hardware, address) = until("an answer", || first_answer(&net.log("wire.log")));
+    assert_eq!((hardware.as_str(), address.as_str()), ("ff:ff:ff:ff:ff:ff", "255.255.255.255.68"));
+    assert_eq!(net.log("daemon.log").matches("no packet socket (CAP_NET_RAW)").count(), 1);
+}
+
+#[test]
 fn dhclient_gets_renews_and_releases() {
     if !can_run(&["dhclient", "busybox"]) {
         return;
@@ -251,4 +268,34 @@ fn a_range_that_is_used_up_is_told() {
     assert_eq!(log.matches("no address is free").count(), 1, "{log}");
     let exhausted = || net.metric("rackwright_dhcp_discover_total{outcome=\"exhausted\"}");
     until("each is counted", || exhausted().filter(|count| *count >= 2.0));
+}
+
+/// Firmware nobody here wrote takes its address from one server and its boot file from the other.
+#[test]
+fn firmware_boots_beside_another_server() {
+    const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+    const VARS: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+    if !can_run(&["dnsmasq", "busybox", "qemu-system-x86_64"]) {
+        return;
+    }
+    let mut net = Net::new();
+    net.daemon("    mode: proxy\n");
+    dnsmasq(&mut net);
+    net.machine("bios", "52:54:00:00:00:a1", &[]);
+    net.says("bios.log", "Filename: http://10.92.0.1:9999/boot/52:54:00:00:00:a1/boot.ipxe");
+    net.says("bios.log", "boot.ipxe... ok");
+    assert!(net.log("bios.log").contains("net0: 10.92.0.2"), "the address is the other server's");
+    if !std::path::Path::new(CODE).exists() || !std::path::Path::new(VARS).exists() {
+        println!("SKIPPED no UEFI firmware (Debian package ovmf)");
+        return;
+    }
+    let vars = net.dir.path().join("vars.fd");
+    std::fs::copy(VARS, &vars).unwrap();
+    let code = format!("if=pflash,format=raw,readonly=on,file={CODE}");
+    let vars = format!("if=pflash,format=raw,file={}", vars.display());
+    net.machine("uefi", "52:54:00:00:00:a2", &["-drive", &code, "-drive", &vars]);
+    net.says("uefi.log", "NBP filename is ipxe.efi");
+    let log = net.log("uefi.log");
+    assert!(log.contains("Server IP address is 10.92.0.1"), "{log}");
+    assert!(log.contains("Station IP address is 10.92.0.2"), "{log}");
 }

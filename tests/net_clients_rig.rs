@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The longest wait for anything. Far more than anything takes on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Whether the test can be run here; says why not. With `CI=true` a missing program is a failure.
 pub fn can_run(programs: &[&str]) -> bool {
@@ -155,6 +155,11 @@ impl Net {
 
     /// Starts the daemon, and waits until it serves.
     pub fn daemon(&mut self, dhcp: &str) {
+        self.daemon_under(&[], dhcp);
+    }
+
+    /// The same, started by another program.
+    pub fn daemon_under(&mut self, before: &[&str], dhcp: &str) {
         let dir = self.dir.path().display().to_string();
         let git =
             Command::new("git").args(["init", "-q", "--bare", "-b", "main"]).arg(format!("{dir}/repo.git")).status();
@@ -164,12 +169,26 @@ impl Net {
         );
         std::fs::write(self.dir.path().join("rackwright.yaml"), text).unwrap();
         let config = format!("{dir}/rackwright.yaml");
-        self.begin(
-            "server",
-            "daemon.log",
-            &[env!("CARGO_BIN_EXE_rackwright"), "run", "--config", &config, "--first-run"],
-        );
+        let words = [env!("CARGO_BIN_EXE_rackwright"), "run", "--config", &config, "--first-run"];
+        self.begin("server", "daemon.log", &[before, &words].concat());
         self.says("daemon.log", "serving");
+    }
+
+    /// Powers on a machine without disk whose NIC is on the server's bridge; what it prints goes to `<name>.log`. With
+    /// `firmware` of its own, the NIC's iPXE is left out.
+    pub fn machine(&mut self, name: &str, mac: &str, firmware: &[&str]) {
+        self.ip("server", &format!("tuntap add dev t-{name} mode tap"));
+        self.ip("server", &format!("link set t-{name} master br0 up"));
+        let serial = format!("file:{}", self.dir.path().join(format!("{name}.log")).display());
+        let tap = format!("tap,id=n,ifname=t-{name},script=no,downscript=no");
+        let (rom, board) =
+            if firmware.is_empty() { ("", "pc,graphics=off") } else { (",romfile=", "q35,graphics=off") };
+        let nic = format!("virtio-net-pci,netdev=n,mac={mac}{rom}");
+        // The accelerator of a machine that is virtual itself does not always work.
+        let words =
+            ["qemu-system-x86_64", "-accel", "tcg", "-m", "256", "-vga", "none", "-display", "none", "-no-reboot"];
+        let parts = ["-nodefaults", "-serial", &serial, "-netdev", &tap, "-device", &nic, "-machine", board];
+        self.begin("server", &format!("{name}.out"), &[&words[..], &parts, firmware].concat());
     }
 
     /// Begins to write down the frames that a namespace's `eth0` sees.

@@ -1,0 +1,8 @@
+//! Datagrams that reach the DHCP server beside another.
+#![no_main]
+
+#[path = "../../fuzz_entries.rs"]
+#[allow(dead_code, reason = "each target has its own entry")]
+mod fuzz_entries;
+
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| fuzz_entries::pxe(octets));
