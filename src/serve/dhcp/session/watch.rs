@@ -58,7 +58,7 @@ impl Watch {
         // What the World says from before a restart counts from when it was said.
         let said = world.full_ranges.get(&subnet).copied();
         let Some(last) = self.full.get(&subnet).copied().or(said) else { return };
-        if now.since(last) >= ROOM_FOR && !world.leases.holder(ip).is_some_and(|lease| lease.until > now) {
+        if now.since(last) >= ROOM_FOR && world.leases.holder(ip).is_none_or(|lease| lease.until <= now) {
             self.full.remove(&subnet);
             tracing::info!(%subnet, "the dynamic range has room again");
             ctx.inbox.hint(Event::RangeFull { subnet, full: false });
