@@ -26,7 +26,7 @@ mod watch;
 use watch::Watch;
 
 /// Requests that may wait for the journal at once; more are dropped, and the client asks again.
-const IN_FLIGHT: usize = 1024;
+const IN_FLIGHT: usize = 4096;
 /// How old the list of interfaces may be.
 const LINKS_FOR: Duration = Duration::from_secs(10);
 
