@@ -57,7 +57,7 @@ async fn servers() -> Servers {
             }
             let installed = heard.lock().unwrap().check_ins.iter().any(|(who, what)| who.ip() == peer.ip() && what.contains("install-complete"));
             if installed {
-                return "#!ipxe\nexit\n".to_owned();
+                return "#!ipxe\nexit 1\n".to_owned();
             }
             "#!ipxe\nkernel http://x/vmlinuz pvcinstall.preseed=on pvcinstall.seed_host=${next-server} pvcinstall.seed_file=/host/mac-${mac:hexraw}.preseed\nboot\n".to_owned()
         }

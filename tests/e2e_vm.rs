@@ -32,7 +32,7 @@ fn e2e_vm_every_firmware_is_installed_once_and_boots_its_disk_ever_after() {
             make(Firmware::Bios, BootOrder::NetworkFirst),
             make(Firmware::Uefi, BootOrder::NetworkFirst),
         ];
-        let mut rig = VmRig::new(&makes, "", async || {}).await;
+        let mut rig = VmRig::new(&makes, &[], async || {}).await;
         rig.push("Define the cluster").await;
         rig.until_completed().await;
         installed_by_its_own_way(&rig);

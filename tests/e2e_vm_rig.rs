@@ -5,6 +5,7 @@
 //! removes everything that it started or made.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -52,7 +53,7 @@ pub fn possible(test: &str) -> bool {
         Err(error) => {
             assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{test} cannot run: {error:#}");
             // To where it is seen although the test passes.
-            eprintln!("SKIPPED {test}: {error:#}");
+            let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {error:#}");
             false
         }
     }
@@ -88,14 +89,14 @@ pub struct VmRig {
     pub rack: VmRack,
     config: PathBuf,
     daemon: Child,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
     _dir: tempfile::TempDir,
 }
 
 impl VmRig {
-    /// Machines that are off, BMCs that have come up, a daemon that has seen an empty repository. `extra` is added to
-    /// the settings, `lay` may change the network before anything runs in it.
-    pub async fn new(makes: &[Make], extra: &str, lay: impl AsyncFnOnce()) -> VmRig {
+    /// Machines that are off, BMCs that have come up, a daemon that has seen an empty repository. Each `tweak` replaces
+    /// a text of the settings by another; `lay` may change the network before anything runs in it.
+    pub async fn new(makes: &[Make], tweaks: &[(&str, &str)], lay: impl AsyncFnOnce()) -> VmRig {
         let dir = tempfile::Builder::new().prefix("rackwright-vm-").tempdir().unwrap();
         let stage = Stage::alone(dir.path()).await.unwrap();
         let specs = site::machines(&stage.dir, makes);
@@ -103,7 +104,13 @@ impl VmRig {
         ground::lay(site::SERVER, specs.len(), &bmcs).await.unwrap();
         lay().await;
         site::media(&stage.dir.join("tftp"), &kernel()).await.unwrap();
-        let config = site::write_settings(&stage, extra).unwrap();
+        let config = site::write_settings(&stage).unwrap();
+        let text = std::fs::read_to_string(&config).unwrap();
+        let tweaked = tweaks.iter().fold(text, |text, (from, to)| {
+            assert!(text.contains(from), "{from} is not in {text}");
+            text.replace(from, to)
+        });
+        std::fs::write(&config, tweaked).unwrap();
         let nothing = BTreeMap::from([("clusters.yml".to_owned(), "clusters: []\n".to_owned())]);
         stage.push(&nothing, "An empty rack").await.unwrap();
         let log = std::fs::File::create(stage.dir.join("daemon.log")).unwrap();
@@ -115,7 +122,7 @@ impl VmRig {
         let mut tasks = JoinSet::new();
         tasks.spawn(async { ground::advertise(ground::BRIDGE).await.unwrap() });
         let files = site::files(makes, "none");
-        let mut rig = VmRig { stage, files, rack, config, daemon, _tasks: tasks, _dir: dir };
+        let mut rig = VmRig { stage, files, rack, config, daemon, tasks, _dir: dir };
         rig.until_rack("the BMCs have addresses", |all| all.iter().all(|machine| machine.bmc_ip.is_some())).await;
         rig
     }
@@ -126,7 +133,6 @@ impl VmRig {
     }
 
     /// A GET of the API.
-    #[allow(dead_code, reason = "for the scenarios that follow")]
     pub async fn api(&self, path: &str) -> serde_json::Value {
         let at = SocketAddr::from((site::SERVER, 9999));
         let reply = e2e_http::get(site::SERVER, at, &format!("/api/v1/{path}")).await;
@@ -152,11 +158,21 @@ impl VmRig {
         self.until(what, async |rig| holds(&rig.rack.machines())).await;
     }
 
+    /// Announces routers on one more segment.
+    pub fn advertise(&mut self, bridge: &'static str) {
+        self.tasks.spawn(async move { ground::advertise(bridge).await.unwrap() });
+    }
+
+    /// The status branch, once it exists.
+    pub fn status(&self) -> Option<Status> {
+        Status::read(&self.stage.repository())
+    }
+
     /// Waits until the status branch says that every host is completed.
     pub async fn until_completed(&mut self) -> Status {
         let mut found = None;
         let look = async |rig: &Self| {
-            found = Status::read(&rig.stage.repository());
+            found = rig.status();
             let wanted = rig.rack.machines().len();
             found.as_ref().is_some_and(|status| {
                 status.hosts().len() == wanted

@@ -60,7 +60,7 @@ impl Lab {
                     .to_owned()
             }
             "/boot/525400aabb11/boot.ipxe" => {
-                "#!ipxe\niseq ${platform} efi && goto leave ||\nsanboot --no-describe --drive 0x80 ||\n:leave\nexit\n".into()
+                "#!ipxe\niseq ${platform} efi && goto leave ||\nsanboot --no-describe --drive 0x80 ||\n:leave\nexit 1\n".into()
             }
             "/boot/525400aabb11/mac-525400aabb11.ipxe" => "#!ipxe\nset imgargs-host quiet\n".to_owned(),
             "/host/mac-525400aabb11.preseed" => {

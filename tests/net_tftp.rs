@@ -190,7 +190,7 @@ async fn boot_scripts_follow_the_decision() {
     assert_eq!(at("127.0.0.5:0", "boot.ipxe").await.unwrap(), LocalBoot::Auto.script());
     // A client without a lease is sent to ask by its MAC; the static `boot.ipxe` would install anything.
     let stranger = at("127.0.0.9:0", "boot.ipxe").await.unwrap();
-    assert_eq!(stranger, "#!ipxe\nchain http://10.255.255.1:9999/boot/${mac}/boot.ipxe || exit\n");
+    assert_eq!(stranger, "#!ipxe\nchain http://10.255.255.1:9999/boot/${mac}/boot.ipxe || exit 1\n");
     assert_eq!(at("127.0.0.3:0", "/host/mac-525400000003.ipxe").await.unwrap(), "#!ipxe\n# INSTALLER arguments\n");
     assert_eq!(at("127.0.0.9:0", "host/mac-525400000003.ipxe").await, Err(2));
     assert_eq!(at("127.0.0.5:0", "host/mac-525400000005.preseed").await, Err(1));

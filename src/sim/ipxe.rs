@@ -24,7 +24,7 @@ pub enum Turn {
     },
     /// Boot the local disk from inside iPXE (`sanboot`).
     Local,
-    /// Leave iPXE: the firmware goes on to its next boot entry.
+    /// Leave iPXE without an error: a BIOS goes on to its next boot entry, UEFI firmware may not.
     Exit,
     /// Wait for a moment, then go on.
     Sleep,

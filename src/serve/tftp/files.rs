@@ -81,7 +81,7 @@ fn script(world: &World, client: SocketAddr) -> Found {
     match boot::host_by_address(world, client.ip()) {
         Some(mac) => answer(boot::file(world, mac, "boot.ipxe", client.ip())),
         None => {
-            Found::Text(format!("#!ipxe\nchain {}/boot/${{mac}}/boot.ipxe || exit\n", world.policy.site.http_base()))
+            Found::Text(format!("#!ipxe\nchain {}/boot/${{mac}}/boot.ipxe || exit 1\n", world.policy.site.http_base()))
         }
     }
 }

@@ -181,6 +181,11 @@ impl Machine {
             }
             Turn::Kernel { args, .. } => self.start_kernel(now, &args),
             Turn::Local => self.boot_disk(now),
+            // UEFI firmware goes on after a boot entry that failed; after one that succeeded OVMF shows its menu.
+            Turn::Exit if self.config.firmware != Firmware::Bios => {
+                self.console = "the firmware shows its menu, for iPXE left without an error".into();
+                self.rest(Doing::Hung);
+            }
             Turn::Exit => self.next_entry(now, effects),
             Turn::Reboot => self.start(now),
             Turn::PowerOff => self.cut(),

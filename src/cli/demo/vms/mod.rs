@@ -93,7 +93,7 @@ pub(super) async fn play(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> an
     let bmcs: Vec<_> = specs.iter().enumerate().filter_map(|(i, spec)| Some((i, spec.bmc.as_ref()?.1))).collect();
     ground::lay(site::SERVER, specs.len(), &bmcs).await?;
     site::media(&stage.dir.join("tftp"), &args.kernel).await?;
-    let settings = settings::load(&site::write_settings(&stage, "")?)?;
+    let settings = settings::load(&site::write_settings(&stage)?)?;
     let files = site::files(&makes, "power-off");
     let desired = read(&files, &settings)?;
     writeln!(out, "{} machines on 10.77.0.0/24, serial consoles in {}/machines", specs.len(), stage.dir.display())?;

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::ground::BRIDGE;
 use super::machine::VmSpec;
@@ -41,7 +41,7 @@ pub struct Make {
     pub order: BootOrder,
 }
 
-/// Puts kernel, installer and disk image into the static root, beside iPXE.
+/// Puts kernel, installer and disk image into the static root. iPXE is taken from its Debian package.
 pub async fn media(root: &Path, kernel: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(root)?;
     let init = root.join(".init");
@@ -61,14 +61,11 @@ pub async fn media(root: &Path, kernel: &Path) -> anyhow::Result<()> {
     if !output.success() {
         bail!("the machines' boot media could not be made:\n{}", output.stderr.trim());
     }
-    for (from, to) in [("undionly.kpxe", "undionly.kpxe"), ("snponly.efi", "ipxe.efi")] {
-        std::fs::copy(Path::new("/usr/lib/ipxe").join(from), root.join(to)).context(from)?;
-    }
     Ok(())
 }
 
 /// Settings for a stage in its namespace, on the ports that firmware knows.
-pub fn write_settings(stage: &Stage, extra: &str) -> anyhow::Result<PathBuf> {
+pub fn write_settings(stage: &Stage) -> anyhow::Result<PathBuf> {
     let path = stage.dir.join("rackwright.yaml");
     let text = format!(
         "repository:
@@ -89,7 +86,7 @@ limits:
   first_boot_timeout: 5m
   publish_debounce: 200ms
   backoff: 300ms
-{extra}",
+",
         repository = stage.repository().display(),
         state = stage.state_dir().display(),
         root = stage.dir.join("tftp").display(),
