@@ -83,5 +83,7 @@ async fn e2e_vm_whoever_stops_the_demo_finds_nothing_of_it_afterwards() {
 fn processes_named(program: &str, text: &str) -> bool {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).any(|line| line.starts_with(program) && line.contains(text))
+    lines
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .any(|line| line.starts_with(program) && line.contains(text))
 }

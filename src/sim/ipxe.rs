@@ -88,7 +88,10 @@ impl Ipxe {
     /// Runs until something is needed. `disk_boots` tells whether `sanboot` would succeed.
     pub fn run(&mut self, disk_boots: bool) -> Turn {
         loop {
-            let Some(frame) = self.frames.last_mut() else { return Turn::Exit };
+            let Some(frame) = self.frames.last_mut() else {
+                let failed = || Turn::Failed("the boot script left iPXE with an error".into());
+                return if self.ok { Turn::Exit } else { failed() };
+            };
             if !frame.queue.is_empty() {
                 let (glue, command) = frame.queue.remove(0);
                 if glue == Glue::First || (glue == Glue::And) == self.ok {
@@ -264,6 +267,8 @@ mod tests {
         let mut efi = ipxe();
         efi.start(script);
         assert_eq!(efi.run(true), Turn::Exit);
+        efi.start(b"#!ipxe\nexit 1\n");
+        assert!(matches!(efi.run(true), Turn::Failed(_)), "the firmware is told");
         for (disk, turn) in [(true, Turn::Local), (false, Turn::Failed("a command of the boot script failed".into()))] {
             let mut bios = ipxe();
             bios.vars.insert("platform".into(), "pcbios".into());
