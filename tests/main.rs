@@ -72,3 +72,5 @@ mod settings;
 mod sim;
 mod tidy;
 mod tidy_text;
+mod trace;
+mod trace_api;

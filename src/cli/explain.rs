@@ -5,8 +5,10 @@ use std::io::Write;
 use anyhow::bail;
 
 use super::runtime;
-use super::source::{Rack, StatusSource};
+use super::source::{Asked, Rack, StatusSource};
 use super::status::{age, span};
+
+mod boot;
 use crate::model::{HostState, Time};
 use crate::plan::report::{ClusterStatus, Condition, HostStatus};
 
@@ -22,10 +24,16 @@ pub struct ExplainArgs {
 
 /// Explains one host.
 pub fn explain(args: &ExplainArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let rack = runtime()?.block_on(args.source.read())?;
+    let runtime = runtime()?;
+    let rack = runtime.block_on(args.source.read())?;
     let host = find(&rack, &args.host)?;
     let cluster = rack.clusters.iter().find(|cluster| cluster.cluster == host.cluster);
     out.write_all(story(host, cluster, &rack, super::now()).as_bytes())?;
+    match runtime.block_on(args.source.boot_chain(&host.cluster, &host.host))? {
+        Asked::Daemon(chain) => boot::print(chain.as_ref(), out)?,
+        Asked::Branch if host.condition.status != "Ready" => writeln!(out, "{}", boot::elsewhere(host))?,
+        Asked::Branch => {}
+    }
     Ok(0)
 }
 

@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::drive::git::{Git, Local, local_path};
-use crate::model::{Desired, Revision};
+use crate::model::{ClusterName, Desired, Revision};
 use crate::plan::report::{ClusterStatus, Files, HostStatus, RejectedStatus};
 use crate::repo::{self, Entry, Tree};
+use crate::serve::api::chain::BootChain;
 use crate::settings::{Repository, Settings};
 
 /// Largest file of a working tree that is read, in bytes; as for revisions.
@@ -81,6 +82,15 @@ pub struct Rack {
     pub hosts: Vec<HostStatus>,
 }
 
+/// Who was asked for a boot chain.
+#[derive(Clone, Debug)]
+pub enum Asked {
+    /// A daemon; nothing when it knows no boot MAC of the host.
+    Daemon(Option<BootChain>),
+    /// The status branch, which has none.
+    Branch,
+}
+
 impl StatusSource {
     /// Reads it.
     pub async fn read(&self) -> anyhow::Result<Rack> {
@@ -93,6 +103,16 @@ impl StatusSource {
         };
         let rack = Rack { commit, ..from_files(&files)? };
         Ok(rack)
+    }
+
+    /// A host's boot chain, which only a running daemon knows.
+    pub async fn boot_chain(&self, cluster: &ClusterName, host: &str) -> anyhow::Result<Asked> {
+        let Some(url) = &self.url else { return Ok(Asked::Branch) };
+        let url = format!("{}/api/v1/hosts/{cluster}/{host}", url.trim_end_matches('/'));
+        // An older daemon's answer has no such field; that is no reason to say nothing else.
+        let answer: serde_json::Value = get(&client()?, &url).await?;
+        let chain = answer.get("boot_chain").filter(|chain| !chain.is_null());
+        Ok(Asked::Daemon(chain.and_then(|chain| serde_json::from_value(chain.clone()).ok())))
     }
 
     fn read_local(&self, path: &Path) -> anyhow::Result<(Option<Revision>, Files)> {
@@ -154,10 +174,15 @@ fn sorted(mut rack: Rack) -> Rack {
     rack
 }
 
-async fn daemon(url: &str) -> anyhow::Result<Rack> {
+/// A client for a daemon's own plain HTTP.
+pub fn client() -> anyhow::Result<reqwest::Client> {
     // One cryptography provider for the process; somebody else may have chosen before us.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
+    Ok(reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?)
+}
+
+async fn daemon(url: &str) -> anyhow::Result<Rack> {
+    let client = client()?;
     let base = url.trim_end_matches('/');
     let clusters = get(&client, &format!("{base}/api/v1/clusters")).await?;
     let hosts = get(&client, &format!("{base}/api/v1/hosts")).await?;

@@ -17,6 +17,7 @@ use crate::model::{ClusterName, HostId, HostState};
 use crate::plan::report::{cluster_status, host_status};
 use rack::Rack;
 
+pub mod chain;
 pub mod events;
 pub mod openapi;
 pub mod page;
@@ -52,7 +53,9 @@ async fn front(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     }
     let nonce = hex::encode(octets);
     let glance = app.glance();
-    let html = page::render(&Rack::of(&glance.world, &glance.plan), glance.now, &nonce);
+    let mut rack = Rack::of(&glance.world, &glance.plan);
+    rack.standings = chain::standings(&app.ctx, &glance.world, &rack, glance.now);
+    let html = page::render(&rack, glance.now, &nonce);
     let policy = page::content_security_policy(&nonce);
     let mut response = ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
     let headers = response.headers_mut();
@@ -117,7 +120,7 @@ async fn hosts(
 async fn host(State(app): State<Arc<App>>, Path((cluster, host)): Path<(String, String)>) -> Response {
     let glance = app.glance();
     match host_status(&glance.world, &glance.plan, &HostId::new(&ClusterName::new(cluster), host)) {
-        Some(status) => fresh(status),
+        Some(status) => fresh(chain::Traced::of(&app.ctx, &glance.world, status, glance.now)),
         None => message(StatusCode::NOT_FOUND, "no such host in the revision in force"),
     }
 }

@@ -92,7 +92,8 @@ impl Context {
         settings: Arc<Settings>,
     ) -> Context {
         let library = Arc::new(files::Library::new(&settings));
-        Context { view, inbox, clock, settings, trace: Arc::default(), library }
+        let trace = Arc::new(trace::Trace::new(clock()));
+        Context { view, inbox, clock, settings, trace, library }
     }
 
     /// Notes a step of the boot chain of the machine at `source`, when the address is leased to one.

@@ -33,7 +33,7 @@ fn paths() -> Value {
         "/api/v1/clusters": read("Every cluster", json!([]), many("Cluster"), &[]),
         "/api/v1/clusters/{cluster}": read("One cluster", json!([cluster()]), one("Cluster"), &["404"]),
         "/api/v1/hosts": read("Every host", filters, many("Host"), &["400"]),
-        "/api/v1/hosts/{cluster}/{host}": read("One host", json!([cluster(), host()]), one("Host"), &["404"]),
+        "/api/v1/hosts/{cluster}/{host}": read("One host", json!([cluster(), host()]), one("TracedHost"), &["404"]),
         "/api/v1/events": {
             "get": {
                 "summary": "State changes as they happen",
@@ -115,7 +115,35 @@ fn schemas() -> Value {
         "Rack": rack(),
         "Cluster": cluster(),
         "Host": host(),
+        "TracedHost": traced(),
     })
+}
+
+/// One host, with what its machine asked the boot servers for.
+fn traced() -> Value {
+    let step = object(
+        &["at", "last", "count", "by", "asked", "outcome"],
+        json!({
+            "at": time(), "last": time(), "count": { "type": "integer" },
+            "by": { "type": "string", "enum": ["dhcp", "tftp", "http", "checkin"] }, "asked": text(), "outcome": text()
+        }),
+    );
+    let attempt = object(
+        &["number", "steps", "dropped"],
+        json!({
+            "number": { "type": "integer" }, "steps": { "type": "array", "items": step },
+            "dropped": { "type": "integer", "description": "steps from the middle that are forgotten" }
+        }),
+    );
+    let chain = object(
+        &["standing", "attempts"],
+        json!({
+            "standing": object(&["stuck", "sentence"], json!({ "stuck": { "type": "boolean" }, "sentence": text() })),
+            "attempts": { "type": "array", "items": attempt, "description": "one for each power-on, the newest last" }
+        }),
+    );
+    let chain = json!({ "description": "null while the boot MAC is not known", "oneOf": [chain, { "type": "null" }] });
+    json!({ "allOf": [one("Host"), object(&["boot_chain"], json!({ "boot_chain": chain }))] })
 }
 
 fn rack() -> Value {

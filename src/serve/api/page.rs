@@ -65,7 +65,7 @@ fn write(html: &mut String, rack: &Rack, now: Time, nonce: &str) -> fmt::Result 
     banners(html, rack, now)?;
     stalled(html, rack, now)?;
     for (cluster, hosts) in &rack.clusters {
-        section(html, cluster, hosts, now)?;
+        section(html, rack, cluster, hosts, now)?;
     }
     if rack.clusters.is_empty() {
         html.push_str("<p class=\"empty\">No clusters.</p>\n");
@@ -179,7 +179,7 @@ fn findings(html: &mut String, findings: &[Finding]) -> fmt::Result {
     Ok(())
 }
 
-fn section(html: &mut String, cluster: &ClusterStatus, hosts: &[HostStatus], now: Time) -> fmt::Result {
+fn section(html: &mut String, rack: &Rack, cluster: &ClusterStatus, hosts: &[HostStatus], now: Time) -> fmt::Result {
     let (name, state, since) = (Safe(&cluster.cluster), Safe(&cluster.state), When(&cluster.since, now));
     write!(html, "<section><h2>{name} <small>{state} since {since}</small> {}</h2>", badge(&cluster.condition))?;
     writeln!(html, "<p>{}</p>", Why(&cluster.condition, now))?;
@@ -189,7 +189,7 @@ fn section(html: &mut String, cluster: &ClusterStatus, hosts: &[HostStatus], now
     let mut hosts: Vec<&HostStatus> = hosts.iter().collect();
     hosts.sort_by_key(|host| urgency(&host.condition));
     for host in hosts {
-        row(html, host, now)?;
+        row(html, rack, host, now)?;
     }
     html.push_str("</tbody></table>\n");
     tasks(html, &cluster.tasks, now)?;
@@ -197,7 +197,7 @@ fn section(html: &mut String, cluster: &ClusterStatus, hosts: &[HostStatus], now
     Ok(())
 }
 
-fn row(html: &mut String, host: &HostStatus, now: Time) -> fmt::Result {
+fn row(html: &mut String, rack: &Rack, host: &HostStatus, now: Time) -> fmt::Result {
     let (cluster, name, state) = (Safe(&host.cluster), Safe(&host.host), Safe(host.state));
     let since = When(&host.since, now);
     write!(html, "<tr id=\"{cluster}/{name}\"><th scope=\"row\">{name}</th><td>{state}</td>")?;
@@ -208,6 +208,9 @@ fn row(html: &mut String, host: &HostStatus, now: Time) -> fmt::Result {
     }
     for note in &host.notes {
         write!(html, "<br><small>{}</small>", Safe(note))?;
+    }
+    if let Some(standing) = host.boot.mac.and_then(|mac| rack.standings.get(&mac)) {
+        write!(html, "<br><small>Network boot: {}</small>", Safe(&standing.sentence))?;
     }
     writeln!(html, "{}</td></tr>", Whereabouts(host))
 }

@@ -1,13 +1,15 @@
 //! The whole rack as people are shown it; the API, the page and the metrics are made from this.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use crate::model::{Consent, Failure, Finding, Revision, World};
+use crate::model::{Consent, Failure, Finding, Mac, Revision, World};
 use crate::plan::Plan;
 use crate::plan::report::{ClusterStatus, HostStatus, RejectedStatus, cluster_status, host_status};
+use crate::serve::trace::Standing;
 
 /// The whole rack.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +32,8 @@ pub struct Rack {
     pub changes: u64,
     /// Every cluster with its hosts, in name order.
     pub clusters: Vec<(ClusterStatus, Vec<HostStatus>)>,
+    /// Where the network boots of machines stand that are not done, by boot MAC; only the page shows it here.
+    pub standings: BTreeMap<Mac, Standing>,
 }
 
 /// Something of the daemon's own that fails.
@@ -70,6 +74,7 @@ impl Rack {
             full_ranges: world.full_ranges.iter().map(|(subnet, at)| (*subnet, at.to_string())).collect(),
             troubles: troubles(world),
             changes: world.moves.last,
+            standings: BTreeMap::new(),
         }
     }
 
