@@ -58,6 +58,7 @@ mod plan_cluster;
 mod plan_ladder;
 mod plan_random;
 mod plan_rig;
+mod preflight;
 mod racks;
 mod readme;
 mod repo_cli;

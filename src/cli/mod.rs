@@ -4,6 +4,7 @@ pub mod completions;
 pub mod demo;
 pub mod explain;
 pub mod plan;
+pub mod preflight;
 pub mod render;
 pub mod replay;
 pub mod run;
@@ -64,6 +65,8 @@ pub enum Command {
     Status(status::StatusArgs),
     /// Say why a host is where it is and what can be done about it
     Explain(explain::ExplainArgs),
+    /// Say whether this machine is fit to run the daemon, and what to do about it
+    Preflight(preflight::PreflightArgs),
     /// Print the JSON Schemas of the repository's files
     Schema(schema::SchemaArgs),
     /// Fold a journal and print the plan at its end
@@ -105,6 +108,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Render(args) => render::render(args, out),
         Command::Status(args) => status::status(args, out),
         Command::Explain(args) => explain::explain(args, out),
+        Command::Preflight(args) => preflight::preflight(args, out),
         Command::Schema(args) => schema::schema(args, out),
         Command::Replay(args) => replay::replay(args, out),
         Command::Completions(args) => completions::completions(args, out),

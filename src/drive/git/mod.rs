@@ -3,7 +3,8 @@
 //!
 //! * `command`: how `git` is called; `error`: what its failures mean.
 //! * `mirror`: the bare repository and its refs; `tree`: reading a revision; `commit`: building a status commit.
-//! * `publish`: bringing the status branch up to date, without ever overwriting a foreign commit.
+//! * `publish`: bringing the status branch up to date, without ever overwriting a foreign commit; `rehearse`: whether
+//!   that would be allowed.
 //! * `local`: reading a person's own repository, for the command line.
 //! * `watch`: noticing pushes to a repository on this machine.
 
@@ -13,6 +14,7 @@ mod error;
 mod local;
 mod mirror;
 mod publish;
+mod rehearse;
 mod tree;
 mod watch;
 
@@ -33,6 +35,7 @@ use crate::settings::{Repository, Settings};
 pub use self::commit::{AUTHOR, OWNED};
 pub use self::error::GitError;
 pub use self::local::Local;
+pub use self::rehearse::Reach;
 pub use self::tree::Snapshot;
 pub use self::watch::{Watcher, local_path, watch};
 
