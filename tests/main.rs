@@ -18,6 +18,7 @@ mod e2e_vm;
 mod e2e_vm_demo;
 mod e2e_vm_rig;
 mod e2e_vm_wire;
+mod export;
 mod fuzz_corpus;
 mod fuzz_entries;
 mod git_fetch;

@@ -3,6 +3,7 @@
 pub mod completions;
 pub mod demo;
 pub mod explain;
+pub mod export;
 pub mod plan;
 pub mod preflight;
 pub mod render;
@@ -59,7 +60,7 @@ pub enum Command {
     Validate(validate::ValidateArgs),
     /// Show what merging a change would do to each host
     Plan(plan::PlanArgs),
-    /// Print the boot and answer files of a host
+    /// Print the boot and answer files of a host, or a configuration for another DHCP server
     Render(render::RenderArgs),
     /// Show where every host stands
     Status(status::StatusArgs),

@@ -1,12 +1,14 @@
-//! `rackwright render`: the boot and answer files of one host, as machines would read them.
+//! `rackwright render`: the boot and answer files of one host, as machines would read them; or the whole repository as
+//! another DHCP server's configuration.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anstyle::Style;
 use anyhow::bail;
 
+use super::export::{self, Server};
 use super::{source, validate};
 use crate::model::{BootFile, Desired, HostSpec};
 use crate::settings;
@@ -15,13 +17,18 @@ use crate::settings;
 #[derive(clap::Args, Debug)]
 pub struct RenderArgs {
     /// The host: its name, or CLUSTER/HOST where the name is used twice
-    pub host: String,
+    #[arg(required_unless_present = "dhcp")]
+    pub host: Option<String>,
     /// The repository
     #[arg(default_value = ".")]
     pub path: PathBuf,
     /// Only this file, without a header
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "dhcp")]
     pub file: Option<String>,
+    /// Every reservation and boot option as a configuration of this DHCP server, for network.dhcp.mode: off; HOST is
+    /// left out
+    #[arg(long, value_name = "SERVER", value_enum, requires = "config")]
+    pub dhcp: Option<Server>,
     /// A revision instead of the working tree
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,
@@ -34,18 +41,32 @@ pub struct RenderArgs {
 /// the repository is invalid.
 pub fn render(args: &RenderArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     let settings = args.config.as_deref().map(settings::load).transpose()?;
-    let (tree, revision) = validate::read(&args.path, args.rev.as_deref())?;
+    let (host, path) = places(args)?;
+    let (tree, revision) = validate::read(path, args.rev.as_deref())?;
     let loaded = source::load(&tree, settings.as_ref(), None, revision);
     let Some(desired) = &loaded.desired else {
         validate::text(&loaded, &mut anstream::stderr())?;
         return Ok(1);
     };
-    let host = find(desired, &args.host)?;
+    if let (Some(server), Some(settings)) = (args.dhcp, &settings) {
+        out.write_all(export::export(server, settings, desired)?.as_bytes())?;
+        return Ok(0);
+    }
+    let host = find(desired, host)?;
     match &args.file {
         Some(name) => out.write_all(file(host, name)?.body.as_bytes())?,
         None => all(host, out)?,
     }
     Ok(0)
+}
+
+/// The host and the repository. With `--dhcp` there is no host, so that the first word is the repository.
+fn places(args: &RenderArgs) -> anyhow::Result<(&str, &Path)> {
+    match (args.host.as_deref(), args.dhcp) {
+        (Some(_), Some(_)) if args.path != Path::new(".") => bail!("--dhcp is about every host: leave HOST out"),
+        (Some(path), Some(_)) => Ok(("", Path::new(path))),
+        (host, _) => Ok((host.unwrap_or_default(), &args.path)),
+    }
 }
 
 fn find<'d>(desired: &'d Desired, name: &str) -> anyhow::Result<&'d Arc<HostSpec>> {
