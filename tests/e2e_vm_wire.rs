@@ -18,12 +18,29 @@ const BESIDE: &str = "vms/hv3";
 /// The server that nobody asked for. It hands out addresses of its own network, and no boot file.
 const STRANGER: &str = "192.0.2.1";
 
+/// A running program; it ends with its owner.
+struct Program(Child);
+
+impl Program {
+    fn start(command: &mut Command) -> Program {
+        Program(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A network namespace that lives as long as the process in it.
-struct Island(Child);
+struct Island(Program);
 
 impl Island {
     async fn new() -> Island {
-        let island = Island(start(Command::new("unshare").args(["--net", "--", "sleep", "infinity"])));
+        let island = Island(Program::start(Command::new("unshare").args(["--net", "--", "sleep", "infinity"])));
         let net = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/net")).ok();
         let apart = async {
             while net(&island.pid()).is_none_or(|its| Some(its) == net("self")) {
@@ -35,7 +52,7 @@ impl Island {
     }
 
     fn pid(&self) -> String {
-        self.0.id().to_string()
+        self.0.0.id().to_string()
     }
 
     /// A program that runs inside.
@@ -49,10 +66,6 @@ impl Island {
         let output = self.command(&["sh", "-ec", script]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-}
-
-fn start(command: &mut Command) -> Child {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap()
 }
 
 /// A second segment for the first two machines: `br1`, 10.78.0.0/24, with a router that forwards and relays.
@@ -79,12 +92,12 @@ async fn lay_second_segment(router: &Island) {
 }
 
 /// Plugs the stranger in.
-async fn plug_in(stranger: &Island) -> Child {
+async fn plug_in(stranger: &Island) -> Program {
     let pid = stranger.pid();
     let lines = [format!("link add odd0 type veth peer name s0 netns {pid}"), "link set odd0 master br0 up".into()];
     ground::ip(&lines).await.unwrap();
     stranger.run("ip link set lo up; ip address add 192.0.2.1/24 dev s0; ip link set s0 up");
-    start(&mut stranger.command(&[
+    Program::start(&mut stranger.command(&[
         "dnsmasq",
         "--keep-in-foreground",
         "--port=0",
@@ -109,8 +122,9 @@ fn e2e_vm_a_relay_is_served_and_a_stranger_is_reported() {
         let (router, stranger) = (Island::new().await, Island::new().await);
         let mut rig = VmRig::new(&makes, &tweaks, async || lay_second_segment(&router).await).await;
         rig.advertise("br1");
-        let _relay = start(&mut router.command(&["dhcrelay", "-4", "-d", "-a", "-iu", "r0", "-id", "r1", "10.77.0.1"]));
-        let mut strange = plug_in(&stranger).await;
+        let _relay =
+            Program::start(&mut router.command(&["dhcrelay", "-4", "-d", "-a", "-iu", "r0", "-id", "r1", "10.77.0.1"]));
+        let strange = plug_in(&stranger).await;
         rig.push("Define the cluster").await;
 
         // The stranger is noticed and reported, by the status branch and by the API.
@@ -127,7 +141,7 @@ fn e2e_vm_a_relay_is_served_and_a_stranger_is_reported() {
             rig.until("the machines behind the relay come up from their disks", done).await;
             assert!(rig.serial(name).contains("install-complete from 10.78.0."), "{name} is on the second segment");
         }
-        strange.kill().unwrap();
+        drop(strange);
         rig.until_completed().await;
         for name in [BIOS_BEHIND, UEFI_BEHIND, BESIDE] {
             assert_eq!((rig.installs(name).as_deref(), rig.disk_boots(name)), (Some("1"), 1), "{name}");
