@@ -31,6 +31,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Clock ticks of `/proc/PID/stat` a second; Linux shows 100 everywhere.
 const TICKS: f64 = 100.0;
 
+#[allow(clippy::disallowed_methods, reason = "a benchmark is told by its environment what to measure")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

@@ -16,7 +16,7 @@ need in.tftpd=tftpd-hpa dnsmasq=dnsmasq-base atftp=atftp curl=curl nft=nftables 
 find_atftpd() {
   ATFTPD=${ATFTPD:-$(command -v atftpd || true)}
   [[ -n $ATFTPD ]] && return
-  (cd "$work" && { cp /tmp/atftpd_*.deb . 2>/dev/null || apt-get -qq download atftpd >/dev/null 2>&1; } && dpkg -x atftpd_*.deb atftpd) || true
+  (cd "$work" && apt-get -qq -o APT::Sandbox::User=root download atftpd >/dev/null 2>&1 && dpkg -x atftpd_*.deb atftpd) || true
   ATFTPD=$work/atftpd/usr/sbin/atftpd
   [[ -x $ATFTPD ]] || { echo "tftp.sh: atftpd is missing (Debian package atftpd) and left out" >&2; SERVERS=${SERVERS//atftpd/}; }
 }

@@ -38,6 +38,7 @@ pub struct Session {
     transfer: Transfer,
     source: Source,
     block: usize,
+    lock_step: bool,
     oack: Vec<u8>,
     burst: Vec<u8>,
     began: Instant,
@@ -58,7 +59,16 @@ impl Session {
     pub fn new(line: Line, terms: &Terms, source: Source) -> Session {
         let oack = wire::oack(&terms.accepted);
         let block = usize::from(terms.block);
-        Session { line, transfer: Transfer::new(terms), source, block, oack, burst: Vec::new(), began: Instant::now() }
+        Session {
+            line,
+            transfer: Transfer::new(terms),
+            source,
+            block,
+            lock_step: terms.window <= 1,
+            oack,
+            burst: Vec::new(),
+            began: Instant::now(),
+        }
     }
 
     /// Carries it through.
@@ -121,7 +131,14 @@ impl Session {
         for _ in 0..READ_AT_ONCE {
             match self.line.try_receive(&mut buffer) {
                 Ok(length) => match Packet::parse(buffer.get(..length).unwrap_or_default()) {
-                    Ok(Packet::Ack(number)) => self.transfer.acknowledged(number, self.began.elapsed()),
+                    Ok(Packet::Ack(number)) => {
+                        self.transfer.acknowledged(number, self.began.elapsed());
+                        // In lock-step the client waits for this block alone: it goes out before the socket is asked
+                        // whether there is more, which there never is.
+                        if self.lock_step && self.transfer.due().is_some() {
+                            return;
+                        }
+                    }
                     Ok(Packet::Error { code, message }) => self.transfer.aborted(code, message),
                     Ok(_) | Err(wire::Malformed) => {}
                 },

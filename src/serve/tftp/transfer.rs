@@ -30,7 +30,7 @@ pub type Moment = Duration;
 
 /// Time between tries: until a round trip was measured, at least, and at most.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LEAST_WAIT: Duration = Duration::from_millis(100);
+const LEAST_WAIT: Duration = Duration::from_millis(25);
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// Tries that go unanswered before a transfer is given up; and of the first packet, when nobody may be there: whoever
 /// forges a client's address makes us send no more than so many small packets.
