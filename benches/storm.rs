@@ -273,21 +273,21 @@ fn ratio(name: &str, value: f64, most: f64) {
 /// Waits until the definition is in force: every host may be installed.
 async fn until_armed(daemon: &Daemon, hosts: usize) -> anyhow::Result<()> {
     let begun = Instant::now();
-    while completed_or_not(daemon).await != hosts {
+    while waiting(daemon).await != hosts {
         anyhow::ensure!(begun.elapsed() < PATIENCE, "the definition is not in force");
         sleep(LOOK).await;
     }
     Ok(())
 }
 
-/// How many hosts the daemon knows that are not completed.
-async fn completed_or_not(daemon: &Daemon) -> usize {
-    let Some(body) = daemon.get("/api/v1/clusters").await else { return 0 };
+/// How many hosts wait for somebody to start them. A machine that is started before its install was announced on the status
+/// branch is told to boot its disk, and without a BMC nobody starts it again.
+async fn waiting(daemon: &Daemon) -> usize {
+    let Some(body) = daemon.get("/api/v1/hosts").await else { return 0 };
     let body: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-    let clusters = body.as_array().or_else(|| body.get("clusters")?.as_array()).cloned().unwrap_or_default();
-    let hosts = clusters.iter().filter_map(|cluster| cluster["hosts"].as_object());
-    hosts.flatten().filter(|(state, _)| *state != "completed").filter_map(|(_, count)| count.as_u64()).sum::<u64>()
-        as usize
+    let hosts = body.as_array().or_else(|| body.get("hosts")?.as_array()).cloned().unwrap_or_default();
+    let reasons = hosts.iter().filter_map(|host| host["condition"]["reason"].as_str());
+    reasons.filter(|reason| matches!(*reason, "NotSeen" | "NetworkBoot" | "PowerOnByHand")).count()
 }
 
 /// What it wrote down: commits on the status branch, and the journal.
