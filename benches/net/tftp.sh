@@ -58,7 +58,7 @@ many() {
   before=$(cpu "$server") begin=$(now)
   on_client timeout 120 bash -c 'for ((i = 1; i <= $1; i++)); do curl -s -m 110 --tftp-blksize 1468 -o "$2/$i" tftp://10.78.0.1/small & done; wait' - "$clients" "$work/in" || true
   end=$(now)
-  whole=$(for file in "$work"/in/*; do cmp -s "$file" "$work/files/small" && echo .; done | wc -l)
+  whole=$(for file in "$work"/in/*; do cmp -s "$file" "$work/files/small" && echo . || true; done | wc -l)
   speed[$name:$what]=$(calc "$whole / ($end - $begin)")
   printf '%-11s %-9s %3s clients, 1 MiB each: %s whole in %.2f s, %.1f MiB/s together, server CPU %.2f s\n' \
     "$name" "$what" "$clients" "$whole" "$(calc "$end - $begin")" "${speed[$name:$what]}" "$(calc "$(cpu "$server") - $before")"
