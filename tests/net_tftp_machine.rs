@@ -187,9 +187,9 @@ fn silence_is_answered_ever_more_slowly_and_then_given_up() {
         waits.push(waited);
         blocks += sent.len();
     }
-    assert_eq!(waits[..5], [100, 200, 400, 800, 1600].map(ms));
-    assert!(waits[5..].iter().all(|wait| *wait <= ms(3000)), "{waits:?}");
-    assert!(blocks <= 2 * 12, "{blocks}");
+    assert_eq!(waits[..7], [25, 50, 100, 200, 400, 800, 1600].map(ms));
+    assert!(waits[7..].iter().all(|wait| *wait <= ms(3000)), "{waits:?}");
+    assert!(blocks <= 2 * 14, "{blocks}");
     assert!(server.now <= ms(31_000), "{:?}", server.now);
     assert_eq!(server.transfer.ending(), Some(&Ending::TimedOut { after: 0 }));
 }

@@ -22,7 +22,9 @@ impl Git {
         let Some(commit) = status.or(watched) else {
             return Err(super::GitError::BranchMissing(self.0.branch.clone()).into());
         };
-        let refspec = format!("{commit}:refs/heads/{name}");
+        // Whether the branch has moved on meanwhile (a daemon may be running) is not the question, so the rehearsal forces:
+        // nothing is sent by it.
+        let refspec = format!("+{commit}:refs/heads/{name}");
         let options = ["push", "--dry-run", "--porcelain", "--no-verify", "--recurse-submodules=no", "--"];
         let args = options.into_iter().chain([self.0.caller.remote.as_str(), &refspec]);
         self.0.caller.run(args, CALL_LIMIT).await?;

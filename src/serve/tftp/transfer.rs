@@ -34,7 +34,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(25);
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// Tries that go unanswered before a transfer is given up; and of the first packet, when nobody may be there: whoever
 /// forges a client's address makes us send no more than so many small packets.
-const TRIES: u32 = 12;
+const TRIES: u32 = 14;
 const FIRST_TRIES: u32 = 5;
 /// Longest time without a new acknowledgement: a machine that was switched off is forgotten then.
 const PATIENCE: Duration = Duration::from_secs(30);
