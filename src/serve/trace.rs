@@ -26,7 +26,7 @@ const SHARDS: usize = 16;
 pub const MACHINES: usize = 4096;
 /// Attempts remembered of each machine.
 pub const ATTEMPTS: usize = 4;
-/// Steps remembered of each attempt: the first [`HEAD`], and the newest.
+/// Steps remembered of each attempt: the first sixteen, and the newest.
 pub const STEPS: usize = 48;
 /// Steps at an attempt's beginning that are never dropped: they tell how far the firmware came.
 const HEAD: usize = 16;
