@@ -9,13 +9,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rackwright::cli::demo::racks;
 use rackwright::cli::demo::stage::{Stage, port};
-use rackwright::model::Desired;
-use rackwright::repo::{self, Entry};
 use rackwright::settings;
 use rackwright::sim::machine::{MachineEvent, Override, Stage as At, Timings};
 use rackwright::sim::rack::{MachineView, Rack, RackConfig};
@@ -139,25 +136,6 @@ fn definition(stage: &Stage, hosts: u32, generation: u32) -> BTreeMap<String, St
     files
 }
 
-fn read(config: &Path, files: &BTreeMap<String, String>) -> anyhow::Result<Desired> {
-    let settings = settings::load(config)?;
-    let policy = settings.policy();
-    let entry = |text: &String| Entry::File(Arc::from(text.as_bytes()));
-    let tree = files.iter().map(|(path, text)| (path.clone(), entry(text))).collect();
-    let context = repo::Context {
-        http_base: policy.site.http_base(),
-        address: policy.site.address,
-        subnets: &policy.site.subnets,
-        deploy_username: settings.deploy.username,
-        mirror: settings.debian.mirror,
-        release: settings.debian.release,
-        previous: None,
-        revision: None,
-    };
-    let loaded = repo::load(&tree, &context);
-    loaded.desired.ok_or_else(|| anyhow::anyhow!("the repository is refused: {:?}", loaded.findings))
-}
-
 /// How many hosts the daemon says are completed.
 async fn completed(daemon: &Daemon) -> usize {
     let Some(body) = daemon.get("/api/v1/clusters").await else { return 0 };
@@ -210,7 +188,7 @@ async fn storm(hosts: u32) -> anyhow::Result<()> {
     let (stage, config) = stage(dir.path(), hosts).await?;
     let daemon = Daemon::start(&stage, &config).await?;
     let files = definition(&stage, hosts, 1);
-    let desired = read(&config, &files)?;
+    let desired = racks::read(&files, &settings::load(&config)?)?;
     println!("storm: {hosts} machines in {} clusters", desired.clusters.len());
     let empty = daemon.usage();
     stage.push(&files, "Define the clusters").await?;

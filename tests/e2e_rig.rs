@@ -12,7 +12,6 @@ use std::time::Duration;
 use rackwright::cli::demo::racks;
 use rackwright::cli::demo::stage::{Stage, port};
 use rackwright::model::Desired;
-use rackwright::repo::{self, Entry};
 use rackwright::settings;
 use rackwright::sim::machine::{MachineEvent, Override, Stage as At, Timings};
 use rackwright::sim::rack::{MachineView, Rack, RackConfig, RackMachine};
@@ -103,23 +102,8 @@ impl Rig {
     }
 
     /// What the daemon reads of the repository as it is now.
-    pub fn desired(&self) -> Desired {
-        let settings = settings::load(&self.config).unwrap();
-        let policy = settings.policy();
-        let entry = |text: &String| Entry::File(Arc::from(text.as_bytes()));
-        let tree = self.files.iter().map(|(path, text)| (path.clone(), entry(text))).collect();
-        let context = repo::Context {
-            http_base: policy.site.http_base(),
-            address: policy.site.address,
-            subnets: &policy.site.subnets,
-            deploy_username: settings.deploy.username,
-            mirror: settings.debian.mirror,
-            release: settings.debian.release,
-            previous: None,
-            revision: None,
-        };
-        let loaded = repo::load(&tree, &context);
-        loaded.desired.unwrap_or_else(|| panic!("the repository is refused: {:?}", loaded.findings))
+    pub fn desired(&self) -> Arc<Desired> {
+        racks::read(&self.files, &settings::load(&self.config).unwrap()).unwrap()
     }
 
     /// Starts a machine for every host of the repository, as `tweak` wants them, and presses the power buttons that

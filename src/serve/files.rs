@@ -20,6 +20,7 @@ use crate::settings::Settings;
 mod locate;
 mod pieces;
 
+pub use locate::IPXE;
 use locate::{Located, Places};
 use pieces::Pieces;
 

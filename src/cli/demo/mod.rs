@@ -3,18 +3,15 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::source;
 use crate::daemon::{self, Options, clock};
 use crate::model::{Desired, Time, World};
 use crate::plan::{self, Step};
-use crate::repo::Entry;
 use crate::settings::{self, Settings};
 use crate::sim::fault::Fault;
 use crate::sim::machine::{MachineEvent, Override, Timings};
@@ -95,7 +92,7 @@ async fn play(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> anyhow::Resul
         }
     };
     let settings = settings::load(&stage.write_settings("")?)?;
-    let desired = read(&files, &settings)?;
+    let desired = racks::read(&files, &settings)?;
     writeln!(
         out,
         "{} machines in {} clusters on {}/16; everything is in {}",
@@ -175,19 +172,6 @@ fn spawn_daemon(
     tasks.spawn(daemon::run(settings, options, async {
         let _ = stopped.await;
     }));
-}
-
-fn read(files: &std::collections::BTreeMap<String, String>, settings: &Settings) -> anyhow::Result<Arc<Desired>> {
-    let entry = |text: &String| Entry::File(Arc::from(text.as_bytes()));
-    let tree = files.iter().map(|(path, text)| (path.clone(), entry(text))).collect();
-    let loaded = source::load(&tree, Some(settings), None, None);
-    match loaded.desired {
-        Some(desired) => Ok(Arc::new(desired)),
-        None => {
-            let findings: Vec<String> = loaded.findings.iter().map(ToString::to_string).collect();
-            bail!("the demo's repository is refused:\n{}", findings.join("\n"))
-        }
-    }
 }
 
 /// The people who press the buttons of machines without a BMC.

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use anyhow::bail;
 use include_dir::{Dir, include_dir};
 
 use super::stage::{Stage, port};
+use crate::cli::source;
 use crate::model::{Desired, HostSpec, Mac};
+use crate::repo::Entry;
+use crate::settings::Settings;
 use crate::sim::bmc::BmcConfig;
 use crate::sim::fault::{Fault, FaultPlan};
 use crate::sim::machine::{BootOrder, Firmware, MachineConfig, Timings};
@@ -17,6 +22,20 @@ static EXAMPLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/repo-schema/example"
 
 /// Where the example's hooks are sent in earnest.
 const HOOKS: &str = "https://hooks.example.net";
+
+/// What a daemon with these settings reads of a repository of these files.
+pub fn read(files: &BTreeMap<String, String>, settings: &Settings) -> anyhow::Result<Arc<Desired>> {
+    let entry = |text: &String| Entry::File(Arc::from(text.as_bytes()));
+    let tree = files.iter().map(|(path, text)| (path.clone(), entry(text))).collect();
+    let loaded = source::load(&tree, Some(settings), None, None);
+    match loaded.desired {
+        Some(desired) => Ok(Arc::new(desired)),
+        None => {
+            let findings: Vec<String> = loaded.findings.iter().map(ToString::to_string).collect();
+            bail!("the demo's repository is refused:\n{}", findings.join("\n"))
+        }
+    }
+}
 
 /// The example repository, with its hooks sent to the stage's own sink.
 pub fn example(stage: &Stage) -> BTreeMap<String, String> {

@@ -8,6 +8,7 @@ use rustix::fs::{Access, access, statfs, statvfs};
 
 use super::Check;
 use crate::model::Desired;
+use crate::serve::files::IPXE;
 use crate::settings::Settings;
 
 /// Free octets below which the journal is in danger, and below which somebody should look.
@@ -79,12 +80,15 @@ fn in_script(body: &str) -> BTreeSet<String> {
 
 /// iPXE's binaries, as they are looked for when machines ask.
 pub fn loaders(settings: &Settings) -> Vec<Check> {
-    let firmware: [(&str, &str, &[&str]); 3] = [
-        ("undionly.kpxe", "BIOS", &["undionly.kpxe", "bin/undionly.kpxe"]),
-        ("ipxe.efi", "UEFI x64", &["snponly.efi", "ipxe-snponly-x86_64.efi", "bin-x86_64-efi/snponly.efi", "ipxe.efi"]),
-        ("ipxe-arm64.efi", "UEFI arm64", &["arm64-efi/snponly.efi", "bin-arm64-efi/snponly.efi", "ipxe-arm64.efi"]),
-    ];
-    firmware.into_iter().map(|(asked, what, names)| loader(settings, asked, what, names)).collect()
+    let check = |(asked, names)| {
+        let what = match asked {
+            "undionly.kpxe" => "BIOS",
+            "ipxe-arm64.efi" => "UEFI arm64",
+            _ => "UEFI x64",
+        };
+        loader(settings, asked, what, names)
+    };
+    IPXE.into_iter().map(check).collect()
 }
 
 fn loader(settings: &Settings, asked: &str, what: &str, names: &[&str]) -> Check {

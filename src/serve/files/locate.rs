@@ -17,7 +17,7 @@ const LONGEST_NAME: usize = 1024;
 ///
 /// For UEFI the one that uses the firmware's own driver comes first: `ipxe.efi` of 2019, which Debian still ships, hangs
 /// after `exit`, so that a finished machine would not go on to its disk.
-const IPXE: &[(&str, &[&str])] = &[
+pub const IPXE: [(&str, &[&str]); 3] = [
     ("undionly.kpxe", &["undionly.kpxe", "bin/undionly.kpxe"]),
     ("ipxe.efi", &["snponly.efi", "ipxe-snponly-x86_64.efi", "bin-x86_64-efi/snponly.efi", "ipxe.efi"]),
     ("ipxe-arm64.efi", &["arm64-efi/snponly.efi", "bin-arm64-efi/snponly.efi", "ipxe-arm64.efi"]),
@@ -86,7 +86,7 @@ impl Places {
     /// One of iPXE's binaries. Links are followed wherever they lead, for an administrator named the directory; Debian's
     /// lead to `/boot`.
     fn ipxe(&self, name: &str) -> Located {
-        let names = IPXE.iter().find(|(asked, _)| *asked == name).map_or(&[][..], |(_, names)| names);
+        let names = IPXE.into_iter().find(|(asked, _)| *asked == name).map_or(&[][..], |(_, names)| names);
         let open = |name: &&str| regular(File::open(self.ipxe.join(name)).ok()?);
         names.iter().find_map(open).unwrap_or(Located::Missing)
     }

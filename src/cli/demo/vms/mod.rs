@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use super::stage::Stage;
-use super::{DemoArgs, read, show, spawn_daemon, why};
+use super::{DemoArgs, racks, show, spawn_daemon, why};
 use crate::daemon::{Options, clock};
 use crate::drive::process::Run;
 use crate::settings;
@@ -95,7 +95,7 @@ pub(super) async fn play(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> an
     site::media(&stage.dir.join("tftp"), &args.kernel).await?;
     let settings = settings::load(&site::write_settings(&stage)?)?;
     let files = site::files(&makes, "power-off");
-    let desired = read(&files, &settings)?;
+    let desired = racks::read(&files, &settings)?;
     writeln!(out, "{} machines on 10.77.0.0/24, serial consoles in {}/machines", specs.len(), stage.dir.display())?;
     stage
         .push(&std::collections::BTreeMap::from([("clusters.yml".into(), "clusters: []\n".into())]), "An empty rack")
