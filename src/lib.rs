@@ -101,7 +101,7 @@
 //! |---|---|
 //! | OS installer | `templates/installers/<name>/`, no Rust |
 //! | BMC protocol | a module under [`drive::bmc`] and a variant of [`model::Protocol`]; the compiler lists the rest |
-//! | BMC vendor's oddity | one row in `drive/bmc/quirk.rs` |
+//! | BMC vendor's oddity | one row in `drive/bmc/redfish/quirk.rs` |
 //! | kind of hook | [`repo::hook`] and [`model::TaskKind`]; carried out in [`drive::hook`] |
 //! | kind of fact | [`model::Event`]; the compiler points to `reduce` |
 //! | provisioning stage | one rung in [`plan::host`] |

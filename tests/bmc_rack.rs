@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use rackwright::drive::bmc::{self, BootMode, Patience, Target, Tls};
-use rackwright::model::{Mac, PowerState, Secret};
+use rackwright::drive::bmc::{Patience, Target, Tls, Via};
+use rackwright::model::{BootMode, Mac, PowerState, Protocol, Secret};
 use rackwright::sim::bmc::BmcConfig;
 use rackwright::sim::fault::FaultPlan;
 use rackwright::sim::machine::{BootOrder, Disk, Firmware, MachineConfig, Stage, Timings};
@@ -16,6 +16,8 @@ use rackwright::sim::rack::{Rack, RackConfig, RackMachine};
 use rackwright::sim::tree::Vendor;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
+
+use crate::bmc_rig as bmc;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(127, 91, 0, 1);
 const RELAY: Ipv4Addr = Ipv4Addr::new(127, 91, 0, 2);
@@ -156,6 +158,8 @@ async fn a_rack_comes_up_installs_and_is_shut_down_over_real_sockets() {
                     host: format!("cluster1/{}", view.name).parse().unwrap(),
                     address: view.bmc_ip?.into(),
                     port: bmc_port,
+                    protocol: Protocol::Redfish,
+                    via: Via::Network,
                     username: "root".into(),
                     password: Secret::new("calvin"),
                     tls: Tls::Pin(None),

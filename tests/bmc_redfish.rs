@@ -1,11 +1,11 @@
 //! The Redfish driver against simulated services of several vendors, over real TLS on loopback.
 
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rackwright::drive::bmc::{self, BODY_CAP, BootMode, Patience, Target, Tls};
-use rackwright::model::{Fault, FaultClass, Mac, PowerState, Secret, Time};
+use rackwright::drive::bmc::{BODY_CAP, Target, Tls};
+use rackwright::model::{BootMode, Fault, FaultClass, Mac, PowerState, Secret, Time};
 use rackwright::sim::bmc::{Bmc, BmcConfig, Request, Response};
 use rackwright::sim::fault::{Fault as SimFault, FaultPlan};
 use rackwright::sim::https::{self, Identity, Stop};
@@ -15,8 +15,9 @@ use rackwright::sim::machine::{
 use rackwright::sim::tree::Vendor;
 use serde_json::json;
 
+use crate::bmc_rig::{self as bmc, PASSWORD, target};
+
 const BOOT_MAC: Mac = Mac([0x52, 0x54, 0, 0xaa, 0xbb, 0x11]);
-const PASSWORD: &str = "correct horse";
 
 struct Rig {
     state: Arc<Mutex<(Bmc, Machine)>>,
@@ -37,19 +38,6 @@ fn machine(faults: FaultPlan) -> Machine {
         timings: Timings::real(),
         faults,
     })
-}
-
-fn target(port: u16) -> Target {
-    let ms = Duration::from_millis;
-    Target {
-        host: "cluster1/hv1".parse().unwrap(),
-        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        port,
-        username: "root".into(),
-        password: Secret::new(PASSWORD),
-        tls: Tls::Pin(None),
-        patience: Patience { request: ms(3000), action: ms(8000), power: ms(200), graceful: ms(100), poll: ms(10) },
-    }
 }
 
 /// A service that answers from a simulated BMC, unless `instead` has an answer of its own.

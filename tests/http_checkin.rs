@@ -210,13 +210,8 @@ fn claiming(claim: ClaimBy) -> (World, HostId, Mac) {
         images: Arc::from([]),
         local_boot: LocalBoot::Auto,
         disks: Vec::new(),
-        bmc: BmcSpec {
-            protocol: Protocol::None,
-            address: None,
-            username: String::new(),
-            password: Secret::new(""),
-            identity: Digest::new("i"),
-        },
+        bmc: BmcSpec::new(Protocol::None, "", Secret::new("")),
+        prepare: Arc::default(),
         unsupported: Vec::new(),
         origin: (Arc::from("group_vars/cluster1/bootstrap.yml"), 1),
     };

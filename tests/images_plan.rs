@@ -75,7 +75,7 @@ fn prepared(images: &[&str]) -> Bench {
     bench.bmc_seen(1);
     let host = bench.id(1);
     bench.well(Action::Probe { host: host.clone() });
-    bench.well(Action::Prepare { host });
+    bench.well(Action::Prepare { host, apply: true });
     bench
 }
 

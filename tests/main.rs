@@ -3,6 +3,7 @@
 
 mod bmc_rack;
 mod bmc_redfish;
+mod bmc_rig;
 mod cli;
 mod e2e_boot;
 mod e2e_checkin;

@@ -75,13 +75,8 @@ pub fn host(n: u64) -> HostSpec {
         images: Arc::from([]),
         local_boot: LocalBoot::Auto,
         disks: vec!["/dev/sda".into()],
-        bmc: BmcSpec {
-            protocol: Protocol::Redfish,
-            address: None,
-            username: "admin".into(),
-            password: Secret::new("secret"),
-            identity: Digest::new("bmc"),
-        },
+        bmc: BmcSpec::new(Protocol::Redfish, "admin", Secret::new("secret")),
+        prepare: Arc::default(),
         unsupported: Vec::new(),
         origin: ("group_vars/cluster1/bootstrap.yml".into(), 1),
     }

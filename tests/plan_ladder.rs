@@ -17,8 +17,8 @@ fn a_host_with_bmc_climbs_every_rung() {
     assert_eq!(bench.actions(), [Action::Probe { host: host.clone() }]);
     bench.well(Action::Probe { host: host.clone() });
     assert_eq!(bench.state(1), HostState::Preparing);
-    assert_eq!(bench.actions(), [Action::Prepare { host: host.clone() }]);
-    bench.well(Action::Prepare { host: host.clone() });
+    assert_eq!(bench.actions(), [Action::Prepare { host: host.clone(), apply: true }]);
+    bench.well(Action::Prepare { host: host.clone(), apply: true });
     assert_eq!((bench.state(1), bench.reason(1).as_str()), (HostState::PxeBooting, "Announcing"));
     assert_eq!(bench.actions(), [], "nothing is armed before the status branch announces it");
     bench.publish();
@@ -229,7 +229,7 @@ fn nothing_is_armed_without_a_first_run() {
     bench.push();
     bench.bmc_seen(1);
     bench.well(Action::Probe { host: bench.id(1) });
-    bench.well(Action::Prepare { host: bench.id(1) });
+    bench.well(Action::Prepare { host: bench.id(1), apply: true });
     bench.host_seen(2);
     bench.publish();
     assert_eq!((bench.actions(), bench.reason(1).as_str()), (vec![], "FirstRun"));

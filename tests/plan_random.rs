@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rackwright::model::{
     Action, CheckIn, CheckInAction, Event, Fault, HostState, ImageStamp, Inventory, LeaseOrigin, Mac, Outcome,
-    PowerState, World,
+    PowerState, Protocol, World,
 };
 use rackwright::plan::{self, Step};
 
@@ -87,8 +87,10 @@ fn outcome(action: &Action) -> Outcome {
         Action::Adopt => Outcome::Adopted(None),
         Action::Fetch => Outcome::Fetched(rackwright::model::Fetched::Unchanged),
         Action::Publish { .. } => Outcome::Published(None),
-        Action::Probe { .. } => Outcome::Probed { inventory: Inventory::default(), pin: None },
-        Action::Prepare { .. } => Outcome::Prepared,
+        Action::Probe { .. } => {
+            Outcome::Probed { inventory: Inventory::default(), pin: None, protocol: Protocol::Redfish }
+        }
+        Action::Prepare { .. } => Outcome::Prepared(Default::default()),
         Action::Arm { .. } => Outcome::Armed,
         Action::PowerCycle { .. } => Outcome::PowerCycled,
         Action::Run { .. } => Outcome::TaskDone,

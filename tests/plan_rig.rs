@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rackwright::model::{
     Action, CheckIn, CheckInAction, Desired, Event, Fault, Fetched, HostId, HostState, Inventory, LeaseOrigin, Mac,
-    Outcome, Policy, PowerState, Revision, Site, Subnet, Time, Token, TokenId, Verdict, World,
+    Outcome, Policy, PowerState, Protocol, Revision, Site, Subnet, Time, Token, TokenId, Verdict, World,
 };
 use rackwright::plan::{self, Plan, Step, check, reduce};
 
@@ -156,8 +156,12 @@ impl Bench {
     /// Ends a host's action well.
     pub fn well(&mut self, action: Action) {
         let outcome = match &action {
-            Action::Probe { .. } => Outcome::Probed { inventory: Inventory::default(), pin: Some("ab".repeat(32)) },
-            Action::Prepare { .. } => Outcome::Prepared,
+            Action::Probe { .. } => Outcome::Probed {
+                inventory: Inventory::default(),
+                pin: Some("ab".repeat(32)),
+                protocol: Protocol::Redfish,
+            },
+            Action::Prepare { .. } => Outcome::Prepared(Default::default()),
             Action::Arm { .. } => Outcome::Armed,
             Action::PowerCycle { .. } => Outcome::PowerCycled,
             Action::Finish { .. } => Outcome::Finished(PowerState::Off),
@@ -184,7 +188,7 @@ impl Bench {
         if self.state(number) == HostState::Characterizing {
             self.well(Action::Probe { host: host.clone() });
         }
-        self.well(Action::Prepare { host: host.clone() });
+        self.well(Action::Prepare { host: host.clone(), apply: true });
         self.publish();
         let generation = self.world.spec(&host).unwrap().generation;
         assert!(self.actions().contains(&Action::Arm { host: host.clone(), generation }), "{:?}", self.step(number));

@@ -225,7 +225,7 @@ fn the_inventory_may_be_ini_or_yaml_with_ranges_children_and_variables() {
         tree.insert(name.into(), file(inventory));
         let desired = valid(&tree);
         assert_eq!(desired.warnings, [], "{inventory}");
-        assert_eq!(desired.hosts[&hv1()].bmc.password.reveal(), "fromini", "{inventory}");
+        assert_eq!(desired.hosts[&hv1()].bmc.credentials[0].password.reveal(), "fromini", "{inventory}");
     }
     let mut tree = c1(ONE);
     tree.insert("hosts".into(), file("[c1]\nhv[2:3]\n"));
@@ -240,7 +240,7 @@ fn the_inventory_may_be_ini_or_yaml_with_ranges_children_and_variables() {
 #[test]
 fn variables_come_from_every_layer_the_strongest_last() {
     let mut tree = c1(&ONE.replace("password: secret", "password: \"{{ prefix }}-{{ inventory_hostname_short }}\""));
-    let password = |tree: &repo::Tree| valid(tree).hosts[&hv1()].bmc.password.reveal().to_string();
+    let password = |tree: &repo::Tree| valid(tree).hosts[&hv1()].bmc.credentials[0].password.reveal().to_string();
     tree.insert("group_vars/all.yml".into(), file("prefix: all\n"));
     assert_eq!(password(&tree), "all-hv1");
     tree.insert("group_vars/c1/vars.yml".into(), file("prefix: group\n"));

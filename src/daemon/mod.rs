@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use crate::drive::bmc::Tell;
 use crate::drive::{Drivers, Job};
 use crate::model::{Action, Event, Fault, Time, Verdict, World};
 use crate::plan;
@@ -77,10 +78,11 @@ const GRACE: Duration = Duration::from_secs(5);
 pub async fn run(settings: Settings, options: Options, stop: impl Future<Output = ()>) -> Result<(), DaemonError> {
     let settings = Arc::new(settings);
     let _lock = lock(&settings.state_dir)?;
-    let drivers = Arc::new(Drivers::new(settings.clone(), clock::now).map_err(DaemonError::Drive)?);
+    let (inbox, signals) = Inbox::new();
+    let drivers = Drivers::new(settings.clone(), clock::now, journaled(inbox.clone())).map_err(DaemonError::Drive)?;
+    let drivers = Arc::new(drivers);
     let journal = Journal::open(&settings.state_dir.join("journal.db"))?;
     let world = replay::start(&journal, &drivers, Arc::new(settings.policy()))?;
-    let (inbox, signals) = Inbox::new();
     let (view, reader) = watch::channel(Arc::new(world.clone()));
     let servers = servers::bind(&settings, inbox, reader).await?;
     if let Some(ready) = options.ready {
@@ -290,6 +292,18 @@ impl Core {
         }
         Ok(())
     }
+}
+
+/// How a driver journals what must not be lost although its action is not over.
+fn journaled(inbox: Inbox) -> Tell {
+    Arc::new(move |event| {
+        let inbox = inbox.clone();
+        Box::pin(async move {
+            if inbox.tell(event).await.is_err() {
+                tracing::warn!("a driver's fact could not be journaled");
+            }
+        })
+    })
 }
 
 fn bare(event: Event) -> Signal {

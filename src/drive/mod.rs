@@ -2,13 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::model::{
-    Action, Desired, Digest, Fault, Fetched, HostId, HostSpec, Notice, Outcome, PowerState, Protocol, Revision, TaskId,
-    Time, World,
-};
+use crate::model::{Action, Desired, Digest, Fault, Fetched, Notice, Outcome, Revision, TaskId, Time, World};
 use crate::plan::{Plan, report};
 use crate::repo;
-use crate::settings::{BmcTls, Settings};
+use crate::settings::Settings;
 
 pub mod bmc;
 pub mod git;
@@ -24,6 +21,7 @@ pub struct Drivers {
     pub git: git::Git,
     http: reqwest::Client,
     images: image::Store,
+    bmcs: bmc::Guardians,
     settings: Arc<Settings>,
     clock: fn() -> Time,
 }
@@ -39,8 +37,8 @@ pub struct Job {
 }
 
 impl Drivers {
-    /// Makes the drivers. Nothing is called yet.
-    pub fn new(settings: Arc<Settings>, clock: fn() -> Time) -> Result<Self, Fault> {
+    /// Makes the drivers. Nothing is called yet. `tell` journals what must not be lost although its action is not over.
+    pub fn new(settings: Arc<Settings>, clock: fn() -> Time, tell: bmc::Tell) -> Result<Self, Fault> {
         let git = git::Git::open(&settings)?;
         let images = image::Store {
             dir: settings.state_dir.join("images"),
@@ -48,7 +46,8 @@ impl Drivers {
             client: http::downloads()?,
         };
         images.clear();
-        Ok(Drivers { git, http: http::client()?, images, settings, clock })
+        let bmcs = bmc::Guardians::new(settings.bmc.tls.clone(), settings.bmc.port, tell);
+        Ok(Drivers { git, http: http::client()?, images, bmcs, settings, clock })
     }
 
     /// Says when a local repository changes; `None` for one that must be polled.
@@ -85,30 +84,11 @@ impl Drivers {
             Action::Publish { moves_upto, .. } => self.publish(&job, *moves_upto).await,
             Action::Notify { notices, .. } => self.notify(notices).await,
             Action::Run { cluster, task, .. } => self.run(&job.world, cluster, task).await,
-            Action::Probe { host } => {
-                let (spec, target) = self.target(&job.world, host)?;
-                let (inventory, pin) = bmc::probe(&target, spec.boot_mac).await?;
-                Ok(Outcome::Probed { inventory, pin })
-            }
-            Action::Prepare { host } => {
-                bmc::prepare(&self.target(&job.world, host)?.1).await?;
-                Ok(Outcome::Prepared)
-            }
-            Action::Arm { host, .. } => {
-                bmc::arm(&self.target(&job.world, host)?.1, bmc::BootMode::default()).await?;
-                Ok(Outcome::Armed)
-            }
-            Action::PowerCycle { host } => {
-                bmc::power_cycle(&self.target(&job.world, host)?.1).await?;
-                Ok(Outcome::PowerCycled)
-            }
-            Action::Finish { host, power_off } => {
-                if job.world.spec(host).is_some_and(|spec| !spec.has_bmc()) {
-                    return Ok(Outcome::Finished(PowerState::Unknown));
-                }
-                let power = bmc::finish(&self.target(&job.world, host)?.1, *power_off).await?;
-                Ok(Outcome::Finished(power))
-            }
+            Action::Probe { .. }
+            | Action::Prepare { .. }
+            | Action::Arm { .. }
+            | Action::PowerCycle { .. }
+            | Action::Finish { .. } => self.bmcs.perform(&job.action, &job.world).await,
         }
     }
 
@@ -188,33 +168,5 @@ impl Drivers {
             }
             None => Err(Fault::permanent("NoSuchTask", "the task has left the repository")),
         }
-    }
-
-    /// Where and how to speak to a host's BMC.
-    fn target(&self, world: &World, host: &HostId) -> Result<(Arc<HostSpec>, bmc::Target), Fault> {
-        let spec =
-            world.spec(host).ok_or_else(|| Fault::permanent("NoSuchHost", "the host has left the repository"))?;
-        if spec.bmc.protocol != Protocol::Redfish {
-            return Err(Fault::operator("NotSupportedYet", "only Redfish BMCs can be driven by this version"));
-        }
-        let facts = world.facts(host);
-        let seen = facts.and_then(|facts| facts.bmc_seen).map(|(ip, _)| ip);
-        let address = spec.bmc.address.or(seen);
-        let address = address.ok_or_else(|| Fault::transient("NoAddress", "the BMC's address is not known"))?;
-        let tls = match &self.settings.bmc.tls {
-            BmcTls::Pin => bmc::Tls::Pin(facts.and_then(|facts| facts.pin.clone())),
-            BmcTls::Ca(file) => bmc::Tls::Ca(file.clone()),
-            BmcTls::Insecure => bmc::Tls::Insecure,
-        };
-        let target = bmc::Target {
-            host: host.clone(),
-            address,
-            port: self.settings.bmc.port,
-            username: spec.bmc.username.clone(),
-            password: spec.bmc.password.clone(),
-            tls,
-            patience: bmc::Patience::default(),
-        };
-        Ok((spec.clone(), target))
     }
 }

@@ -34,10 +34,12 @@ pub enum Action {
         /// Whose BMC.
         host: HostId,
     },
-    /// Bring LED and settings to what is wanted.
+    /// Bring LED, disks and settings to what is wanted, or see how far that is.
     Prepare {
         /// Whose BMC.
         host: HostId,
+        /// Whether anything may be changed; otherwise it is only looked at.
+        apply: bool,
     },
     /// Set a one-shot network boot and (re)start the machine.
     Arm {
@@ -85,7 +87,7 @@ impl Action {
     pub fn host(&self) -> Option<&HostId> {
         match self {
             Action::Probe { host }
-            | Action::Prepare { host }
+            | Action::Prepare { host, .. }
             | Action::Arm { host, .. }
             | Action::PowerCycle { host }
             | Action::Finish { host, .. } => Some(host),

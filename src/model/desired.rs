@@ -3,12 +3,13 @@
 //! Made by `repo::load`; nothing behind it does YAML, Git or template work any more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bmc::{BmcSpec, Prepare, Protocol};
 use super::fault::Finding;
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId};
 use super::image::ImageSpec;
@@ -195,6 +196,8 @@ pub struct HostSpec {
     pub disks: Vec<String>,
     /// Its BMC.
     pub bmc: BmcSpec,
+    /// What is wanted of the machine before it is installed. Shared by hosts that want the same.
+    pub prepare: Arc<Prepare>,
     /// Features this host asks for that this version can't do; it stops in `preparing` as `Stalled` with this.
     pub unsupported: Vec<String>,
     /// Where in the repository it is written: path and line.
@@ -266,31 +269,4 @@ pub struct BootFile {
     pub body: Arc<str>,
     /// Whether reading it is the claim (the answer file of a [`ClaimBy::AnswerFile`] installer).
     pub claims: bool,
-}
-
-/// How to reach a host's BMC.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BmcSpec {
-    /// Which protocol it speaks.
-    pub protocol: Protocol,
-    /// `bmc.address`; without it the address leased to the BMC's MAC is used.
-    pub address: Option<IpAddr>,
-    /// `bmc.username`.
-    pub username: String,
-    /// `bmc.password`.
-    pub password: Secret,
-    /// Digest over address, user name and password: a changed one lets a fault of class `Operator` be tried again.
-    pub identity: Digest,
-}
-
-/// `bmc.protocol`, or PVC's `bmc.redfish`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// DMTF Redfish. Also what an absent `redfish:` means: probe for it.
-    Redfish,
-    /// IPMI 2.0 over LAN.
-    Ipmi,
-    /// No BMC we can drive: people press buttons.
-    None,
 }

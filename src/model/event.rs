@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
+use super::bmc::{Preparation, Protocol};
 use super::desired::Desired;
 use super::fault::{Fault, Finding};
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
@@ -79,6 +80,13 @@ pub enum Event {
     },
     /// A check-in (`POST /checkin/host[/<token>]`).
     CheckedIn(CheckIn),
+    /// A session was opened on a host's BMC, or is closed. Journaled so that one left behind by a crash can be closed.
+    BmcSession {
+        /// Whose BMC.
+        host: HostId,
+        /// The session's URI and the account it was opened with; nothing when it is closed.
+        session: Option<(String, Digest)>,
+    },
     /// The file of a verified image is not the one that was verified.
     ImageChanged {
         /// Its definition's digest.
@@ -177,15 +185,17 @@ pub enum Outcome {
     ImageVerified(ImageStamp),
     /// Of `Publish`: the commit, or none when the bytes were the same.
     Published(Option<Revision>),
-    /// Of `Probe`: what the machine is, and the certificate the BMC showed (SHA-256, hex).
+    /// Of `Probe`: what the machine is, and how its BMC was reached.
     Probed {
         /// What the machine is.
         inventory: Inventory,
-        /// The certificate's fingerprint, when TLS was spoken.
+        /// The certificate's fingerprint (SHA-256, hex), when TLS was spoken.
         pin: Option<String>,
+        /// The protocol that answered.
+        protocol: Protocol,
     },
-    /// Of `Prepare`: read back as wanted.
-    Prepared,
+    /// Of `Prepare`: read back as wanted, or begun.
+    Prepared(Preparation),
     /// Of `Arm`: override read back, power on.
     Armed,
     /// Of `PowerCycle`.

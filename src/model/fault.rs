@@ -32,6 +32,9 @@ impl Fault {
     /// Reason of a fault after which the action may nevertheless have taken effect.
     pub const OUTCOME_UNKNOWN: &'static str = "OutcomeUnknown";
 
+    /// Reason of a fault in which a BMC refused an account.
+    pub const AUTHENTICATION_FAILED: &'static str = "AuthenticationFailed";
+
     /// A fault that may pass by itself.
     pub fn transient(reason: &str, message: impl Into<String>) -> Self {
         Fault { class: FaultClass::Transient, reason: reason.into(), message: message.into() }

@@ -9,11 +9,13 @@
 //! * [`desired`]: what the repository wants, already validated and rendered.
 //! * [`observed`]: the `World`: facts, and nothing but facts; [`snapshot`]: how the journal keeps it.
 //! * [`inventory`], [`lease`], [`moves`]: parts of it.
+//! * [`bmc`]: how BMCs are reached, what is wanted of them, what was observed of them.
 //! * [`event`]: the closed list of facts that can arrive.
 //! * [`action`]: the closed list of things rackwright can do.
 //! * [`fault`]: why an action failed, classed by what happens next; findings about a repository.
 
 pub mod action;
+pub mod bmc;
 pub mod desired;
 pub mod event;
 pub mod fault;
@@ -30,9 +32,12 @@ pub mod state;
 pub mod time;
 
 pub use action::{Action, Notice, NoticeKind};
+pub use bmc::{
+    BmcFacts, BmcSpec, BootMode, Credential, CredentialKind, DiskChoice, NetworkBoot, Pending, Preparation, Prepare,
+    Protocol,
+};
 pub use desired::{
-    BmcSpec, BootFile, ClaimBy, ClusterSpec, Desired, HostSpec, Lifecycle, LocalBoot, MacRole, OnComplete, Protocol,
-    TaskKind, TaskSpec,
+    BootFile, ClaimBy, ClusterSpec, Desired, HostSpec, Lifecycle, LocalBoot, MacRole, OnComplete, TaskKind, TaskSpec,
 };
 pub use event::{
     AdoptedHost, AdoptedTask, Adoption, CheckIn, CheckInAction, Event, Fetched, LeaseOrigin, Outcome, Verdict,

@@ -11,6 +11,7 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
+use super::bmc::BmcFacts;
 use super::desired::{Desired, HostSpec};
 use super::fault::{Fault, Finding};
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
@@ -155,6 +156,8 @@ pub struct HostFacts {
     pub host_seen: Option<(IpAddr, Time)>,
     /// The NIC it boots from, as observed (inventory, claim, check-in).
     pub boot_mac: Option<Mac>,
+    /// What was observed of its BMC.
+    pub bmc: BmcFacts,
     /// Who and what the machine is, and when that was read.
     pub inventory: Option<(Inventory, Time)>,
     /// The BMC certificate pinned on first use (SHA-256, hex).
@@ -228,6 +231,9 @@ pub struct Doing {
     pub action: Action,
     /// Since when.
     pub since: Time,
+    /// The account on the BMC that it is done with ([`Credential::id`](super::Credential::id)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<Digest>,
 }
 
 /// An action that failed and has not succeeded since.

@@ -20,6 +20,10 @@ pub struct Policy {
     pub first_boot_timeout: Duration,
     /// How long a booted host waits for the other hosts of its cluster before a person is asked to look.
     pub peers_timeout: Duration,
+    /// How long what a preparation has begun (a BMC's job, a restart for BIOS settings) may take.
+    pub settings_timeout: Duration,
+    /// How often that is looked at.
+    pub settings_poll: Duration,
     /// How long an action may be under way before its silence is reported (drivers have their own, shorter limits).
     pub action_timeout: Duration,
     /// First delay after a failed action; doubled at each failure in a row.
@@ -100,6 +104,8 @@ impl Default for Policy {
             install_timeout: minutes(60),
             first_boot_timeout: minutes(15),
             peers_timeout: minutes(12 * 60),
+            settings_timeout: minutes(45),
+            settings_poll: Duration::from_secs(30),
             action_timeout: minutes(5),
             backoff_base: Duration::from_secs(5),
             backoff_cap: minutes(15),

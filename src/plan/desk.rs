@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Step;
+use super::bmc;
 use super::host::{next_mark, starting};
 use crate::model::{
-    Action, Digest, Failure, FaultClass, Generation, HostFacts, HostId, HostSpec, ImageSpec, Policy, Time, World,
+    Action, Digest, Failure, Fault, FaultClass, Generation, HostFacts, HostId, HostSpec, ImageSpec, Policy, Time, World,
 };
 
 /// State of one planning.
@@ -115,7 +116,13 @@ impl<'w> Desk<'w> {
 
     /// Begins an action on a host's BMC, unless an earlier failure or a limit says to wait.
     pub(super) fn try_bmc(&mut self, spec: &HostSpec, facts: &HostFacts, retries: u32, action: Action) -> Step {
-        if let Some(step) = self.held_back(&spec.id, facts.failure.as_ref(), &action, &spec.bmc.identity, retries) {
+        if spec.has_bmc() && bmc::credential(spec, facts).is_none() {
+            let message = facts.failure.as_ref().map(|failure| failure.fault.message.clone());
+            let message = message.unwrap_or_else(|| "the BMC has refused every account in the repository".to_owned());
+            return Step::stalled(Fault::AUTHENTICATION_FAILED, message, None);
+        }
+        let basis = bmc::basis(spec, facts);
+        if let Some(step) = self.held_back(&spec.id, facts.failure.as_ref(), &action, &basis, retries) {
             return step;
         }
         if spec.has_bmc() && self.bmcs >= self.policy.concurrent_bmc {

@@ -211,13 +211,8 @@ mod tests {
             images: Arc::from([]),
             local_boot: LocalBoot::Auto,
             disks: vec!["/dev/sda".into()],
-            bmc: BmcSpec {
-                protocol: Protocol::None,
-                address: None,
-                username: String::new(),
-                password: Secret::new(""),
-                identity: Digest::new("bmc"),
-            },
+            bmc: BmcSpec::new(Protocol::None, "", Secret::new("")),
+            prepare: Arc::default(),
             unsupported: Vec::new(),
             origin: (Arc::from("x"), 1),
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::cluster::ClusterView;
 use super::desk::Desk;
-use super::{HostPlan, Step, image};
+use super::{HostPlan, Step, bmc, image};
 use crate::model::{
     Action, Consent, FaultClass, Generation, HostFacts, HostSpec, HostState, Lifecycle, OnComplete, Time, TokenId,
 };
@@ -110,7 +110,7 @@ fn decide<'w>(
     match state {
         HostState::Init => init(desk, spec, facts),
         HostState::Characterizing => characterizing(desk, spec, facts, view),
-        HostState::Preparing => preparing(desk, spec, facts, view),
+        HostState::Preparing => bmc::preparing(desk, spec, facts, view),
         HostState::PxeBooting => pxe_booting(desk, spec, facts, view),
         HostState::Installing => installing(desk, spec, facts, view),
         HostState::Installed => installed(desk, spec, facts, view),
@@ -134,15 +134,6 @@ fn init(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Step {
 
 fn characterizing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
     let action = Action::Probe { host: spec.id.clone() };
-    desk.try_bmc(spec, facts, view.spec.retries, action)
-}
-
-fn preparing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
-    if !spec.unsupported.is_empty() {
-        let message = format!("this version cannot do what the repository asks for: {}", spec.unsupported.join("; "));
-        return Step::stalled("NotSupportedYet", message, None);
-    }
-    let action = Action::Prepare { host: spec.id.clone() };
     desk.try_bmc(spec, facts, view.spec.retries, action)
 }
 

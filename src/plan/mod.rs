@@ -1,5 +1,6 @@
 //! Floor 1: decisions. Pure, synchronous, total: no I/O, no clock, no await. Imports `model`.
 
+pub mod bmc;
 pub mod boot;
 pub mod check;
 pub mod cluster;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use super::bmc;
 use super::boot::{self, Decision};
 use super::cluster::{facts_of, task_basis};
 use super::host;
 use crate::model::{
     Action, Claim, ClusterFacts, ClusterName, Consent, Digest, Doing, Event, Failure, Fault, Generation, HostFacts,
-    HostId, Mac, MacRole, MoveKind, Outcome, TaskId, TaskRecord, Time, TokenId, Verdict, World,
+    HostId, Mac, MacRole, MoveKind, Outcome, Preparation, TaskId, TaskRecord, Time, TokenId, Verdict, World,
 };
 
 mod adopt;
@@ -66,6 +67,10 @@ fn fold(world: &mut World, event: &Event, now: Time) -> (Verdict, Touched) {
         Event::Declined { mac, ip, until } => (declined(world, *mac, *ip, *until), Touched::Nobody),
         Event::Claimed { mac, token, .. } => claimed(world, *mac, token, now),
         Event::CheckedIn(checkin) => checkin::fold(world, checkin, now),
+        Event::BmcSession { host, session } => {
+            host_mut(world, host).bmc.session = session.clone();
+            ok(Touched::Nobody)
+        }
         Event::ImageChanged { image } => {
             image::changed(world, image);
             ok(Touched::Nobody)
@@ -140,15 +145,16 @@ fn started(world: &mut World, action: &Action, now: Time) {
         Action::Publish { .. } => world.git.publishing = Some(now),
         Action::Notify { .. } => world.git.notifying = Some(now),
         Action::Run { cluster, .. } => {
-            cluster_mut(world, cluster).doing = Some(Doing { action: action.clone(), since: now });
+            cluster_mut(world, cluster).doing = Some(Doing { action: action.clone(), since: now, credential: None });
         }
         Action::Probe { host }
-        | Action::Prepare { host }
+        | Action::Prepare { host, .. }
         | Action::Arm { host, .. }
         | Action::PowerCycle { host }
         | Action::Finish { host, .. } => {
+            let credential = bmc_account(world, host);
             let facts = host_mut(world, host);
-            facts.doing = Some(Doing { action: action.clone(), since: now });
+            facts.doing = Some(Doing { action: action.clone(), since: now, credential });
             match action {
                 Action::Arm { generation, .. } => {
                     let times = facts.armed.filter(|(armed, ..)| armed == generation).map_or(0, |(.., times)| times);
@@ -196,7 +202,7 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
             Touched::Cluster(cluster.clone())
         }
         Action::Probe { host }
-        | Action::Prepare { host }
+        | Action::Prepare { host, .. }
         | Action::Arm { host, .. }
         | Action::PowerCycle { host }
         | Action::Finish { host, .. } => host_ended(world, host, action, result, now),
@@ -204,10 +210,10 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
 }
 
 fn host_ended(world: &mut World, id: &HostId, action: &Action, result: &Result<Outcome, Fault>, now: Time) -> Touched {
-    let identity = world.spec(id).map_or_else(|| Digest::new(""), |spec| spec.bmc.identity.clone());
-    let generation = world.spec(id).map_or(Generation(0), |spec| spec.generation);
+    let spec = world.spec(id).cloned();
+    let generation = spec.as_ref().map_or(Generation(0), |spec| spec.generation);
     let facts = host_mut(world, id);
-    facts.doing = None;
+    let credential = facts.doing.take().and_then(|doing| doing.credential);
     let outcome = match result {
         Ok(outcome) => outcome,
         // The machine may be on its way: wait for it as if all had gone well, and order it again only when overdue.
@@ -216,20 +222,26 @@ fn host_ended(world: &mut World, id: &HostId, action: &Action, result: &Result<O
             return Touched::Nobody;
         }
         Err(fault) => {
+            let basis = spec.map_or_else(|| Digest::new(""), |spec| bmc::basis(&spec, facts));
+            if fault.reason == Fault::AUTHENTICATION_FAILED {
+                facts.bmc.refused.extend(credential);
+            }
             let count = facts.failure.as_ref().filter(|last| last.action == action.kind()).map_or(0, |last| last.count);
             facts.failure = Some(Failure {
                 action: action.kind().to_owned(),
                 fault: fault.clone(),
                 count: count + 1,
                 at: now,
-                basis: identity,
+                basis,
             });
             return Touched::Nobody;
         }
     };
     facts.failure = None;
+    facts.bmc.accepted = credential.or(facts.bmc.accepted.take());
     match outcome {
-        Outcome::Probed { inventory, pin } => {
+        Outcome::Probed { inventory, pin, protocol } => {
+            facts.bmc.protocol = Some(*protocol);
             facts.power = inventory.power.map(|power| (power, now));
             facts.inventory = Some((inventory.clone(), now));
             facts.pin = pin.clone().or(facts.pin.take());
@@ -237,7 +249,7 @@ fn host_ended(world: &mut World, id: &HostId, action: &Action, result: &Result<O
                 set_boot_mac(world, id, mac);
             }
         }
-        Outcome::Prepared => facts.prepared = Some((generation, now)),
+        Outcome::Prepared(preparation) => prepared(facts, action, preparation, generation, now),
         Outcome::Finished(power) => {
             facts.power = Some((*power, now));
             facts.finished = host::running(facts).cloned().map(|token| (token, now));
@@ -245,6 +257,29 @@ fn host_ended(world: &mut World, id: &HostId, action: &Action, result: &Result<O
         _ => {}
     }
     Touched::Host(id.clone())
+}
+
+/// The account that an action on this host's BMC is begun with.
+fn bmc_account(world: &World, id: &HostId) -> Option<Digest> {
+    let spec = world.spec(id)?;
+    Some(bmc::credential(spec, &facts_of(world, id))?.id.clone())
+}
+
+fn prepared(facts: &mut HostFacts, action: &Action, preparation: &Preparation, generation: Generation, now: Time) {
+    facts.bmc.disk = preparation.disk.clone().or(facts.bmc.disk.take());
+    facts.bmc.notes.clone_from(&preparation.notes);
+    let before = facts.bmc.pending.take();
+    match &preparation.pending {
+        None => facts.prepared = Some((generation, now)),
+        Some(pending) => {
+            let begun = matches!(action, Action::Prepare { apply: true, .. });
+            let (since, times) = match before {
+                Some((_, since, times, _)) if !begun => (since, times),
+                before => (now, before.map_or(0, |(_, _, times, _)| times) + 1),
+            };
+            facts.bmc.pending = Some((pending.clone(), since, times, now));
+        }
+    }
 }
 
 fn task_ended(world: &mut World, action: &Action, result: Result<(), &Fault>, now: Time) {

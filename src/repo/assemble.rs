@@ -9,7 +9,10 @@ use super::host::{self, Draft};
 use super::installer::{Installer, Installers, RenderError, Variables};
 use super::yaml::Place;
 use crate::model::desired::TOKEN_MARK;
-use crate::model::{BmcSpec, BootFile, ClusterSpec, Digest, Finding, Generation, HostId, HostSpec, Protocol, Secret};
+use crate::model::{
+    BmcSpec, BootFile, BootMode, ClusterSpec, Credential, CredentialKind, Digest, Finding, Generation, HostId,
+    HostSpec, NetworkBoot, Protocol,
+};
 
 /// Texts that many hosts share, kept once.
 #[derive(Default)]
@@ -155,7 +158,8 @@ fn one(
         images: installer.images.specs.clone(),
         local_boot: config.local_boot,
         disks: config.disks.clone(),
-        bmc: bmc(draft, pool),
+        bmc: bmc(cluster, draft, pool),
+        prepare: Arc::default(),
         unsupported: draft.unsupported.clone(),
         origin: (path.clone(), draft.place.0),
     })
@@ -169,16 +173,27 @@ fn spec_digest(cluster: &ClusterSpec, hostname: &str, draft: &Draft, installer: 
     Digest::of(head.into_iter().chain(own.iter().map(|part| &**part)).map(str::as_bytes))
 }
 
-fn bmc(draft: &Draft, pool: &mut Pool) -> BmcSpec {
+fn bmc(cluster: &ClusterSpec, draft: &Draft, pool: &mut Pool) -> BmcSpec {
     let address = draft.bmc.address.map(|(ip, _)| ip);
     let text = address.map(|ip| ip.to_string()).unwrap_or_default();
-    let digest = Digest::of([text.as_bytes(), draft.bmc.username.as_bytes(), draft.bmc.password.reveal().as_bytes()]);
+    let account = [text.as_bytes(), draft.bmc.username.as_bytes(), draft.bmc.password.reveal().as_bytes()];
+    let identity = Digest::new(pool.share(Digest::of(account).as_str()));
+    let run = cluster.run.to_string();
+    let id = Digest::new(pool.share(Digest::of(account.into_iter().chain([run.as_bytes()])).as_str()));
+    let initial = Credential {
+        kind: CredentialKind::Initial,
+        username: draft.bmc.username.clone(),
+        password: draft.bmc.password.clone(),
+        id,
+    };
     let without = draft.bmc.protocol == Protocol::None;
     BmcSpec {
         protocol: draft.bmc.protocol,
         address,
-        username: draft.bmc.username.clone(),
-        password: if without { Secret::new("") } else { draft.bmc.password.clone() },
-        identity: Digest::new(pool.share(digest.as_str())),
+        credentials: if without { Arc::default() } else { Arc::new([initial]) },
+        fingerprint: None,
+        network_boot: NetworkBoot::default(),
+        boot_mode: BootMode::default(),
+        identity,
     }
 }

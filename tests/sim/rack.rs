@@ -12,7 +12,7 @@ use std::time::Duration;
 use rackwright::model::desired::TOKEN_MARK;
 use rackwright::model::{
     Action, Desired, Event, Fault, Fetched, Finding, HostId, ImageStamp, Inventory, LeaseOrigin, Mac, Outcome, Policy,
-    PowerState, Revision, Site, Subnet, Time, Token, Verdict, World,
+    PowerState, Protocol, Revision, Site, Subnet, Time, Token, Verdict, World,
 };
 use rackwright::plan::boot::{self, FileAnswer};
 use rackwright::plan::report::{self, Files};

@@ -9,7 +9,7 @@ use include_dir::{Dir, include_dir};
 
 use super::stage::{Stage, port};
 use crate::cli::source;
-use crate::model::{Desired, HostSpec, Mac};
+use crate::model::{Desired, HostSpec, Mac, Secret};
 use crate::repo::Entry;
 use crate::settings::Settings;
 use crate::sim::bmc::BmcConfig;
@@ -129,6 +129,10 @@ fn machine(index: usize, spec: &HostSpec, faults: &[Fault], timings: &Timings) -
     config.loads_ipxe = index.is_multiple_of(2);
     config.faults = FaultPlan::new(faults.iter().copied(), FAULTS_EACH, index as u64);
     let vendor = [Vendor::Dell, Vendor::Hpe, Vendor::Supermicro, Vendor::Generic][index % 4];
-    let account = || BmcConfig::new(vendor, &spec.bmc.username, spec.bmc.password.clone());
+    let account = || {
+        let account = spec.bmc.credentials.first().map(|it| (it.username.as_str(), it.password.clone()));
+        let (username, password) = account.unwrap_or_else(|| ("", Secret::new("")));
+        BmcConfig::new(vendor, username, password)
+    };
     RackMachine { machine: config, bmc: spec.has_bmc().then(account) }
 }

@@ -15,7 +15,7 @@ impl Sim {
             }
             Action::Run { .. } => Ok(Outcome::TaskDone),
             Action::Probe { host }
-            | Action::Prepare { host }
+            | Action::Prepare { host, .. }
             | Action::Arm { host, .. }
             | Action::PowerCycle { host }
             | Action::Finish { host, .. } => self.bmc(&host.clone(), &action),
@@ -44,8 +44,10 @@ impl Sim {
         };
         let start = if machine.power() == PowerState::Off { Power::On } else { Power::ForceRestart };
         let outcome = match action {
-            Action::Probe { .. } => Outcome::Probed { inventory, pin: Some("aa".repeat(32)) },
-            Action::Prepare { .. } => Outcome::Prepared,
+            Action::Probe { .. } => {
+                Outcome::Probed { inventory, pin: Some("aa".repeat(32)), protocol: Protocol::Redfish }
+            }
+            Action::Prepare { .. } => Outcome::Prepared(Default::default()),
             Action::Arm { .. } => {
                 if machine.faults().fires(Trouble::IgnoresBootOverride) {
                     return Err(Fault::transient("BootOverrideNotKept", "the override does not read back"));

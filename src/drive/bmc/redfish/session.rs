@@ -1,15 +1,12 @@
-//! A thin Redfish client (DMTF DSP0266): one session for one action, closed at its end, every request limited.
+//! A thin Redfish client (DMTF DSP0266): logging in, and requests whose faults are told apart. Every request is limited.
 
-use std::error::Error as _;
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
-use reqwest::{Client, Method, RequestBuilder, StatusCode, header};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::tls::Witness;
-use super::{Patience, Target};
+use super::super::{Patience, Target};
+use super::wire::{Broken, Request, Response, Wire};
 use crate::model::Fault;
 
 /// The largest answer that is read.
@@ -21,6 +18,8 @@ pub(super) struct Reply {
     pub etag: Option<String>,
     /// JSON, or null when there was none.
     pub body: Value,
+    /// Where to look next: a task monitor of a 202, or something that was made.
+    pub location: Option<String>,
 }
 
 enum Auth {
@@ -29,44 +28,28 @@ enum Auth {
 }
 
 /// A conversation with one BMC.
-pub(super) struct Session<'t> {
-    target: &'t Target,
-    client: Client,
-    base: String,
-    witness: Arc<Witness>,
+pub struct Session {
+    target: Target,
+    wire: Wire,
     auth: Auth,
     /// The service root.
-    pub root: Value,
+    pub(super) root: Value,
 }
 
-impl<'t> Session<'t> {
+impl Session {
     /// Reads the service root and logs in, once.
-    pub(super) async fn open(target: &'t Target) -> Result<Self, Fault> {
-        let witness = Witness::new(&target.tls).await?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(witness.client()?)
-            .https_only(true)
-            .no_proxy()
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(target.patience.request)
-            .timeout(target.patience.request)
-            .build()
-            .map_err(|error| Fault::permanent("TlsUnsupported", error.to_string()))?;
-        let host = match target.address {
-            IpAddr::V4(v4) => v4.to_string(),
-            IpAddr::V6(v6) => format!("[{v6}]"),
-        };
-        let base = format!("https://{host}:{}", target.port);
-        let mut session = Session { target, client, base, witness, auth: Auth::Basic, root: Value::Null };
-        let root = session.exchange(session.request(Method::GET, "/redfish/v1/")?, "/redfish/v1/").await?;
-        session.root = match root.0.status {
+    pub async fn open(target: Target) -> Result<Self, Fault> {
+        let wire = Wire::new(&target).await?;
+        let mut session = Session { target, wire, auth: Auth::Basic, root: Value::Null };
+        let root = session.request(Method::GET, "/redfish/v1/", None)?;
+        let (root, _) = session.exchange(root).await?;
+        session.root = match root.status {
             StatusCode::NOT_FOUND => {
                 return Err(session.permanent("NotRedfish", "there is no Redfish service at /redfish/v1/"));
             }
             // Against DSP0266 section 9.2, which wants the root open to everybody.
             StatusCode::UNAUTHORIZED => Value::Null,
-            _ => session.accept(root.0, "/redfish/v1/")?.body,
+            _ => session.accept(root, "/redfish/v1/")?.body,
         };
         session.auth = session.login().await?;
         if session.root.is_null() {
@@ -81,9 +64,17 @@ impl<'t> Session<'t> {
         Ok(session)
     }
 
+    /// The session's URI, where the service has sessions.
+    pub fn uri(&self) -> Option<&str> {
+        match &self.auth {
+            Auth::Token { location, .. } => location.as_deref(),
+            Auth::Basic => None,
+        }
+    }
+
     /// The certificate that was shown (SHA-256, hex).
     pub(super) fn pin(&self) -> Option<String> {
-        self.witness.seen()
+        self.wire.pin()
     }
 
     /// How long to wait for what.
@@ -95,8 +86,7 @@ impl<'t> Session<'t> {
         let path = self.root.pointer("/Links/Sessions/@odata.id").and_then(Value::as_str);
         let path = path.unwrap_or("/redfish/v1/SessionService/Sessions");
         let body = json!({ "UserName": self.target.username, "Password": self.target.password.reveal() });
-        let request = self.request(Method::POST, path)?.json(&body);
-        let (reply, headers) = self.exchange(request, path).await?;
+        let (reply, response) = self.exchange(self.request(Method::POST, path, Some(&body))?).await?;
         match reply.status {
             // No session service: the credentials go with every request.
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(Auth::Basic),
@@ -105,19 +95,18 @@ impl<'t> Session<'t> {
             // The body may repeat what was sent: nothing of it may reach a message.
             status if !status.is_success() => Err(self.refused(status, path, "")),
             _ => {
-                let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
-                let Some(token) = text("x-auth-token").map(str::to_owned) else { return Ok(Auth::Basic) };
-                let location = text("location").or_else(|| reply.body["@odata.id"].as_str());
-                Ok(Auth::Token { token, location: location.map(|url| path_of(url).to_owned()) })
+                let Some(token) = response.header("x-auth-token").map(str::to_owned) else { return Ok(Auth::Basic) };
+                let location = reply.location.or_else(|| reply.body["@odata.id"].as_str().map(str::to_owned));
+                Ok(Auth::Token { token, location })
             }
         }
     }
 
     /// Ends the session. What the BMC says to that changes nothing.
-    pub(super) async fn close(self) {
+    pub async fn close(self) {
         let Auth::Token { location: Some(location), .. } = &self.auth else { return };
-        let Ok(request) = self.request(Method::DELETE, location) else { return };
-        if let Err(fault) = self.exchange(self.signed(request), location).await {
+        let Ok(request) = self.signed(Method::DELETE, location, None) else { return };
+        if let Err(fault) = self.exchange(request).await {
             tracing::debug!(host = %self.target.host, %fault, "a BMC session could not be closed");
         }
     }
@@ -132,16 +121,14 @@ impl<'t> Session<'t> {
 
     /// GET of something that is needed.
     pub(super) async fn get(&self, path: &str) -> Result<Reply, Fault> {
-        let request = self.signed(self.request(Method::GET, path)?);
-        let (reply, _) = self.exchange(request, path).await?;
+        let (reply, _) = self.exchange(self.signed(Method::GET, path, None)?).await?;
         self.accept(reply, path)
     }
 
     /// GET of something that may be absent or forbidden: null then.
     pub(super) async fn get_if_any(&self, path: Option<&str>) -> Result<Value, Fault> {
         let Some(path) = path else { return Ok(Value::Null) };
-        let request = self.signed(self.request(Method::GET, path)?);
-        let (reply, _) = self.exchange(request, path).await?;
+        let (reply, _) = self.exchange(self.signed(Method::GET, path, None)?).await?;
         if reply.status.is_client_error() && reply.status != StatusCode::UNAUTHORIZED {
             return Ok(Value::Null);
         }
@@ -149,10 +136,9 @@ impl<'t> Session<'t> {
     }
 
     /// POST of an action.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<(), Fault> {
-        let request = self.signed(self.request(Method::POST, path)?).json(body);
-        let (reply, _) = self.exchange(request, path).await?;
-        self.accept(reply, path).map(|_| ())
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Reply, Fault> {
+        let (reply, _) = self.exchange(self.signed(Method::POST, path, Some(body))?).await?;
+        self.accept(reply, path)
     }
 
     /// PATCH, conditional where the service gave an ETag. Gives the refusal's status when it was refused for what it
@@ -166,11 +152,9 @@ impl<'t> Session<'t> {
         };
         let last = forms.len() - 1;
         for (index, form) in forms.into_iter().enumerate() {
-            let mut request = self.signed(self.request(Method::PATCH, path)?).json(body);
-            if let Some(etag) = form {
-                request = request.header(header::IF_MATCH, etag);
-            }
-            let (reply, _) = self.exchange(request, path).await?;
+            let mut request = self.signed(Method::PATCH, path, Some(body))?;
+            request.headers.extend(form.map(|etag| ("if-match", etag.to_owned())));
+            let (reply, _) = self.exchange(request).await?;
             match reply.status.as_u16() {
                 412 | 428 if index < last => {}
                 400 | 404 | 405 | 501 => return Ok(Some(self.refused(reply.status, path, &said(&reply.body)))),
@@ -180,36 +164,39 @@ impl<'t> Session<'t> {
         Ok(None)
     }
 
-    fn request(&self, method: Method, path: &str) -> Result<RequestBuilder, Fault> {
+    fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request, Fault> {
         let fine = path.starts_with('/') && !path.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\');
         if !fine {
             return Err(self.permanent("BmcNonsense", format!("the BMC links to `{}`", clip(path))));
         }
-        Ok(self.client.request(method, format!("{}{path}", self.base)).header(header::ACCEPT, "application/json"))
+        let mut headers = vec![("accept", "application/json".to_owned()), ("odata-version", "4.0".to_owned())];
+        headers.extend(body.map(|_| ("content-type", "application/json".to_owned())));
+        Ok(Request { method, path: path.to_owned(), headers, body: body.map(|body| body.to_string().into_bytes()) })
     }
 
-    fn signed(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.auth {
-            Auth::Token { token, .. } => request.header("X-Auth-Token", token),
-            Auth::Basic => request.basic_auth(&self.target.username, Some(self.target.password.reveal())),
-        }
+    fn signed(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request, Fault> {
+        let mut request = self.request(method, path, body)?;
+        request.headers.push(match &self.auth {
+            Auth::Token { token, .. } => ("x-auth-token", token.clone()),
+            Auth::Basic => {
+                let pair = format!("{}:{}", self.target.username, self.target.password.reveal());
+                ("authorization", format!("Basic {}", BASE64_STANDARD.encode(pair)))
+            }
+        });
+        Ok(request)
     }
 
     /// Sends and reads, whatever the status.
-    async fn exchange(&self, request: RequestBuilder, path: &str) -> Result<(Reply, header::HeaderMap), Fault> {
-        let mut response = request.send().await.map_err(|error| self.broken(&error, path))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(&error, path))? {
-            if bytes.len() + chunk.len() > BODY_CAP {
-                return Err(self.permanent("BmcNonsense", format!("the answer to {} is too large", clip(path))));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        let etag = headers.get(header::ETAG).and_then(|value| value.to_str().ok());
-        let etag = etag.or_else(|| body["@odata.etag"].as_str()).filter(|etag| !etag.is_empty()).map(str::to_owned);
-        Ok((Reply { status, etag, body }, headers))
+    async fn exchange(&self, request: Request) -> Result<(Reply, Response), Fault> {
+        let path = request.path.clone();
+        let response = self.wire.exchange(request).await.map_err(|broken| self.broken(broken, &path))?;
+        let status = StatusCode::from_u16(response.status);
+        let status = status.map_err(|_| self.permanent("BmcNonsense", "an impossible HTTP status"))?;
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let etag = response.header("etag").or_else(|| body["@odata.etag"].as_str());
+        let etag = etag.filter(|etag| !etag.is_empty()).map(str::to_owned);
+        let location = response.header("location").map(|url| path_of(url).to_owned());
+        Ok((Reply { status, etag, body, location }, response))
     }
 
     /// A good answer, or the fault that it is.
@@ -238,22 +225,25 @@ impl<'t> Session<'t> {
     }
 
     /// A request that got no answer.
-    fn broken(&self, error: &reqwest::Error, path: &str) -> Fault {
-        if let Some((expected, shown)) = self.witness.mismatch() {
-            return Fault::operator(
+    fn broken(&self, broken: Broken, path: &str) -> Fault {
+        match broken {
+            Broken::Certificate { expected, shown } => Fault::operator(
                 "CertificateChanged",
                 format!("{}: the pinned certificate is {expected}, but {shown} was shown", self.place()),
-            );
+            ),
+            Broken::Tls(tls) => {
+                let advice = match &tls {
+                    rustls::Error::InvalidCertificate(_) => "the certificate is not acceptable",
+                    _ => "its TLS is too old or broken; a firmware update or `bmc.protocol: ipmi` may help",
+                };
+                Fault::permanent("TlsFailed", format!("{}: {tls}: {advice}", self.place()))
+            }
+            Broken::TooLarge => self.permanent("BmcNonsense", format!("the answer to {} is too large", clip(path))),
+            Broken::Timeout => self.transient("Unreachable", format!("{}: no answer in time", clip(path))),
+            Broken::Connection => {
+                self.transient("Unreachable", format!("{}: the connection failed or broke", clip(path)))
+            }
         }
-        if let Some(tls) = tls_error(error) {
-            let advice = match &tls {
-                rustls::Error::InvalidCertificate(_) => "the certificate is not acceptable",
-                _ => "its TLS is too old or broken; a firmware update or `bmc.protocol: ipmi` may help",
-            };
-            return Fault::permanent("TlsFailed", format!("{}: {tls}: {advice}", self.place()));
-        }
-        let what = if error.is_timeout() { "no answer in time" } else { "the connection failed or broke" };
-        self.transient("Unreachable", format!("{}: {what}", clip(path)))
     }
 
     /// A fault that may pass, with the BMC's address.
@@ -288,31 +278,5 @@ fn path_of(url: &str) -> &str {
     match url.split_once("://") {
         Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
         None => url,
-    }
-}
-
-/// The TLS error inside a client's error, if that is what it is.
-fn tls_error(error: &reqwest::Error) -> Option<rustls::Error> {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
-    while let Some(error) = cause {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Some(tls.clone());
-        }
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Some(tls.clone());
-        }
-        cause = match inner {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    None
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        let secs = Duration::from_secs;
-        Patience { request: secs(15), action: secs(120), power: secs(40), graceful: secs(60), poll: secs(2) }
     }
 }

@@ -1,0 +1,179 @@
+//! BMCs: how one is reached, what is wanted of it, and what was observed of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::Digest;
+use super::secret::Secret;
+use super::time::Time;
+
+/// How to reach a host's BMC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BmcSpec {
+    /// Which protocol it speaks.
+    pub protocol: Protocol,
+    /// `bmc.address`; without it the address leased to the BMC's MAC is used.
+    pub address: Option<IpAddr>,
+    /// The accounts that may be tried: the initial one, then, where there is one, that of production. Never empty for a
+    /// BMC that is driven.
+    pub credentials: Arc<[Credential]>,
+    /// `bmc.fingerprint`: the certificate that must be shown (SHA-256, lower-case hex), instead of the first one seen.
+    pub fingerprint: Option<Arc<str>>,
+    /// How the machine is told to boot from the network.
+    pub network_boot: NetworkBoot,
+    /// `bmc.boot_mode`: the firmware mode to ask for.
+    pub boot_mode: BootMode,
+    /// Digest over address and accounts: with another one a new certificate may be pinned.
+    pub identity: Digest,
+}
+
+impl BmcSpec {
+    /// A BMC with one account, found by its MAC.
+    pub fn new(protocol: Protocol, username: &str, password: Secret) -> Self {
+        let id = Digest::of([username.as_bytes(), password.reveal().as_bytes()]);
+        let (kind, username) = (CredentialKind::Initial, username.to_owned());
+        BmcSpec {
+            protocol,
+            address: None,
+            identity: id.clone(),
+            credentials: Arc::new([Credential { kind, username, password, id }]),
+            fingerprint: None,
+            network_boot: NetworkBoot::default(),
+            boot_mode: BootMode::default(),
+        }
+    }
+}
+
+/// `bmc.protocol`, or PVC's `bmc.redfish`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Nothing is said: Redfish where the BMC has it, else IPMI. What answered is kept in [`BmcFacts::protocol`].
+    Auto,
+    /// DMTF Redfish.
+    Redfish,
+    /// IPMI 2.0 over LAN.
+    Ipmi,
+    /// No BMC we can drive: people press buttons.
+    None,
+}
+
+/// An account on a BMC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Credential {
+    /// When it is valid.
+    pub kind: CredentialKind,
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: Secret,
+    /// Digest of all that decides whether trying it again makes sense: address, user name, password and `cluster.run`.
+    pub id: Digest,
+}
+
+/// When an account is valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CredentialKind {
+    /// `bmc.username` and `bmc.password`: until the cluster is configured.
+    Initial,
+    /// `ipmi.users.admin` of `base.yml`: PVC's playbook sets it in mid-flow.
+    Production,
+}
+
+/// How a machine is told to boot from the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkBoot {
+    /// PXE: DHCP and TFTP.
+    #[default]
+    Pxe,
+    /// UEFI HTTP boot.
+    Http,
+}
+
+/// The firmware mode of a network boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootMode {
+    /// UEFI.
+    #[default]
+    Uefi,
+    /// BIOS.
+    Legacy,
+    /// Whatever is set.
+    AsIs,
+}
+
+/// What is wanted of a machine before it is installed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Prepare {
+    /// How the disk to install to is chosen.
+    pub disk: DiskChoice,
+    /// Whether RAID volumes that stand in the way on the chosen slots may be deleted (`config.wipe: volumes`).
+    pub replace_volumes: bool,
+    /// BIOS attributes by name, as written. A value may be a password, so that none is ever shown.
+    pub bios: BTreeMap<String, Secret>,
+    /// Attributes of the BMC by name, likewise.
+    pub manager: BTreeMap<String, Secret>,
+}
+
+/// How the disk to install to is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum DiskChoice {
+    /// The installer finds it by itself: a path or a `detect:` string is in the boot files.
+    #[default]
+    Named,
+    /// The drive in this chassis slot.
+    Slot(String),
+    /// A RAID-1 of the drives in these two chassis slots.
+    Mirror([String; 2]),
+}
+
+/// What became of a preparation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Preparation {
+    /// Begun, and in effect only later; nothing when everything was read back as wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// The `detect:` string that a chassis slot or RAID-1 amounts to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
+    /// What people should know: attributes the machine does not have, an LED it lacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// Something a BMC has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// What it is, for people: `BIOS settings take effect in the restart under way`.
+    pub what: String,
+    /// The task or job to follow, where the BMC named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+}
+
+/// What was observed of a host's BMC.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BmcFacts {
+    /// The protocol that answered, where the repository leaves it open.
+    pub protocol: Option<Protocol>,
+    /// Accounts that were refused ([`Credential::id`]): each was tried once and is not tried again.
+    pub refused: BTreeSet<Digest>,
+    /// The account that was accepted last.
+    pub accepted: Option<Digest>,
+    /// The session that is, or before a crash was, open: its URI, and the account it was opened with.
+    pub session: Option<(String, Digest)>,
+    /// What the BMC is doing after a preparation: since when, how many times it was begun, and when it was last looked at.
+    pub pending: Option<(Pending, Time, u32, Time)>,
+    /// The disk that the chosen slots amount to.
+    pub disk: Option<String>,
+    /// What people should know about this BMC.
+    pub notes: Vec<String>,
+}
