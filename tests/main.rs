@@ -4,6 +4,7 @@
 mod bmc_rack;
 mod bmc_redfish;
 mod bmc_rig;
+mod bmc_sim;
 mod cli;
 mod e2e_boot;
 mod e2e_checkin;

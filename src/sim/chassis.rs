@@ -20,6 +20,13 @@ pub trait Chassis {
     fn switch(&mut self, now: Time, power: Power);
     /// What goes wrong in the BMC.
     fn faults(&mut self) -> &mut FaultPlan;
+    /// Starts of the firmware, however they came about: settings of the BIOS wait for the next one. Those that go
+    /// through the BMC need not be among them.
+    fn starts(&self) -> u32 {
+        0
+    }
+    /// The volume with the system is gone.
+    fn lose_disk(&mut self, _now: Time) {}
 }
 
 /// Neither the buttons nor the override make a machine ask anything of the world before its self test is over, so there
@@ -51,5 +58,13 @@ impl Chassis for Machine {
 
     fn faults(&mut self) -> &mut FaultPlan {
         Machine::faults(self)
+    }
+
+    fn starts(&self) -> u32 {
+        self.starts
+    }
+
+    fn lose_disk(&mut self, now: Time) {
+        self.step(now, MachineEvent::ReplaceDisk);
     }
 }

@@ -45,12 +45,33 @@ faults! {
     BmcBusy = "bmc-busy": "The BMC answers 503 and does nothing.";
     BmcLostAnswer = "bmc-lost-answer": "The BMC does what it was asked and the connection breaks before the answer.";
     BmcSlow = "bmc-slow": "The BMC takes its time.";
+    BmcReset = "bmc-reset": "The connection to the BMC breaks before the request is heard.";
+    BmcTask = "bmc-task": "The BMC answers a change with 202 and a task, and makes it a little later.";
+    BmcTaskFails = "bmc-task-fails": "A task of the BMC ends with an exception and without effect.";
+    BmcEmptyAnswer = "bmc-empty-answer": "The BMC answers a change with an empty 204.";
+    BmcDropsSession = "bmc-drops-session": "The BMC forgets its sessions and answers 401.";
+    BmcForbidden = "bmc-forbidden": "The BMC answers 403 to somebody who may.";
+    BmcHtml = "bmc-html": "The BMC answers 200 with a web page.";
+    BmcDuplicates = "bmc-duplicates": "The BMC lists a member of each collection twice.";
+    BmcMissing = "bmc-missing": "The BMC leaves out properties, or sets them to null.";
+    BmcIgnoresPatch = "bmc-ignores-patch": "The BMC acknowledges a change and does not make it.";
+    BmcReboots = "bmc-reboots": "The BMC restarts: nobody is there for a while, and its sessions are gone.";
+    BmcSessionsFull = "bmc-sessions-full": "Other people's sessions fill the BMC's table for a while.";
+    BmcCertificate = "bmc-certificate": "The BMC shows another certificate than before.";
+    BmcWrongPassword = "bmc-wrong-password": "The BMC's password is not the one in the repository, until somebody sets that right.";
 }
 
 impl Fault {
     /// Whether it is a trait of the machine rather than something that happens a number of times.
     pub fn is_trait(self) -> bool {
-        matches!(self, Fault::PxeFirst | Fault::ContinuousBootOverride)
+        matches!(
+            self,
+            Fault::PxeFirst
+                | Fault::ContinuousBootOverride
+                | Fault::BmcDuplicates
+                | Fault::BmcMissing
+                | Fault::BmcWrongPassword
+        )
     }
 }
 
@@ -121,12 +142,27 @@ impl FaultPlan {
 
     /// An opportunity for a fault: says whether it happens, and counts it.
     pub fn fires(&mut self, fault: Fault) -> bool {
+        self.fires_with(fault, 160)
+    }
+
+    /// The same with another chance (of 256), where opportunities are many.
+    pub fn fires_with(&mut self, fault: Fault, of_256: u8) -> bool {
         let Some(left) = self.left.get_mut(&fault).filter(|left| **left > 0) else { return false };
-        if !self.dice.roll(160) {
+        if !self.dice.roll(of_256) {
             return false;
         }
         *left -= 1;
         true
+    }
+
+    /// The machine has this trait, or this fault that many more times.
+    pub fn give(&mut self, fault: Fault, times: u32) {
+        self.left.insert(fault, times);
+    }
+
+    /// The machine has this fault or trait no longer.
+    pub fn cure(&mut self, fault: Fault) {
+        self.left.remove(&fault);
     }
 
     /// No more faults from now on; traits remain.

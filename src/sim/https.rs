@@ -15,6 +15,7 @@ use futures_util::stream;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::bmc::{Request, Response};
@@ -54,7 +55,14 @@ impl Identity {
 }
 
 /// Stops its server, connections included, when it is dropped.
-pub struct Stop(Handle<SocketAddr>);
+pub struct Stop(Handle<SocketAddr>, RustlsConfig);
+
+impl Stop {
+    /// Shows another identity to whoever connects from now on.
+    pub fn show(&self, identity: &Identity) {
+        self.1.reload_from_config(identity.config.clone());
+    }
+}
 
 impl Drop for Stop {
     fn drop(&mut self) {
@@ -84,8 +92,9 @@ where
             write(response)
         }
     });
-    let server = from_tcp_rustls(listener, RustlsConfig::from_config(identity.config.clone()))?.handle(handle.clone());
-    Ok((Stop(handle), server.serve(service.into_make_service())))
+    let shown = RustlsConfig::from_config(identity.config.clone());
+    let server = from_tcp_rustls(listener, shown.clone())?.handle(handle.clone());
+    Ok((Stop(handle, shown), server.serve(service.into_make_service())))
 }
 
 async fn read(request: axum::extract::Request) -> Option<Request> {
@@ -107,10 +116,12 @@ fn write(response: Option<Response>) -> axum::response::Response {
         return Body::from_stream(broken).into_response();
     };
     let mut builder = axum::http::Response::builder().status(response.status);
+    let typed = response.headers.iter().any(|(name, _)| *name == "Content-Type");
     for (name, value) in response.headers {
         builder = builder.header(name, value);
     }
     let body = match response.body {
+        Some(Value::String(text)) if typed => Body::from(text),
         Some(body) => {
             builder = builder.header("Content-Type", "application/json");
             Body::from(body.to_string())

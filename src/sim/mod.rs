@@ -2,7 +2,8 @@
 //!
 //! * [`machine`]: one pure state machine: power, firmware, network boot, disk, installer, installed system.
 //! * [`ipxe`], [`preseed`]: what iPXE makes of a boot script and pvc-installer of an answer file.
-//! * [`bmc`], [`tree`]: one Redfish service over a machine ([`chassis`]), in several vendors' shapes.
+//! * [`bmc`], [`tree`]: one Redfish service over a machine ([`chassis`]), in several vendors' shapes: sessions, power, boot,
+//!   LED, drives and volumes, BIOS and manager settings, tasks and jobs.
 //! * [`fault`]: what goes wrong, by name, with a seed.
 //! * [`wire`], [`https`]: DHCP and TFTP as a client speaks them, TLS as a BMC does.
 //! * [`rack`]: many machines on real sockets.

@@ -12,7 +12,7 @@ use crate::cli::source;
 use crate::model::{Desired, HostSpec, Mac, Secret};
 use crate::repo::Entry;
 use crate::settings::Settings;
-use crate::sim::bmc::BmcConfig;
+use crate::sim::bmc::{BmcConfig, Pace};
 use crate::sim::fault::{Fault, FaultPlan};
 use crate::sim::machine::{BootOrder, Firmware, MachineConfig, Timings};
 use crate::sim::rack::RackMachine;
@@ -132,7 +132,7 @@ fn machine(index: usize, spec: &HostSpec, faults: &[Fault], timings: &Timings) -
     let account = || {
         let account = spec.bmc.credentials.first().map(|it| (it.username.as_str(), it.password.clone()));
         let (username, password) = account.unwrap_or_else(|| ("", Secret::new("")));
-        BmcConfig::new(vendor, username, password)
+        BmcConfig { pace: Pace::quick(), ..BmcConfig::new(vendor, username, password) }
     };
     RackMachine { machine: config, bmc: spec.has_bmc().then(account) }
 }

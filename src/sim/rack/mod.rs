@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +13,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::bmc::{Bmc, BmcConfig, Request, Response};
-use super::https::{self, Identity};
-use super::machine::{DhcpClient, Disk, Effect, Machine, MachineConfig, MachineEvent, Power, Stage};
+use super::https::Identity;
+use super::machine::{Disk, Effect, Machine, MachineConfig, MachineEvent, Power, Stage};
 use super::wire::{self, Relay};
 use crate::model::{PowerState, Time};
+
+mod management;
+
+use management::{Management, run_bmc};
 
 /// Where the rack stands and what is in it.
 #[derive(Clone, Debug)]
@@ -98,10 +102,11 @@ impl Rack {
         for (index, spec) in config.machines.into_iter().enumerate() {
             let (door, commands) = mpsc::channel(64);
             let name = spec.machine.name.clone();
+            let (certificate, shown) = watch::channel(0);
             if let (Some(_), Some(mac)) = (&spec.bmc, spec.machine.bmc_mac) {
                 let identity = Identity::generate(&name)?;
-                let port = config.bmc_port;
-                rack.tasks.spawn(run_bmc(relay, mac, port, identity, door.clone()));
+                let side = Management { relay, mac, port: config.bmc_port, name: name.clone(), door: door.clone() };
+                rack.tasks.spawn(run_bmc(side, identity, shown));
             }
             let actor = Actor {
                 machine: Machine::new(spec.machine),
@@ -111,6 +116,7 @@ impl Rack {
                 started: Instant::now(),
                 work: JoinSet::new(),
                 views: rack.views.clone(),
+                certificate,
                 index,
             };
             rack.views.send_modify(|views| views.push(actor.view()));
@@ -181,6 +187,7 @@ struct Actor {
     started: Instant,
     work: JoinSet<Option<MachineEvent>>,
     views: Arc<Views>,
+    certificate: watch::Sender<u32>,
     index: usize,
 }
 
@@ -232,6 +239,8 @@ impl Actor {
                 let now = self.now();
                 let Some(bmc) = &mut self.bmc else { return Vec::new() };
                 let answer = bmc.handle(&mut self.machine, now, &request);
+                let certificate = bmc.certificate();
+                self.certificate.send_if_modified(|shown| std::mem::replace(shown, certificate) != certificate);
                 // The client may have gone; the effect has happened all the same.
                 let _ = reply.send((answer.delay, answer.response));
             }
@@ -330,61 +339,4 @@ async fn http(from: Ipv4Addr, url: &str, body: Option<String>, patience: Duratio
         bytes.extend_from_slice(&chunk);
     }
     Ok((status, bytes))
-}
-
-/// How long a BMC waits before it asks for an address again.
-const BMC_RETRY: Duration = Duration::from_millis(500);
-/// How long a BMC waits for an address.
-const BMC_PATIENCE: Duration = Duration::from_secs(4);
-
-/// A BMC's network side: gets an address, serves there, keeps the address.
-async fn run_bmc(relay: Relay, mac: crate::model::Mac, port: u16, identity: Identity, door: mpsc::Sender<Command>) {
-    let mut had = None;
-    loop {
-        let Ok(leased) = wire::lease(relay, mac, DhcpClient::Os, had, BMC_PATIENCE).await else {
-            tokio::time::sleep(BMC_RETRY).await;
-            continue;
-        };
-        let ip = leased.ack.ip;
-        had = Some(ip);
-        let asked = door.clone();
-        let answer = move |request: Request| {
-            let door = asked.clone();
-            async move {
-                let (reply, answer) = oneshot::channel();
-                let _ = door.send(Command::Redfish(request, reply)).await;
-                answer.await.unwrap_or((Duration::ZERO, None))
-            }
-        };
-        let served = TcpListener::bind((ip, port)).and_then(|socket| https::serve(socket, &identity, answer));
-        let Ok((_stop, server)) = served else {
-            tracing::warn!(%ip, port, "a simulated BMC cannot listen there");
-            tokio::time::sleep(BMC_RETRY).await;
-            continue;
-        };
-        if door.send(Command::BmcAddress(ip)).await.is_err() {
-            return;
-        }
-        tokio::select! {
-            _ = server => {}
-            () = keep(relay, mac, ip, leased.time) => {}
-        }
-    }
-}
-
-/// Renews a lease at half its time; ends when it is lost.
-async fn keep(relay: Relay, mac: crate::model::Mac, ip: Ipv4Addr, time: Duration) {
-    let mut left = time;
-    loop {
-        let pause = left / 2;
-        tokio::time::sleep(pause.max(BMC_RETRY)).await;
-        left = match wire::lease(relay, mac, DhcpClient::Os, Some(ip), BMC_PATIENCE).await {
-            Ok(leased) if leased.ack.ip == ip => leased.time,
-            Ok(_) => return,
-            Err(_) => left.saturating_sub(pause),
-        };
-        if left < BMC_RETRY {
-            return;
-        }
-    }
 }
