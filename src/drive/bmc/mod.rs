@@ -4,15 +4,18 @@
 //! |---|---|
 //! | [`Guardians`] | the only door of the daemon to its BMCs: one operation at a time on each, sessions kept and closed |
 //! | [`redfish`] | DMTF Redfish |
+//! | [`Turn`] | the right to speak to a BMC, among all processes of this machine |
 //! | [`Target`], [`Order`] | which BMC, and what it is told |
 
 mod guardian;
 pub mod redfish;
 mod target;
+mod turn;
 
 pub use guardian::{Guardians, Tell};
 pub use redfish::{BODY_CAP, Tls};
 pub use target::{Order, Patience, Target, Via};
+pub use turn::Turn;
 
 use crate::model::{Fault, Outcome};
 
