@@ -19,7 +19,7 @@ pub struct Guardians {
     tls: BmcTls,
     port: u16,
     patience: Patience,
-    way: Box<dyn Fn(&HostId) -> Via + Send + Sync>,
+    way: Box<dyn Fn(&HostId, IpAddr) -> Via + Send + Sync>,
     tell: Tell,
     bmcs: Mutex<BTreeMap<(IpAddr, u16), Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -27,12 +27,12 @@ pub struct Guardians {
 impl Guardians {
     /// Guardians that reach BMCs over the network, at this port.
     pub fn new(tls: BmcTls, port: u16, tell: Tell) -> Self {
-        let way = Box::new(|_: &HostId| Via::Network);
+        let way = Box::new(|_: &HostId, _| Via::Network);
         Guardians { tls, port, patience: Patience::default(), way, tell, bmcs: Mutex::default() }
     }
 
-    /// The same with another way to a host's BMC (simulations).
-    pub fn by_way(mut self, way: impl Fn(&HostId) -> Via + Send + Sync + 'static) -> Self {
+    /// The same with another way to a host's BMC at its address (simulations).
+    pub fn by_way(mut self, way: impl Fn(&HostId, IpAddr) -> Via + Send + Sync + 'static) -> Self {
         self.way = Box::new(way);
         self
     }
@@ -98,7 +98,7 @@ impl Guardians {
             password: credential.password.clone(),
             tls,
             patience: self.patience.clone(),
-            via: (self.way)(host),
+            via: (self.way)(host, address),
         })
     }
 }
