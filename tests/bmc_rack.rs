@@ -158,6 +158,7 @@ async fn a_rack_comes_up_installs_and_is_shut_down_over_real_sockets() {
                     host: format!("cluster1/{}", view.name).parse().unwrap(),
                     address: view.bmc_ip?.into(),
                     port: bmc_port,
+                    ipmi_port: 623,
                     protocol: Protocol::Redfish,
                     via: Via::Network,
                     username: "root".into(),

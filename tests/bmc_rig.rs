@@ -20,6 +20,7 @@ pub fn target(port: u16) -> Target {
         via: Via::Network,
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         port,
+        ipmi_port: 623,
         username: "root".into(),
         password: Secret::new(PASSWORD),
         tls: Tls::Pin(None),

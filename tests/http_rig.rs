@@ -221,7 +221,7 @@ pub fn settings() -> Settings {
         deploy: Deploy { username: "deploy".into(), ssh_key: None },
         debian: Debian { mirror: "http://mirror.example.net/debian".into(), release: "bookworm".into() },
         ansible: Ansible { playbook: "ansible-playbook".into(), vault_password_file: None, timeout: minute },
-        bmc: Bmc { tls: BmcTls::Pin, concurrency: 32, port: 443 },
+        bmc: Bmc { tls: BmcTls::Pin, concurrency: 32, port: 443, ipmi_port: 623 },
         limits: Limits {
             concurrent_installs: 64,
             boot_timeout: minute,

@@ -166,7 +166,7 @@ pub fn settings(listen: Ipv4Addr, root: Option<PathBuf>) -> Settings {
             vault_password_file: None,
             timeout: Duration::from_secs(7200),
         },
-        bmc: settings::Bmc { tls: settings::BmcTls::Pin, concurrency: 32, port: 443 },
+        bmc: settings::Bmc { tls: settings::BmcTls::Pin, concurrency: 32, port: 443, ipmi_port: 623 },
         limits: settings::Limits {
             concurrent_installs: 64,
             boot_timeout: Duration::from_secs(600),

@@ -35,7 +35,8 @@ fn a_small_file_gets_every_default() {
     assert_eq!((network.dhcp_port, network.tftp_port, network.http_port), (67, 69, 9999));
     assert_eq!((network.tftp_root.as_deref(), network.ipxe.as_path()), (None, Path::new("/usr/lib/ipxe")));
     assert_eq!((network.dhcp_mode, network.subnets[0].lease_time), (DhcpMode::Full, Duration::from_secs(3600)));
-    assert_eq!((&settings.bmc.tls, settings.bmc.concurrency, settings.bmc.port), (&BmcTls::Pin, 32, 443));
+    assert_eq!((&settings.bmc.tls, settings.bmc.concurrency), (&BmcTls::Pin, 32));
+    assert_eq!((settings.bmc.port, settings.bmc.ipmi_port), (443, 623));
     assert_eq!(settings.limits.concurrent_installs, 64);
     assert_eq!((settings.deploy.username.as_str(), settings.debian.release.as_str()), ("deploy", "bookworm"));
     assert_eq!((settings.ansible.playbook.as_str(), settings.ansible.timeout.as_secs()), ("ansible-playbook", 7200));

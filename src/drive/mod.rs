@@ -46,7 +46,8 @@ impl Drivers {
             client: http::downloads()?,
         };
         images.clear();
-        let bmcs = bmc::Guardians::new(settings.bmc.tls.clone(), settings.bmc.port, tell);
+        let bmcs = bmc::Guardians::new(settings.bmc.tls.clone(), settings.bmc.port, tell)
+            .with_ipmi_port(settings.bmc.ipmi_port);
         Ok(Drivers { git, http: http::client()?, images, bmcs, settings, clock })
     }
 

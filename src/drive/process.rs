@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -156,8 +157,23 @@ impl Run {
         Ok(status.code())
     }
 
-    #[allow(clippy::disallowed_methods, reason = "the one place that runs programs")]
+    /// Becomes the program: it keeps our process id, our terminal and our place among its processes. Comes back only when
+    /// it could not be started. No limit applies.
+    pub fn replace(self) -> ProcessError {
+        let mut command = self.bare();
+        let error = command.as_std_mut().exec();
+        not_started(&self.program.to_string_lossy(), error)
+    }
+
     fn command(&self) -> Command {
+        let mut command = self.bare();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0).kill_on_drop(true);
+        command
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "the one place that runs programs")]
+    fn bare(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.args).env_clear();
         command.envs(settings::environment(&["PATH", "HOME"])).env("LANG", "C").env("LC_ALL", "C");
@@ -165,8 +181,6 @@ impl Run {
         if let Some(dir) = &self.cwd {
             command.current_dir(dir);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.process_group(0).kill_on_drop(true);
         command
     }
 }

@@ -29,6 +29,9 @@ pub struct Inventory {
     /// BMC firmware version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bmc_version: Option<String>,
+    /// The MAC of the BMC itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bmc_mac: Option<Mac>,
     /// `Status.Health`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,

@@ -250,15 +250,6 @@ fn bmc(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft) {
     let Some(value) = reader.need(host, "bmc", hint) else { return };
     let Some(fields) = reader.fields(value, host.place_of("bmc"), "bmc", &KEYS.bmc) else { return };
     draft.bmc.protocol = protocol(reader, &fields, draft).unwrap_or(Protocol::Redfish);
-    if draft.bmc.protocol == Protocol::Ipmi {
-        unsupported(
-            reader,
-            draft,
-            fields.place_of("protocol"),
-            "the IPMI protocol",
-            "use Redfish where the BMC has it",
-        );
-    }
     draft.bmc.address = fields.get("address").and_then(|node| parsed(reader, node, "bmc.address", "an IP address"));
     let hint = "the account that the BMC has out of the box";
     for key in ["username", "password"] {

@@ -236,6 +236,8 @@ pub struct Bmc {
     pub concurrency: usize,
     /// HTTPS port of Redfish services (443).
     pub port: u16,
+    /// UDP port of IPMI (623).
+    pub ipmi_port: u16,
 }
 
 /// `bmc.tls`

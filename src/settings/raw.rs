@@ -215,6 +215,7 @@ fn bmc(mut at: Section<'_>, base: &Path, defaults: &Policy) -> Bmc {
         tls: bmc_tls(&mut at, base),
         concurrency: at.parse("concurrency", parse::count).unwrap_or(defaults.concurrent_bmc),
         port: at.parse("port", parse::port).unwrap_or(443),
+        ipmi_port: at.parse("ipmi_port", parse::port).unwrap_or(623),
     };
     at.finish();
     bmc

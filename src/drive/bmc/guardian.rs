@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::ipmi;
 use super::redfish::{self, Session, Tls};
 use super::target::{Order, Patience, Target, Via};
 use crate::model::{Action, Digest, Event, Fault, HostId, Outcome, PowerState, Protocol, World};
@@ -18,6 +19,7 @@ pub type Tell = Arc<dyn Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send>> + 
 pub struct Guardians {
     tls: BmcTls,
     port: u16,
+    ipmi_port: u16,
     patience: Patience,
     way: Box<dyn Fn(&HostId, IpAddr) -> Via + Send + Sync>,
     tell: Tell,
@@ -28,7 +30,13 @@ impl Guardians {
     /// Guardians that reach BMCs over the network, at this port.
     pub fn new(tls: BmcTls, port: u16, tell: Tell) -> Self {
         let way = Box::new(|_: &HostId, _| Via::Network);
-        Guardians { tls, port, patience: Patience::default(), way, tell, bmcs: Mutex::default() }
+        Guardians { tls, port, ipmi_port: 623, patience: Patience::default(), way, tell, bmcs: Mutex::default() }
+    }
+
+    /// The same with another UDP port of IPMI.
+    pub fn with_ipmi_port(mut self, port: u16) -> Self {
+        self.ipmi_port = port;
+        self
     }
 
     /// The same with another way to a host's BMC at its address (simulations).
@@ -51,6 +59,9 @@ impl Guardians {
             bmcs.entry((target.address, target.port)).or_default().clone()
         };
         let _turn = lock.lock().await;
+        if target.protocol == Protocol::Ipmi {
+            return ipmi::carry_out(&ipmi::Conversation::new(target), &order).await;
+        }
         self.by_redfish(target, world, &order).await
     }
 
@@ -75,8 +86,8 @@ impl Guardians {
         let spec = world.spec(host).ok_or_else(no_such_host)?;
         let none = Default::default();
         let facts = world.facts(host).unwrap_or(&none);
-        if matches!(spec.bmc.protocol, Protocol::Ipmi | Protocol::None) {
-            return Err(Fault::operator("NotSupportedYet", "only Redfish BMCs can be driven by this version"));
+        if spec.bmc.protocol == Protocol::None {
+            return Err(Fault::permanent("NoBmc", "the host has no BMC that can be driven"));
         }
         let address = spec.bmc.address.or(facts.bmc_seen.map(|(ip, _)| ip));
         let address = address.ok_or_else(|| Fault::transient("NoAddress", "the BMC's address is not known"))?;
@@ -93,6 +104,7 @@ impl Guardians {
             host: host.clone(),
             address,
             port: self.port,
+            ipmi_port: self.ipmi_port,
             protocol: spec.bmc.protocol,
             username: credential.username.clone(),
             password: credential.password.clone(),

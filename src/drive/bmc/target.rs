@@ -16,6 +16,8 @@ pub struct Target {
     pub address: IpAddr,
     /// HTTPS port, 443 on real hardware.
     pub port: u16,
+    /// IPMI's UDP port, 623 on real hardware.
+    pub ipmi_port: u16,
     /// What it is spoken to in; `Auto` finds out.
     pub protocol: Protocol,
     /// User name.

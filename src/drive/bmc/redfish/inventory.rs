@@ -24,6 +24,7 @@ pub(super) async fn inventory(session: &Session, boot_mac: Option<Mac>) -> Resul
         uuid: text(&body["UUID"]),
         bios_version: text(&body["BiosVersion"]),
         bmc_version: text(&manager["FirmwareVersion"]),
+        bmc_mac: None,
         health: text(&body["Status"]["Health"]),
         boot_mac: boot_mac.or_else(|| guess_boot_mac(&nics, body)),
         nics,

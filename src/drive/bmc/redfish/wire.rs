@@ -5,13 +5,16 @@ use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::{Client, Method};
 
+use super::super::ipmi::Call;
 use super::super::{Target, Via};
 use super::session::BODY_CAP;
 use super::tls::Witness;
-use crate::model::Fault;
+use crate::drive::process::ProcessError;
+use crate::model::{Fault, Secret};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -73,6 +76,11 @@ pub trait Local: Send + Sync + fmt::Debug {
     fn redfish(&self, request: Request) -> Exchange<'_>;
     /// The certificate that it would show (SHA-256, hex).
     fn certificate(&self) -> String;
+    /// Answers one call of `ipmitool` as the program would; a BMC without IPMI says nothing.
+    fn ipmitool<'a>(&'a self, _args: &'a [String], _password: &'a Secret) -> Call<'a> {
+        let silent = ProcessError::TimedOut("ipmitool".into(), Duration::ZERO);
+        Box::pin(std::future::ready(Err(silent)))
+    }
 }
 
 /// The way to one BMC.

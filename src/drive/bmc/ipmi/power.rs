@@ -1,0 +1,107 @@
+//! Power over IPMI: ordered, then verified.
+
+use super::answer;
+use super::tool::{Conversation, Kind};
+use crate::model::{Fault, FaultClass, PowerState};
+
+/// What Chassis Control is told (IPMI 2.0 section 28.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Power up.
+    On,
+    /// Power down, at once.
+    Off,
+    /// Ask the operating system to shut down (emulated fatal overtemperature).
+    Soft,
+    /// Off and on again; only when on.
+    Cycle,
+    /// Hard reset.
+    Reset,
+}
+
+impl Control {
+    fn word(self) -> &'static str {
+        match self {
+            Control::On => "on",
+            Control::Off => "off",
+            Control::Soft => "soft",
+            Control::Cycle => "cycle",
+            Control::Reset => "reset",
+        }
+    }
+}
+
+/// Whether the machine is on.
+pub async fn state(bmc: &Conversation) -> Result<PowerState, Fault> {
+    Ok(answer::power(&bmc.look(&["chassis", "power", "status"]).await?))
+}
+
+/// Gives one order, once; what it leads to is for the caller to see.
+pub async fn control(bmc: &Conversation, control: Control) -> Result<(), Fault> {
+    bmc.call(Kind::Act, &["chassis", "power", control.word()]).await.map(drop)
+}
+
+/// Waits until a state is reached; says whether it was.
+async fn wait(bmc: &Conversation, wanted: PowerState, patience: std::time::Duration) -> Result<bool, Fault> {
+    let poll = bmc.target().patience.poll;
+    for _ in 0..=patience.as_millis() / poll.as_millis().max(1) {
+        if state(bmc).await? == wanted {
+            return Ok(true);
+        }
+        tokio::time::sleep(poll).await;
+    }
+    Ok(false)
+}
+
+async fn must_reach(bmc: &Conversation, wanted: PowerState) -> Result<(), Fault> {
+    if wait(bmc, wanted, bmc.target().patience.power).await? {
+        return Ok(());
+    }
+    let word = if wanted == PowerState::On { "on" } else { "off" };
+    Err(Fault::transient("PowerStateNotReached", format!("{}: the machine did not switch {word}", bmc.who())))
+}
+
+/// Cuts power, and sees that it is off.
+pub async fn off(bmc: &Conversation) -> Result<(), Fault> {
+    if state(bmc).await? == PowerState::Off {
+        return Ok(());
+    }
+    order(bmc, Control::Off, PowerState::Off).await
+}
+
+/// Switches it on, and sees that it is. Whatever goes wrong from here on, the machine may be on its way: starting it
+/// again at once could interrupt the very boot that was ordered.
+pub async fn on(bmc: &Conversation) -> Result<(), Fault> {
+    order(bmc, Control::On, PowerState::On).await.map_err(|fault| match fault.class {
+        FaultClass::Transient => Fault::transient(Fault::OUTCOME_UNKNOWN, fault.message),
+        FaultClass::Permanent | FaultClass::Operator => fault,
+    })
+}
+
+/// An order is refused by some BMCs when there is nothing left to do; only the state counts.
+async fn order(bmc: &Conversation, what: Control, wanted: PowerState) -> Result<(), Fault> {
+    match control(bmc, what).await {
+        Err(fault) if fault.class == FaultClass::Permanent && state(bmc).await? != wanted => Err(fault),
+        Err(fault) if fault.class == FaultClass::Operator => Err(fault),
+        Err(fault) if fault.class == FaultClass::Transient => Err(fault),
+        _ => must_reach(bmc, wanted).await,
+    }
+}
+
+/// Shuts down: asked first, if the BMC can ask and the machine is willing in time, else by cutting power.
+pub async fn shut_down(bmc: &Conversation) -> Result<PowerState, Fault> {
+    if state(bmc).await? == PowerState::Off {
+        return Ok(PowerState::Off);
+    }
+    match control(bmc, Control::Soft).await {
+        Ok(()) => {
+            if wait(bmc, PowerState::Off, bmc.target().patience.graceful).await? {
+                return Ok(PowerState::Off);
+            }
+        }
+        Err(fault) if fault.class == FaultClass::Permanent => {}
+        Err(fault) => return Err(fault),
+    }
+    off(bmc).await?;
+    Ok(PowerState::Off)
+}
