@@ -6,6 +6,7 @@ mod bmc_redfish;
 mod bmc_rig;
 mod bmc_sim;
 mod cli;
+mod e2e_bmc_cli;
 mod e2e_boot;
 mod e2e_checkin;
 mod e2e_demo;

@@ -179,7 +179,7 @@ fn identity(host: &HostStatus) -> Vec<String> {
 }
 
 /// What a person can do, by the condition's reason.
-fn advice(reason: &str) -> &'static str {
+pub fn advice(reason: &str) -> &'static str {
     match reason {
         "NotSeen" => {
             "check power and cabling of the machine and its BMC, that the BMC asks for an address by DHCP on this \

@@ -1,5 +1,6 @@
 //! The command line: one file per command family; the only place that prints.
 
+pub mod bmc;
 pub mod completions;
 pub mod demo;
 pub mod explain;
@@ -68,6 +69,8 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Say whether this machine is fit to run the daemon, and what to do about it
     Preflight(preflight::PreflightArgs),
+    /// Ask or switch the BMC of a host by hand
+    Bmc(bmc::BmcArgs),
     /// Print the JSON Schemas of the repository's files
     Schema(schema::SchemaArgs),
     /// Fold a journal and print the plan at its end
@@ -110,6 +113,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Status(args) => status::status(args, out),
         Command::Explain(args) => explain::explain(args, out),
         Command::Preflight(args) => preflight::preflight(args, out),
+        Command::Bmc(args) => bmc::bmc(args, out),
         Command::Schema(args) => schema::schema(args, out),
         Command::Replay(args) => replay::replay(args, out),
         Command::Completions(args) => completions::completions(args, out),

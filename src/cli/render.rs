@@ -69,7 +69,8 @@ fn places(args: &RenderArgs) -> anyhow::Result<(&str, &Path)> {
     }
 }
 
-fn find<'d>(desired: &'d Desired, name: &str) -> anyhow::Result<&'d Arc<HostSpec>> {
+/// The host that a person names: shortly, by cluster and name, or in full.
+pub fn find<'d>(desired: &'d Desired, name: &str) -> anyhow::Result<&'d Arc<HostSpec>> {
     let named = |spec: &&Arc<HostSpec>| *spec.id.host == *name || spec.id.to_string() == name || spec.fqdn == name;
     let found: Vec<_> = desired.hosts.values().filter(named).collect();
     match found[..] {

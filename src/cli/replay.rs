@@ -12,7 +12,7 @@ use crate::daemon;
 use crate::drive::git::Local;
 use crate::model::{Desired, Revision, Time, World};
 use crate::plan::{Plan, Step};
-use crate::settings;
+use crate::settings::{self, Settings};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -27,16 +27,21 @@ pub struct ReplayArgs {
 /// Folds the journal and prints what it amounts to.
 pub fn replay(args: &ReplayArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     let settings = settings::load(&args.config)?;
-    let dir = args.journal.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (world, at, plan) = fold(&args.journal, &settings)?;
+    show(&world, at, &plan, out)?;
+    Ok(0)
+}
+
+/// What a journal amounts to, when its last event was, and the plan then. Nothing is changed.
+pub fn fold(journal: &Path, settings: &Settings) -> anyhow::Result<(World, Time, Plan)> {
+    let dir = journal.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A look at the mirror that repairs nothing: a daemon may be running on it.
     let mirror = Local::discover(&dir.join("mirror.git"))?;
     let load = |revision: &Revision, previous: Option<&Desired>| {
         let tree = mirror.snapshot(revision).ok()?.tree;
-        source::load(&tree, Some(&settings), previous, Some(revision.clone())).desired.map(Arc::new)
+        source::load(&tree, Some(settings), previous, Some(revision.clone())).desired.map(Arc::new)
     };
-    let (world, at, plan) = daemon::replay(&args.journal, settings.policy(), load)?;
-    show(&world, at, &plan, out)?;
-    Ok(0)
+    Ok(daemon::replay(journal, settings.policy(), load)?)
 }
 
 /// Prints what a journal amounts to, and what would be done at its end.

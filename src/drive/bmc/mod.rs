@@ -6,9 +6,11 @@
 //! | [`redfish`] | DMTF Redfish |
 //! | [`ipmi`] | IPMI 2.0, through `ipmitool` |
 //! | [`Turn`] | the right to speak to a BMC, among all processes of this machine |
+//! | [`hand`] | what a person asks at the command line |
 //! | [`Target`], [`Order`] | which BMC, and what it is told |
 
 mod guardian;
+pub mod hand;
 pub mod ipmi;
 pub mod redfish;
 mod target;

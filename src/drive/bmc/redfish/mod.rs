@@ -8,6 +8,7 @@ use super::Order;
 use crate::model::{Fault, Outcome, Preparation, Protocol};
 
 mod boot;
+mod hand;
 mod inventory;
 mod led;
 mod quirk;
@@ -16,6 +17,7 @@ mod system;
 mod tls;
 mod wire;
 
+pub use hand::{boot_once, look, power};
 pub use session::{BODY_CAP, Session};
 pub use tls::Tls;
 pub use wire::{Broken, Local, Request, Response};

@@ -1,0 +1,131 @@
+//! Power and boot device, by hand: asked before anything is lost, and read back.
+
+use std::io::{self, BufRead, IsTerminal as _, Write};
+
+use serde_json::json;
+
+use super::{DeviceWord, Format, PowerWord, Scene, target};
+use crate::drive::bmc::hand;
+use crate::model::{Fault, HostSpec, PowerState};
+
+/// Switches a machine. Exit code 2 when nobody agreed.
+pub fn power(
+    scene: &Scene<'_>,
+    spec: &HostSpec,
+    word: PowerWord,
+    runtime: &tokio::runtime::Runtime,
+    out: &mut dyn Write,
+) -> anyhow::Result<u8> {
+    if let Some(loss) = loss(word)
+        && !scene.args.yes
+    {
+        let stdin = io::stdin();
+        let err = &mut anstream::stderr();
+        if !stdin.is_terminal() {
+            writeln!(err, "{} would {loss}: say so with --yes, or at a terminal.", spec.id)?;
+            return Ok(2);
+        }
+        if !agreed(&format!("{}, {}, would {loss}. Go on?", spec.id, place(scene, spec)), &mut stdin.lock(), err)? {
+            writeln!(err, "Nothing was done.")?;
+            return Ok(2);
+        }
+    }
+    let state = runtime.block_on(async {
+        let facts = target::facts(scene.world, spec);
+        let target = target::target(scene.settings, spec, &facts, scene.args.force)?;
+        let _turn = target::turn(scene.settings, target.address).await?;
+        hand::power(&target, word.into()).await
+    });
+    let state = state.map_err(said)?;
+    let word = power_text(state);
+    match scene.args.format {
+        Format::Text => writeln!(out, "{}: power is {word}", spec.id)?,
+        Format::Json => writeln!(out, "{:#}", json!({ "host": spec.id, "power": word }))?,
+    }
+    Ok(0)
+}
+
+/// Sets the next boot's device.
+pub async fn boot(scene: &Scene<'_>, spec: &HostSpec, device: DeviceWord, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let facts = target::facts(scene.world, spec);
+    let target = target::target(scene.settings, spec, &facts, scene.args.force).map_err(said)?;
+    let _turn = target::turn(scene.settings, target.address).await.map_err(said)?;
+    let boot = hand::boot(&target, device.into()).await.map_err(said)?;
+    match scene.args.format {
+        Format::Text => writeln!(out, "{}: {}", spec.id, boot_text(&boot))?,
+        Format::Json => writeln!(out, "{:#}", json!({ "host": spec.id, "boot": boot }))?,
+    }
+    Ok(0)
+}
+
+/// A boot override, for people.
+pub fn boot_text(boot: &hand::Boot) -> String {
+    match (boot.enabled.as_str(), &boot.mode) {
+        ("Disabled" | "", _) => "boots as its firmware says".to_owned(),
+        (enabled, Some(mode)) => format!("{} {}, {mode}", boot.target, enabled.to_lowercase()),
+        (enabled, None) => format!("{} {}", boot.target, enabled.to_lowercase()),
+    }
+}
+
+/// A power state, for people.
+pub fn power_text(state: PowerState) -> &'static str {
+    match state {
+        PowerState::On => "on",
+        PowerState::Off => "off",
+        PowerState::Unknown => "unknown",
+    }
+}
+
+/// What a word takes away.
+fn loss(word: PowerWord) -> Option<&'static str> {
+    match word {
+        PowerWord::Status | PowerWord::On => None,
+        PowerWord::Off => Some("lose power at once"),
+        PowerWord::Soft => Some("be shut down"),
+        PowerWord::Cycle => Some("lose power at once and start again"),
+        PowerWord::Reset => Some("be restarted at once"),
+    }
+}
+
+/// What a person should think of: where the host stands.
+fn place(scene: &Scene<'_>, spec: &HostSpec) -> String {
+    let plan = crate::plan::plan(scene.world, crate::cli::now());
+    plan.host(&spec.id).map_or_else(|| "not planned".to_owned(), |host| host.state.to_string())
+}
+
+fn agreed(question: &str, input: &mut dyn BufRead, ask: &mut dyn Write) -> io::Result<bool> {
+    write!(ask, "{question} [y/N] ")?;
+    ask.flush()?;
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A fault as a command's error.
+pub fn said(fault: Fault) -> anyhow::Error {
+    anyhow::anyhow!("{fault}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        for (answer, yes) in
+            [("y\n", true), ("Yes\n", true), ("\n", false), ("", false), ("no\n", false), ("yo\n", false)]
+        {
+            let mut asked = Vec::new();
+            assert_eq!(agreed("Go on?", &mut answer.as_bytes(), &mut asked).unwrap(), yes, "{answer:?}");
+            assert_eq!(asked, b"Go on? [y/N] ");
+        }
+    }
+
+    #[test]
+    fn everything_that_stops_a_machine_asks_first() {
+        let harmless = [PowerWord::Status, PowerWord::On];
+        for word in <PowerWord as clap::ValueEnum>::value_variants() {
+            assert_eq!(loss(*word).is_none(), harmless.contains(word), "{word:?}");
+        }
+    }
+}

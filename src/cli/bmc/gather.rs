@@ -1,0 +1,167 @@
+//! Asking many BMCs at once, each within a deadline, and what is made of their answers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+
+use super::target;
+use crate::drive::bmc::hand::{self, Depth, Look};
+use crate::model::{Fault, HostFacts, HostSpec, Protocol, World};
+use crate::settings::{BmcTls, Settings};
+
+/// How long one BMC may take, whatever it does.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What is known of one BMC after it was asked.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answer {
+    /// Whose.
+    pub host: String,
+    /// Where it was looked for.
+    pub address: Option<IpAddr>,
+    /// Whether anything answered there; nothing when nobody asked.
+    pub reachable: Option<bool>,
+    /// What it was spoken to in.
+    pub protocol: Option<Protocol>,
+    /// Its certificate.
+    pub certificate: Certificate,
+    /// The account that was tried.
+    pub account: Option<String>,
+    /// Whether that was accepted; nothing when it did not come to that.
+    pub authenticated: Option<bool>,
+    /// Whether an interface of it has the MAC in the repository; nothing when it does not say.
+    pub mac_matches: Option<bool>,
+    /// Everything that it said.
+    pub look: Option<Look>,
+    /// Why it said no more.
+    pub fault: Option<Fault>,
+}
+
+/// What is thought of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Certificate {
+    /// None was seen.
+    Unseen,
+    /// The one that is pinned.
+    Pinned,
+    /// None is pinned yet: the daemon will trust the one it sees first.
+    New,
+    /// Another than the one that is pinned.
+    Changed,
+    /// Signed by the authority in the settings.
+    Signed,
+    /// It is not looked at (`bmc.tls: insecure`).
+    Unchecked,
+    /// TLS did not work out.
+    Failed,
+}
+
+impl Certificate {
+    /// In a table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Certificate::Unseen => "-",
+            Certificate::Pinned => "pinned",
+            Certificate::New => "not pinned yet",
+            Certificate::Changed => "CHANGED",
+            Certificate::Signed => "by the CA",
+            Certificate::Unchecked => "not checked",
+            Certificate::Failed => "FAILED",
+        }
+    }
+}
+
+/// How the asking is done.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// How far to look.
+    pub depth: Depth,
+    /// Whether to try accounts that were refused before.
+    pub force: bool,
+}
+
+/// Asks them all, so many at once as the settings allow. The answers are in the order of `specs`.
+pub async fn all(settings: &Settings, world: &World, specs: &[Arc<HostSpec>], how: How) -> Vec<Answer> {
+    let asking = specs.iter().map(|spec| one(settings, world, spec, how));
+    stream::iter(asking).buffered(settings.bmc.concurrency.max(1)).collect().await
+}
+
+/// Asks one.
+pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) -> Answer {
+    let facts = target::facts(world, spec);
+    let target = match target::target(settings, spec, &facts, how.force) {
+        Ok(target) => target,
+        Err(fault) => return unasked(spec, &facts, fault),
+    };
+    let asking = async {
+        let _turn = target::turn(settings, target.address).await?;
+        hand::look(&target, how.depth).await
+    };
+    let result = match tokio::time::timeout(DEADLINE, asking).await {
+        Ok(result) => result,
+        Err(_) => Err(Fault::transient("BmcTooSlow", format!("no answer within {} s", DEADLINE.as_secs()))),
+    };
+    let answer = Answer { account: Some(target.username.clone()), ..unasked(spec, &facts, no_fault()) };
+    match result {
+        Ok(look) => heard(answer, look, settings, spec, &facts),
+        Err(fault) => refused(answer, fault),
+    }
+}
+
+/// What is there before anybody was asked.
+fn unasked(spec: &HostSpec, facts: &HostFacts, fault: Fault) -> Answer {
+    Answer {
+        host: spec.id.to_string(),
+        address: target::address(spec, facts),
+        reachable: None,
+        protocol: None,
+        certificate: Certificate::Unseen,
+        account: None,
+        authenticated: None,
+        mac_matches: None,
+        look: None,
+        fault: Some(fault),
+    }
+}
+
+/// Stands where the real one is put in a moment.
+fn no_fault() -> Fault {
+    Fault::transient("", "")
+}
+
+fn heard(answer: Answer, look: Look, settings: &Settings, spec: &HostSpec, facts: &HostFacts) -> Answer {
+    let certificate = match (&look.certificate, &settings.bmc.tls) {
+        (None, _) => Certificate::Unseen,
+        (Some(_), BmcTls::Insecure) => Certificate::Unchecked,
+        (Some(_), BmcTls::Ca(_)) => Certificate::Signed,
+        (Some(_), BmcTls::Pin) if target::pin(spec, facts).is_some() => Certificate::Pinned,
+        (Some(_), BmcTls::Pin) => Certificate::New,
+    };
+    Answer {
+        reachable: Some(true),
+        protocol: Some(look.protocol),
+        certificate,
+        authenticated: Some(true),
+        mac_matches: (!look.macs.is_empty()).then(|| look.macs.contains(&spec.bmc_mac)),
+        look: Some(look),
+        fault: None,
+        ..answer
+    }
+}
+
+/// How far it got, by what stopped it.
+fn refused(answer: Answer, fault: Fault) -> Answer {
+    let (reachable, certificate, authenticated) = match fault.reason.as_str() {
+        "Unreachable" | "Timeout" => (Some(false), Certificate::Unseen, None),
+        "BmcInUse" | "StateDirUnusable" => (None, Certificate::Unseen, None),
+        "CertificateChanged" => (Some(true), Certificate::Changed, None),
+        "TlsFailed" | "TlsUnsupported" | "BadCertificateAuthority" => (Some(true), Certificate::Failed, None),
+        Fault::AUTHENTICATION_FAILED => (Some(true), Certificate::Unseen, Some(false)),
+        _ => (Some(true), Certificate::Unseen, None),
+    };
+    Answer { reachable, certificate, authenticated, fault: Some(fault), ..answer }
+}

@@ -1,0 +1,74 @@
+//! Which BMC is meant, and how it is spoken to: the same address, certificate and account that the daemon would use.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::drive::bmc::{Patience, Target, Tls, Turn, Via};
+use crate::model::{Fault, HostFacts, HostSpec, Protocol, World};
+use crate::plan;
+use crate::settings::{BmcTls, Settings};
+
+/// How long to wait for a BMC that the daemon, or somebody else, is at work with.
+const TURN: Duration = Duration::from_secs(15);
+
+/// What is observed of a host; nothing yet, perhaps.
+pub fn facts(world: &World, spec: &HostSpec) -> Arc<HostFacts> {
+    world.facts(&spec.id).cloned().unwrap_or_default()
+}
+
+/// Where a host's BMC is, if that is known.
+pub fn address(spec: &HostSpec, facts: &HostFacts) -> Option<IpAddr> {
+    spec.bmc.address.or(facts.bmc_seen.map(|(address, _)| address))
+}
+
+/// The certificate that must be shown: what the repository says, else the first one that the daemon saw.
+pub fn pin(spec: &HostSpec, facts: &HostFacts) -> Option<String> {
+    spec.bmc.fingerprint.as_deref().map(str::to_owned).or_else(|| facts.pin.clone())
+}
+
+/// How a host's BMC is spoken to. An account that was refused is not tried again unless `force`: every further failure
+/// may lock it.
+pub fn target(settings: &Settings, spec: &HostSpec, facts: &HostFacts, force: bool) -> Result<Target, Fault> {
+    let no_address = || {
+        let message = format!("no address of the BMC of {} is known: it has not asked for one yet", spec.id);
+        Fault::transient("NoAddress", format!("{message}; power, cabling, or set bmc.address"))
+    };
+    if !spec.has_bmc() {
+        return Err(Fault::operator("NoBmc", format!("{} has no BMC in the repository", spec.id)));
+    }
+    let address = address(spec, facts).ok_or_else(no_address)?;
+    let mut known = facts.clone();
+    if force {
+        known.bmc.refused.clear();
+    }
+    let credential = plan::bmc::credential(spec, &known).ok_or_else(|| {
+        let message = "the BMC has refused every account in the repository; another try may lock it (--force tries)";
+        Fault::operator(Fault::AUTHENTICATION_FAILED, message)
+    })?;
+    let tls = match &settings.bmc.tls {
+        BmcTls::Pin => Tls::Pin(pin(spec, facts)),
+        BmcTls::Ca(file) => Tls::Ca(file.clone()),
+        BmcTls::Insecure => Tls::Insecure,
+    };
+    let found = facts.bmc.protocol.filter(|_| spec.bmc.protocol == Protocol::Auto);
+    Ok(Target {
+        host: spec.id.clone(),
+        address,
+        port: settings.bmc.port,
+        protocol: found.unwrap_or(spec.bmc.protocol),
+        username: credential.username.clone(),
+        password: credential.password.clone(),
+        tls,
+        patience: Patience { request: Duration::from_secs(10), ..Patience::default() },
+        via: Via::Network,
+    })
+}
+
+/// The right to speak to it, where a daemon keeps its state on this machine.
+pub async fn turn(settings: &Settings, address: IpAddr) -> Result<Option<Turn>, Fault> {
+    if !settings.state_dir.is_dir() {
+        return Ok(None);
+    }
+    Turn::take(&settings.state_dir, address, TURN).await.map(Some)
+}

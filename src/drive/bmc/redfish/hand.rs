@@ -1,0 +1,213 @@
+//! What a person asks of a Redfish service by hand.
+
+use serde_json::{Value, json};
+
+use super::super::hand::{Boot, Depth, Device, LogEntry, Look, Power};
+use super::inventory::inventory;
+use super::session::Session;
+use super::system::System;
+use super::{link, strings, text};
+use crate::model::{Fault, FaultClass, Mac, PowerState, Protocol, Time};
+
+/// Members of a collection that are looked at.
+const MEMBERS: usize = 16;
+/// Looks at a boot override that was just set, before it counts as not kept.
+const READBACKS: u32 = 3;
+
+/// Reads what a person wants to know. What a service does not have or does not tell is left out.
+pub async fn look(session: &Session, depth: Depth) -> Result<Look, Fault> {
+    session.within(read(session, depth)).await
+}
+
+/// Switches the machine as a person says, and waits until it is so.
+pub async fn power(session: &Session, word: Power) -> Result<PowerState, Fault> {
+    session.within(switch_as(session, word)).await
+}
+
+/// Sets or clears a one-shot boot device, without restarting anything.
+pub async fn boot_once(session: &Session, device: Device) -> Result<Boot, Fault> {
+    session.within(override_once(session, device)).await
+}
+
+async fn read(session: &Session, depth: Depth) -> Result<Look, Fault> {
+    let inventory = inventory(session, None).await?;
+    let system = System::find(session).await?;
+    let managers = session.get_if_any(link(&session.root["Managers"])).await?;
+    let manager = session.get_if_any(managers.pointer("/Members/0").and_then(link)).await?;
+    let clock = manager["DateTime"].as_str().and_then(Time::parse);
+    let clock_ahead = clock.map(|says| (says.0 - (depth.clock)().0) / 1000);
+    let (sessions, session_limit) = sessions(session, &manager).await?;
+    Ok(Look {
+        protocol: Protocol::Redfish,
+        certificate: session.pin(),
+        inventory,
+        macs: macs(session, &manager).await?,
+        boot: override_of(&system),
+        led: led(system.body()),
+        clock_ahead,
+        sessions,
+        session_limit,
+        log: log(session, &manager, system.body(), depth.log).await?,
+    })
+}
+
+fn led(system: &Value) -> Option<String> {
+    // DSP0268: `IndicatorLED` is deprecated in favour of `LocationIndicatorActive`.
+    match system["LocationIndicatorActive"].as_bool() {
+        Some(active) => Some(if active { "on" } else { "off" }.to_owned()),
+        None => text(&system["IndicatorLED"]),
+    }
+}
+
+fn override_of(system: &System) -> Option<Boot> {
+    let word = |name: &str| system.boot(name).map(str::to_owned);
+    let enabled = word("BootSourceOverrideEnabled")?;
+    let target = word("BootSourceOverrideTarget").unwrap_or_else(|| "None".to_owned());
+    Some(Boot { enabled, target, mode: word("BootSourceOverrideMode") })
+}
+
+/// MACs of the manager's own interfaces.
+async fn macs(session: &Session, manager: &Value) -> Result<Vec<Mac>, Fault> {
+    let list = session.get_if_any(link(&manager["EthernetInterfaces"])).await?;
+    let mut macs = Vec::new();
+    for path in list["Members"].as_array().into_iter().flatten().take(MEMBERS).filter_map(link) {
+        let body = session.get_if_any(Some(path)).await?;
+        let found = [&body["MACAddress"], &body["PermanentMACAddress"]];
+        macs.extend(found.into_iter().filter_map(|mac| mac.as_str()?.parse::<Mac>().ok()));
+    }
+    macs.sort_unstable();
+    macs.dedup();
+    Ok(macs)
+}
+
+/// How many sessions are open, and how many may be. The standard has no word for the latter; an iDRAC says it among its
+/// attributes (`WebServer.1.MaxNumberOfSessions`).
+async fn sessions(session: &Session, manager: &Value) -> Result<(Option<usize>, Option<usize>), Fault> {
+    let path = session.root.pointer("/Links/Sessions").and_then(link);
+    let list = session.get_if_any(path).await?;
+    let count = list["Members@odata.count"].as_u64().or_else(|| Some(list["Members"].as_array()?.len() as u64));
+    let attributes = manager.pointer("/Links/Oem/Dell/DellAttributes/0").and_then(link);
+    let attributes = session.get_if_any(attributes).await?;
+    let limit = attributes["Attributes"]["WebServer.1.MaxNumberOfSessions"].as_u64();
+    Ok((count.and_then(|it| usize::try_from(it).ok()), limit.and_then(|it| usize::try_from(it).ok())))
+}
+
+/// The newest entries of the system event log: the manager's or the system's, whoever has one.
+async fn log(session: &Session, manager: &Value, system: &Value, most: usize) -> Result<Vec<LogEntry>, Fault> {
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    let mut services = Vec::new();
+    for owner in [manager, system] {
+        let list = session.get_if_any(link(&owner["LogServices"])).await?;
+        let paths = list["Members"].as_array().into_iter().flatten().take(MEMBERS).filter_map(link);
+        services.extend(paths.map(str::to_owned));
+    }
+    // The one that holds hardware events goes by these names: `Sel` (iDRAC), `IML` (iLO), `Log1` (Supermicro), `SEL` (AMI).
+    let name = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let rank = |path: &String| ["sel", "iml", "log1"].iter().position(|known| name(path) == *known).unwrap_or(9);
+    let Some(path) = services.iter().min_by_key(|path| rank(path)) else { return Ok(Vec::new()) };
+    let service = session.get_if_any(Some(path)).await?;
+    let entries = session.get_if_any(link(&service["Entries"])).await?;
+    let members = entries["Members"].as_array().cloned().unwrap_or_default();
+    newest(session, members, most).await
+}
+
+async fn newest(session: &Session, members: Vec<Value>, most: usize) -> Result<Vec<LogEntry>, Fault> {
+    let mut bodies = Vec::new();
+    if members.iter().all(|member| member.get("Created").is_some() || member.get("Message").is_some()) {
+        bodies = members;
+    } else {
+        // Links only: services list oldest first.
+        for member in members.iter().rev().take(most) {
+            bodies.push(session.get_if_any(link(member)).await?);
+        }
+    }
+    // RFC 3339 in one time zone sorts as text.
+    bodies.sort_by(|a, b| b["Created"].as_str().cmp(&a["Created"].as_str()));
+    let entry = |body: Value| {
+        let (at, severity) = (text(&body["Created"]), text(&body["Severity"]));
+        Some(LogEntry { at, severity, message: text(&body["Message"])? })
+    };
+    Ok(bodies.into_iter().take(most).filter_map(entry).collect())
+}
+
+async fn switch_as(session: &Session, word: Power) -> Result<PowerState, Fault> {
+    let mut system = System::find(session).await?;
+    let off = system.settled(PowerState::Off);
+    match word {
+        Power::Status => {}
+        Power::On if system.settled(PowerState::On) => {}
+        Power::On => switch(session, &mut system, "On", PowerState::On).await?,
+        Power::Off | Power::Soft if off => {}
+        Power::Off => switch(session, &mut system, "ForceOff", PowerState::Off).await?,
+        Power::Soft => soft(session, &mut system).await?,
+        Power::Cycle | Power::Reset if off => {
+            return Err(session.permanent("MachineIsOff", "the machine is off: `power on` starts it"));
+        }
+        Power::Cycle => {
+            switch(session, &mut system, "ForceOff", PowerState::Off).await?;
+            switch(session, &mut system, "On", PowerState::On).await?;
+        }
+        Power::Reset => system.restart(session).await?,
+    }
+    Ok(system.power())
+}
+
+async fn switch(session: &Session, system: &mut System, kind: &str, wanted: PowerState) -> Result<(), Fault> {
+    system.reset(session, kind).await?;
+    system.must_reach(session, wanted).await
+}
+
+async fn soft(session: &Session, system: &mut System) -> Result<(), Fault> {
+    let types = system.reset_types(session).await?;
+    let takes = |kind: &str| types.as_ref().is_none_or(|types| types.iter().any(|known| known == kind));
+    // A short press is how some boards ask the operating system (ACPI power button).
+    let kind = if takes("GracefulShutdown") { "GracefulShutdown" } else { "PushPowerButton" };
+    system.reset(session, kind).await?;
+    if system.wait_power(session, PowerState::Off, session.patience().graceful).await? {
+        return Ok(());
+    }
+    let waited = session.patience().graceful.as_secs();
+    Err(session
+        .transient("StillOn", format!("the operating system has not shut down within {waited} s; `power off` cuts")))
+}
+
+async fn override_once(session: &Session, device: Device) -> Result<Boot, Fault> {
+    let mut system = System::find(session).await?;
+    // DSP0268, ComputerSystem `BootSource`.
+    let wanted = match device {
+        Device::Pxe => "Pxe",
+        Device::Http => "UefiHttp",
+        Device::Disk => "Hdd",
+        Device::Bios => "BiosSetup",
+        Device::None => "None",
+    };
+    let known = strings(&system.body()["Boot"]["BootSourceOverrideTarget@Redfish.AllowableValues"]);
+    if let Some(known) = known.filter(|known| !known.iter().any(|known| known == wanted)) {
+        let message = format!("the system cannot be told to boot from {wanted}, only from {}", known.join(", "));
+        return Err(session.permanent("BootTargetNotSupported", message));
+    }
+    let enabled = if device == Device::None { "Disabled" } else { "Once" };
+    let mut boot = json!({ "BootSourceOverrideEnabled": enabled, "BootSourceOverrideTarget": wanted });
+    if device == Device::Http && system.boot("BootSourceOverrideMode").is_some_and(|mode| mode != "UEFI") {
+        boot["BootSourceOverrideMode"] = json!("UEFI");
+    }
+    if let Some(fault) = system.patch(session, &json!({ "Boot": boot })).await? {
+        return Err(fault);
+    }
+    for _ in 0..READBACKS {
+        system.refresh(session).await?;
+        let found = override_of(&system).unwrap_or_default();
+        let kept = match device {
+            Device::None => matches!(found.enabled.as_str(), "" | "Disabled"),
+            _ => found.target == wanted && found.enabled != "Disabled",
+        };
+        if kept {
+            return Ok(found);
+        }
+        tokio::time::sleep(session.patience().poll).await;
+    }
+    let fault = session.transient("BootOverrideNotKept", "the boot override was taken and does not read back");
+    Err(Fault { class: FaultClass::Permanent, ..fault })
+}
