@@ -42,14 +42,20 @@ async fn a_person_looks_and_switches_while_the_daemon_runs() {
     }
     let look = bmc(&rig, &["hv1", "info", "--format", "json"]).await.json();
     let boot_mac = look["inventory"]["boot_mac"].as_str().unwrap();
-    assert_eq!(Some(boot_mac), rig.desired().hosts[&HOST.parse().unwrap()].boot_mac.map(|it| it.to_string()).as_deref());
+    assert_eq!(
+        Some(boot_mac),
+        rig.desired().hosts[&HOST.parse().unwrap()].boot_mac.map(|it| it.to_string()).as_deref()
+    );
 
     let said = bmc(&rig, &["--all", "diag"]).await;
     assert_eq!(said.code, Some(0), "{}{}", said.out, said.err);
     assert!(said.out.contains("2 of 2 BMCs answered and let us in."), "{}", said.out);
     assert_eq!(said.out.matches(" pinned ").count(), 2, "{}", said.out);
     assert_eq!(said.out.matches(" matches ").count(), 2, "{}", said.out);
-    assert_eq!(bmc(&rig, &["--cluster", "cluster1", "diag", "--format", "json"]).await.json().as_array().unwrap().len(), 2);
+    assert_eq!(
+        bmc(&rig, &["--cluster", "cluster1", "diag", "--format", "json"]).await.json().as_array().unwrap().len(),
+        2
+    );
 
     let power = async |word: &str| bmc(&rig, &[HOST, "power", word]).await;
     assert!(power("on").await.out.contains("power is on"));

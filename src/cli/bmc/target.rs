@@ -56,6 +56,7 @@ pub fn target(settings: &Settings, spec: &HostSpec, facts: &HostFacts, force: bo
         host: spec.id.clone(),
         address,
         port: settings.bmc.port,
+        ipmi_port: settings.bmc.ipmi_port,
         protocol: found.unwrap_or(spec.bmc.protocol),
         username: credential.username.clone(),
         password: credential.password.clone(),

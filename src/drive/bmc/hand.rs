@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use super::ipmi::{self, Conversation};
 use super::redfish::{self, Session};
 use super::target::Target;
 use crate::model::{Fault, Inventory, Mac, PowerState, Protocol, Time};
@@ -96,26 +97,75 @@ pub struct LogEntry {
     pub message: String,
 }
 
+/// A conversation in whichever protocol the BMC speaks.
+enum Line {
+    Redfish(Box<Session>),
+    Ipmi(Conversation),
+}
+
+impl Line {
+    /// Opens it. With an open protocol Redfish comes first, and IPMI where there is no Redfish.
+    async fn open(target: &Target) -> Result<Line, Fault> {
+        if target.protocol == Protocol::Ipmi {
+            return Ok(Line::Ipmi(Conversation::new(target.clone())));
+        }
+        match Session::open(target.clone()).await {
+            Ok(session) => Ok(Line::Redfish(Box::new(session))),
+            Err(fault) if target.protocol == Protocol::Auto && is_no_redfish(&fault) => {
+                Ok(Line::Ipmi(Conversation::new(target.clone())))
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+/// Whether a fault leaves it possible that the BMC speaks IPMI only.
+fn is_no_redfish(fault: &Fault) -> bool {
+    matches!(fault.reason.as_str(), "NotRedfish" | "Unreachable")
+}
+
 /// Looks at everything and changes nothing.
 pub async fn look(target: &Target, depth: Depth) -> Result<Look, Fault> {
-    let session = Session::open(target.clone()).await?;
-    let result = redfish::look(&session, depth).await;
-    session.close().await;
-    result
+    match Line::open(target).await? {
+        Line::Ipmi(bmc) => within(target, ipmi::look_by_hand(&bmc, depth)).await,
+        Line::Redfish(session) => {
+            let result = redfish::look(&session, depth).await;
+            session.close().await;
+            result
+        }
+    }
 }
 
 /// Switches, waits until it is so, and gives the power state that was read back.
 pub async fn power(target: &Target, word: Power) -> Result<PowerState, Fault> {
-    let session = Session::open(target.clone()).await?;
-    let result = redfish::power(&session, word).await;
-    session.close().await;
-    result
+    match Line::open(target).await? {
+        Line::Ipmi(bmc) => within(target, ipmi::power_by_hand(&bmc, word)).await,
+        Line::Redfish(session) => {
+            let result = redfish::power(&session, word).await;
+            session.close().await;
+            result
+        }
+    }
 }
 
 /// Sets or clears the one-shot boot device and reads it back.
 pub async fn boot(target: &Target, device: Device) -> Result<Boot, Fault> {
-    let session = Session::open(target.clone()).await?;
-    let result = redfish::boot_once(&session, device).await;
-    session.close().await;
-    result
+    match Line::open(target).await? {
+        Line::Ipmi(bmc) => within(target, ipmi::boot_once(&bmc, device)).await,
+        Line::Redfish(session) => {
+            let result = redfish::boot_once(&session, device).await;
+            session.close().await;
+            result
+        }
+    }
+}
+
+/// The time limit of one action, for what has none of its own.
+async fn within<T>(target: &Target, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    let limit = target.patience.action;
+    let too_slow = || {
+        let place = format!("the BMC of {} at {}", target.host, target.address);
+        Fault::transient("BmcTooSlow", format!("{place}: it took longer than {} s", limit.as_secs()))
+    };
+    tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_slow()))
 }

@@ -12,12 +12,14 @@
 pub mod answer;
 pub mod boot;
 mod console;
+mod hand;
 pub mod look;
 pub mod power;
 mod refusal;
 mod tool;
 
 pub use console::console;
+pub use hand::{boot_once, look as look_by_hand, power as power_by_hand};
 pub use tool::{Call, Conversation};
 
 use super::Order;

@@ -88,6 +88,18 @@ async fn order(bmc: &Conversation, what: Control, wanted: PowerState) -> Result<
     }
 }
 
+/// Asks the operating system to shut down, and sees that it did.
+pub(super) async fn soft(bmc: &Conversation) -> Result<(), Fault> {
+    control(bmc, Control::Soft).await?;
+    let patience = bmc.target().patience.graceful;
+    if wait(bmc, PowerState::Off, patience).await? {
+        return Ok(());
+    }
+    let message =
+        format!("the operating system has not shut down within {} s; `power off` cuts power", patience.as_secs());
+    Err(Fault::transient("StillOn", format!("{}: {message}", bmc.who())))
+}
+
 /// Shuts down: asked first, if the BMC can ask and the machine is willing in time, else by cutting power.
 pub async fn shut_down(bmc: &Conversation) -> Result<PowerState, Fault> {
     if state(bmc).await? == PowerState::Off {
