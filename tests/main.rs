@@ -65,6 +65,7 @@ mod plan_rig;
 mod preflight;
 mod racks;
 mod readme;
+mod repo_bmc;
 mod repo_cli;
 mod repo_fuzz;
 mod repo_load;

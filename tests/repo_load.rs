@@ -54,10 +54,7 @@ fn defaults() {
     let host = &desired.hosts[&hv1()];
     assert_eq!(host.fqdn, "hv1.c1.example.net");
     assert_eq!(host.generation.0, 1);
-    assert_eq!(
-        (host.state, host.local_boot, host.bmc.protocol),
-        (Lifecycle::Present, LocalBoot::Auto, Protocol::Redfish)
-    );
+    assert_eq!((host.state, host.local_boot, host.bmc.protocol), (Lifecycle::Present, LocalBoot::Auto, Protocol::Auto));
     assert_eq!((&*host.installer, host.boot_mac, host.address), ("pvc", None, None));
     assert_eq!((&*host.origin.0, host.origin.1), ("group_vars/c1/bootstrap.yml", 3));
     let cluster = &desired.clusters[&ClusterName::new("c1")];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rackwright::model::{ClusterName, Severity, TaskKind};
+use rackwright::model::{ClusterName, DiskChoice, Protocol, Severity, TaskKind};
 use rackwright::repo::{Entry, Tree};
 
 use crate::repo_support::{load, read_tree, root};
@@ -38,8 +38,15 @@ fn the_layout_of_pvcs_local_repository_is_accepted() {
     assert!(loaded.findings.iter().all(|finding| finding.severity == Severity::Warning));
     let desired = loaded.desired.expect("valid");
     assert_eq!(desired.hosts.len(), 3);
-    let unsupported = desired.hosts.values().map(|host| (host.id.host.to_string(), host.unsupported.len()));
-    assert_eq!(unsupported.collect::<Vec<_>>(), [("hv1".into(), 2), ("hv2".into(), 1), ("hv3".into(), 0)]);
+    assert!(desired.hosts.values().all(|host| host.unsupported.is_empty()));
+    let hosts: Vec<_> = desired.hosts.values().collect();
+    assert_eq!(hosts[0].prepare.disk, DiskChoice::Named);
+    assert_eq!(hosts[1].prepare.disk, DiskChoice::Mirror(["0".into(), "1".into()]));
+    assert_eq!(hosts[0].prepare.manager.len(), 2);
+    let bios = |name: &str| hosts[0].prepare.bios[name].reveal();
+    assert_eq!((bios("LogicalProc"), bios("NumberOfCores"), bios("SysProfile")), ("On", "8", "PerfOptimized"));
+    let protocols: Vec<_> = hosts.iter().map(|host| host.bmc.protocol).collect();
+    assert_eq!(protocols, [Protocol::Redfish, Protocol::Auto, Protocol::None]);
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn text(changes: &[Change], sides: &Sides, out: &mut dyn Write) -> anyhow::Resul
                 Effect::Reconfigure | Effect::Drift | Effect::Forget => AnsiColor::Yellow.on_default(),
                 Effect::None => Style::new(),
             };
-            let wipes = if change.disks.is_empty() { "-".into() } else { change.disks.join(" ") };
+            let wipes = if change.disks.is_empty() { "-".into() } else { change.disks.join(", ") };
             let plain = |text: String| (text, Style::new());
             table.row([
                 plain(change.host.to_string()),
@@ -232,9 +232,9 @@ mod tests {
     #[test]
     fn people_read_a_table() {
         let expected = format!(
-            "HOST     ACTION      WIPES               REASON\n\
-             c1/hv1   reinstall   /dev/sda /dev/sdb   generation 1 -> 2\n\
-             c1/hv2   drift       -                   a | b\n\n\
+            "HOST     ACTION      WIPES                REASON\n\
+             c1/hv1   reinstall   /dev/sda, /dev/sdb   generation 1 -> 2\n\
+             c1/hv2   drift       -                    a | b\n\n\
              3 hosts: 1 to reinstall, 1 to leave in drift.\n{NO_STATUS}\n"
         );
         assert_eq!(printed(text), expected);

@@ -119,6 +119,37 @@ pub struct Prepare {
     pub bios: BTreeMap<String, Secret>,
     /// Attributes of the BMC by name, likewise.
     pub manager: BTreeMap<String, Secret>,
+    /// Digest over all of it; nothing where nothing is asked. What was prepared for something else is not prepared.
+    pub id: Option<Digest>,
+}
+
+impl Prepare {
+    /// With its digest.
+    pub fn new(
+        disk: DiskChoice,
+        replace_volumes: bool,
+        bios: BTreeMap<String, Secret>,
+        manager: BTreeMap<String, Secret>,
+    ) -> Self {
+        let bare = Prepare { disk, replace_volumes, bios, manager, id: None };
+        let id = (bare != Prepare::default()).then(|| bare.digest());
+        Prepare { id, ..bare }
+    }
+
+    fn digest(&self) -> Digest {
+        let slots: &[String] = match &self.disk {
+            DiskChoice::Named => &[],
+            DiskChoice::Slot(slot) => std::slice::from_ref(slot),
+            DiskChoice::Mirror(slots) => slots,
+        };
+        let count = |count: usize| (count as u64).to_be_bytes();
+        let counts = [slots.len(), usize::from(self.replace_volumes), self.bios.len(), self.manager.len()].map(count);
+        let settings = self.bios.iter().chain(&self.manager);
+        let settings = settings.flat_map(|(name, value)| [name.as_bytes(), value.reveal().as_bytes()]);
+        Digest::of(
+            counts.iter().map(|count| &count[..]).chain(slots.iter().map(|slot| slot.as_bytes())).chain(settings),
+        )
+    }
 }
 
 /// How the disk to install to is chosen.
@@ -137,6 +168,9 @@ pub enum DiskChoice {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Preparation {
+    /// What was asked for ([`Prepare::id`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<Digest>,
     /// Begun, and in effect only later; nothing when everything was read back as wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
@@ -172,8 +206,18 @@ pub struct BmcFacts {
     pub session: Option<(String, Digest)>,
     /// What the BMC is doing after a preparation: since when, how many times it was begun, and when it was last looked at.
     pub pending: Option<(Pending, Time, u32, Time)>,
-    /// The disk that the chosen slots amount to.
+    /// What it was last prepared for ([`Prepare::id`]), to the end.
+    pub prepared_as: Option<Digest>,
+    /// The disk that the slots chosen in that amount to.
     pub disk: Option<String>,
     /// What people should know about this BMC.
     pub notes: Vec<String>,
+}
+
+/// The disk that the slots of a host amount to: a `detect:` string, once it was prepared for just these. It goes into files
+/// that shells and iPXE read, so that nothing else counts as one.
+pub fn chosen_disk<'f>(prepare: &Prepare, facts: &'f BmcFacts) -> Option<&'f str> {
+    let disk = facts.disk.as_deref().filter(|_| facts.prepared_as == prepare.id)?;
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+    (disk.starts_with("detect:") && disk.bytes().all(fine)).then_some(disk)
 }

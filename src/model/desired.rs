@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::bmc::{BmcSpec, Prepare, Protocol};
+use super::bmc::{BmcFacts, BmcSpec, DiskChoice, Prepare, Protocol, chosen_disk};
 use super::fault::Finding;
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId};
 use super::image::ImageSpec;
@@ -17,6 +17,10 @@ use super::secret::Secret;
 
 /// Stands for the claim's token in a rendered boot file until a machine claims. Shell- and URL-safe.
 pub const TOKEN_MARK: &str = "RACKWRIGHT-TOKEN";
+
+/// Stands for the disk in the rendered boot files of a host whose disk is chosen by chassis slot, until its BMC has said
+/// which one that is. Shell- and URL-safe.
+pub const DISK_MARK: &str = "RACKWRIGHT-DISK";
 
 /// A whole valid revision.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -205,6 +209,19 @@ pub struct HostSpec {
 }
 
 impl HostSpec {
+    /// Whether nothing is left to find out about the disk to install to.
+    pub fn knows_disk(&self, facts: &BmcFacts) -> bool {
+        self.prepare.disk == DiskChoice::Named || chosen_disk(&self.prepare, facts).is_some()
+    }
+
+    /// A boot file's contents with the disk in its place; `None` while that is not known.
+    pub fn body_for(&self, file: &BootFile, facts: &BmcFacts) -> Option<Arc<str>> {
+        if self.prepare.disk == DiskChoice::Named || !file.body.contains(DISK_MARK) {
+            return Some(file.body.clone());
+        }
+        Some(file.body.replace(DISK_MARK, chosen_disk(&self.prepare, facts)?).into())
+    }
+
     /// Whether there is a BMC that we drive.
     pub fn has_bmc(&self) -> bool {
         self.bmc.protocol != Protocol::None
@@ -260,7 +277,8 @@ impl LocalBoot {
     }
 }
 
-/// A rendered file of a host. `body` holds [`TOKEN_MARK`] where the claim's token goes.
+/// A rendered file of a host. `body` holds [`TOKEN_MARK`] where the claim's token goes, and [`DISK_MARK`] where the disk
+/// goes that a chassis slot amounts to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootFile {
     /// Its name, with `{mac}` where the boot MAC's twelve hex digits go: `boot.ipxe`, `mac-{mac}.preseed`.

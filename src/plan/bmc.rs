@@ -18,7 +18,18 @@ pub fn credential<'s>(spec: &'s HostSpec, facts: &HostFacts) -> Option<&'s Crede
 
 /// What an action on the BMC is tried with: a fault that waits for a person is tried again once this is another.
 pub fn basis(spec: &HostSpec, facts: &HostFacts) -> Digest {
-    credential(spec, facts).map_or_else(|| spec.bmc.identity.clone(), |credential| credential.id.clone())
+    let account = credential(spec, facts).map_or(&spec.bmc.identity, |credential| &credential.id);
+    match &spec.prepare.id {
+        None => account.clone(),
+        Some(asked) => Digest::of([account.as_str().as_bytes(), asked.as_str().as_bytes()]),
+    }
+}
+
+/// Whether the machine was prepared for this generation, as the repository asks for it now.
+pub(super) fn is_prepared(spec: &HostSpec, facts: &HostFacts) -> bool {
+    facts.prepared.is_some_and(|(generation, _)| generation == spec.generation)
+        && facts.bmc.prepared_as == spec.prepare.id
+        && spec.knows_disk(&facts.bmc)
 }
 
 /// The rung between "known" and "may be armed": what a preparation has begun is looked at until it is in effect.

@@ -139,6 +139,9 @@ fn refusal(world: &World, spec: &HostSpec) -> Option<&'static str> {
     if !spec.unsupported.is_empty() {
         return Some("the host needs something that is not supported yet");
     }
+    if !facts.map_or_else(|| spec.knows_disk(&Default::default()), |facts| spec.knows_disk(&facts.bmc)) {
+        return Some("the disk in the host's chassis slot is not known yet");
+    }
     let announced = facts.and_then(|facts| facts.intent);
     if announced < Some(wanted) {
         return Some("the status branch has not announced this install yet");
@@ -199,14 +202,19 @@ pub fn file(world: &World, mac: Mac, name: &str, source: IpAddr) -> FileAnswer {
         Decision::Local { .. } => return FileAnswer::NotFound,
         Decision::Install { host } => host,
     };
-    let Some(file) = world.spec(&host).and_then(|spec| spec.files.iter().find(|file| is_named(&file.name, name, mac)))
-    else {
+    let Some((spec, file)) = world.spec(&host).and_then(|spec| {
+        let file = spec.files.iter().find(|file| is_named(&file.name, name, mac))?;
+        Some((spec, file))
+    }) else {
         return FileAnswer::NotFound;
     };
     if let Err(why) = may_read(world, mac, source) {
         return FileAnswer::Refused(why);
     }
-    let body = file.body.clone();
+    let none = Default::default();
+    let Some(body) = spec.body_for(file, world.facts(&host).map_or(&none, |facts| &facts.bmc)) else {
+        return FileAnswer::NotFound;
+    };
     if file.claims { FileAnswer::Claim { mac, body } } else { FileAnswer::Body(body) }
 }
 

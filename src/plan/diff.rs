@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::report::HostStatus;
-use crate::model::{Desired, Generation, HostId, HostSpec, Lifecycle};
+use crate::model::{Desired, DiskChoice, Generation, HostId, HostSpec, Lifecycle};
 
 /// What happens to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -72,7 +72,7 @@ pub struct Change {
     pub effect: Effect,
     /// Why, for people.
     pub reason: String,
-    /// The disks that are wiped, as written in the repository.
+    /// The disks that are wiped: as written in the repository, or chassis slots.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub disks: Vec<String>,
 }
@@ -106,8 +106,11 @@ pub fn diff(base: Option<&Desired>, head: &Desired, installed: Option<&BTreeMap<
         .hosts
         .values()
         .map(|spec| {
-            let (effect, reason) = judge(spec, before(&spec.id), known(&spec.id), base, head);
-            let disks = if effect.wipes() { spec.disks.clone() } else { Vec::new() };
+            let (effect, mut reason) = judge(spec, before(&spec.id), known(&spec.id), base, head);
+            let disks = if effect.wipes() { wiped(spec) } else { Vec::new() };
+            if effect.wipes() && spec.prepare.replace_volumes {
+                reason.push_str("; RAID volumes that use its slots may be deleted, on all of their drives");
+            }
             Change { host: spec.id.clone(), effect, reason, disks }
         })
         .collect();
@@ -158,6 +161,15 @@ fn judge(
     }
 }
 
+/// What an install wipes, for people.
+fn wiped(spec: &HostSpec) -> Vec<String> {
+    match &spec.prepare.disk {
+        DiskChoice::Named => spec.disks.clone(),
+        DiskChoice::Slot(slot) => vec![format!("slot {slot}")],
+        DiskChoice::Mirror([first, second]) => vec![format!("RAID-1 of slots {first} and {second}")],
+    }
+}
+
 /// What changes for an installed host without touching its disk.
 fn reconfigured(spec: &HostSpec, before: Option<&HostSpec>, base: Option<&Desired>, head: &Desired) -> Vec<String> {
     let mut changes = Vec::new();
@@ -191,8 +203,8 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        BmcSpec, ClaimBy, ClusterName, ClusterSpec, Digest, LocalBoot, Mac, OnComplete, Protocol, Secret, TaskId,
-        TaskKind, TaskSpec,
+        BmcSpec, ClaimBy, ClusterName, ClusterSpec, Digest, LocalBoot, Mac, OnComplete, Prepare, Protocol, Secret,
+        TaskId, TaskKind, TaskSpec,
     };
 
     fn host(name: &str, generation: u32, spec: &str) -> HostSpec {
@@ -272,6 +284,20 @@ mod tests {
         let changes = diff(Some(&base), &base, Some(&installed));
         assert_eq!(effects(&changes), [("a", Effect::Install), ("b", Effect::Drift), ("c", Effect::None)]);
         assert!(changes[2].reason.contains("blocked"), "{}", changes[2].reason);
+    }
+
+    #[test]
+    fn slots_and_volumes_that_may_go_are_shown() {
+        let slots = |slots: [&str; 2], volumes| {
+            let slots = DiskChoice::Mirror(slots.map(String::from));
+            Arc::new(Prepare::new(slots, volumes, BTreeMap::new(), BTreeMap::new()))
+        };
+        let (mut a, mut b) = (host("a", 1, "x"), host("b", 1, "x"));
+        (a.prepare, b.prepare) = (slots(["0", "1"], false), slots(["0", "1"], true));
+        let changes = diff(None, &desired(vec![a, b], vec![]), None);
+        assert_eq!(changes[0].disks, ["RAID-1 of slots 0 and 1"]);
+        let told = |change: &Change| change.reason.contains("RAID volumes that use its slots may be deleted");
+        assert_eq!((told(&changes[0]), told(&changes[1])), (false, true));
     }
 
     #[test]

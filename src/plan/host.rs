@@ -48,7 +48,9 @@ fn install_state(spec: &HostSpec, facts: &HostFacts) -> HostState {
         if facts.inventory.is_none() {
             return HostState::Characterizing;
         }
-        if !spec.unsupported.is_empty() || facts.prepared.is_none_or(|(prepared, _)| prepared != spec.generation) {
+        let once = facts.prepared.is_some_and(|(prepared, _)| prepared == spec.generation);
+        // What is asked for may change while the installer is at work; it is left to it.
+        if !spec.unsupported.is_empty() || !(once && claimed || bmc::is_prepared(spec, facts)) {
             return HostState::Preparing;
         }
     } else if facts.host_seen.is_none() && !claimed {
@@ -234,6 +236,10 @@ fn rearm(
     let times = facts.armed.map_or(0, |(_, _, times)| times);
     let spent = times > view.spec.retries;
     let due = if spent { due + desk.backoff(&spec.id, times - view.spec.retries) } else { due };
+    if desk.now >= due && !bmc::is_prepared(spec, facts) {
+        // Claimed when something else was asked for; what it would be armed for now has to be prepared first.
+        return bmc::preparing(desk, spec, facts, view);
+    }
     if desk.now >= due || facts.failure.as_ref().is_some_and(|failure| failure.action == "arm") {
         if let Some(step) = image::missing(desk, spec, facts) {
             return step;

@@ -266,11 +266,15 @@ fn bmc_account(world: &World, id: &HostId) -> Option<Digest> {
 }
 
 fn prepared(facts: &mut HostFacts, action: &Action, preparation: &Preparation, generation: Generation, now: Time) {
-    facts.bmc.disk = preparation.disk.clone().or(facts.bmc.disk.take());
     facts.bmc.notes.clone_from(&preparation.notes);
     let before = facts.bmc.pending.take();
     match &preparation.pending {
-        None => facts.prepared = Some((generation, now)),
+        None => {
+            facts.prepared = Some((generation, now));
+            // A disk is that of the slots it was found for, and of no others.
+            facts.bmc.prepared_as.clone_from(&preparation.of);
+            facts.bmc.disk.clone_from(&preparation.disk);
+        }
         Some(pending) => {
             let begun = matches!(action, Action::Prepare { apply: true, .. });
             let (since, times) = match before {

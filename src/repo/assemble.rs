@@ -5,29 +5,46 @@ use std::sync::Arc;
 
 use super::Context;
 use super::cluster::ClusterDraft;
+use super::disk;
 use super::host::{self, Draft};
 use super::installer::{Installer, Installers, RenderError, Variables};
 use super::yaml::Place;
 use crate::model::desired::TOKEN_MARK;
 use crate::model::{
-    BmcSpec, BootFile, BootMode, ClusterSpec, Credential, CredentialKind, Digest, Finding, Generation, HostId,
-    HostSpec, NetworkBoot, Protocol,
+    BmcSpec, BootFile, ClusterSpec, Credential, CredentialKind, Digest, DiskChoice, Finding, Generation, HostId,
+    HostSpec, Prepare, Protocol,
 };
 
-/// Texts that many hosts share, kept once.
+/// What many hosts share, kept once.
 #[derive(Default)]
-struct Pool(HashSet<Arc<str>>);
+struct Pool {
+    texts: HashSet<Arc<str>>,
+    /// By their digests.
+    preparations: BTreeMap<Option<Digest>, Arc<Prepare>>,
+}
 
 impl Pool {
     fn share(&mut self, text: &str) -> Arc<str> {
-        match self.0.get(text) {
+        match self.texts.get(text) {
             Some(known) => known.clone(),
             None => {
                 let text: Arc<str> = text.into();
-                self.0.insert(text.clone());
+                self.texts.insert(text.clone());
                 text
             }
         }
+    }
+
+    fn prepare(&mut self, draft: &Draft) -> Arc<Prepare> {
+        let (config, bmc) = (&draft.config, &draft.bmc);
+        let replace = config.wipe_volumes.is_some() && config.choice != DiskChoice::Named;
+        let prepare = match bmc.protocol {
+            Protocol::Auto | Protocol::Redfish => {
+                Prepare::new(config.choice.clone(), replace, bmc.bios.clone(), bmc.manager.clone())
+            }
+            Protocol::Ipmi | Protocol::None => Prepare::default(),
+        };
+        self.preparations.entry(prepare.id.clone()).or_insert_with(|| Arc::new(prepare)).clone()
     }
 }
 
@@ -125,7 +142,7 @@ fn one(
         fqdn: &fqdn,
         domain: &cluster.domain,
         cluster: cluster.name.as_str(),
-        disk: config.disks.first().map(String::as_str).unwrap_or_default(),
+        disk: disk::in_files(draft),
         kernel_options: &config.kernel_options,
         packages: &config.packages,
         filesystem: config.filesystem,
@@ -159,7 +176,7 @@ fn one(
         local_boot: config.local_boot,
         disks: config.disks.clone(),
         bmc: bmc(cluster, draft, pool),
-        prepare: Arc::default(),
+        prepare: pool.prepare(draft),
         unsupported: draft.unsupported.clone(),
         origin: (path.clone(), draft.place.0),
     })
@@ -176,7 +193,9 @@ fn spec_digest(cluster: &ClusterSpec, hostname: &str, draft: &Draft, installer: 
 fn bmc(cluster: &ClusterSpec, draft: &Draft, pool: &mut Pool) -> BmcSpec {
     let address = draft.bmc.address.map(|(ip, _)| ip);
     let text = address.map(|ip| ip.to_string()).unwrap_or_default();
-    let account = [text.as_bytes(), draft.bmc.username.as_bytes(), draft.bmc.password.reveal().as_bytes()];
+    let fingerprint = draft.bmc.fingerprint.as_deref().unwrap_or_default();
+    let (username, password) = (&draft.bmc.username, &draft.bmc.password);
+    let account = [text.as_str(), username, password.reveal(), fingerprint].map(str::as_bytes);
     let identity = Digest::new(pool.share(Digest::of(account).as_str()));
     let run = cluster.run.to_string();
     let id = Digest::new(pool.share(Digest::of(account.into_iter().chain([run.as_bytes()])).as_str()));
@@ -191,9 +210,9 @@ fn bmc(cluster: &ClusterSpec, draft: &Draft, pool: &mut Pool) -> BmcSpec {
         protocol: draft.bmc.protocol,
         address,
         credentials: if without { Arc::default() } else { Arc::new([initial]) },
-        fingerprint: None,
-        network_boot: NetworkBoot::default(),
-        boot_mode: BootMode::default(),
+        fingerprint: draft.bmc.fingerprint.as_deref().map(|text| pool.share(text)),
+        network_boot: draft.bmc.network_boot,
+        boot_mode: draft.bmc.boot_mode,
         identity,
     }
 }

@@ -1,9 +1,11 @@
 //! The disk a machine is installed to: `config.system_disks` or `config.disk_hints`.
 
 use super::file::KEYS;
-use super::host::{Defaults, Draft, unsupported};
+use super::host::{Defaults, Draft};
 use super::read::{Fields, Reader};
 use super::yaml::{Node, Place};
+use crate::model::desired::DISK_MARK;
+use crate::model::{DiskChoice, Protocol};
 
 /// `system_disks` or `disk_hints`, at most one of them.
 pub fn disks(reader: &mut Reader<'_>, fields: &Fields<'_>, draft: &mut Draft, defaults: &Defaults<'_>) {
@@ -40,14 +42,44 @@ fn system_disks(reader: &mut Reader<'_>, list: &Node, draft: &mut Draft) {
             let hint = "one path or detect string, or two chassis slots (\"0\", \"1\") for a RAID-1";
             reader.error(*place, "too-many-disks", "these disks cannot be installed to together", hint);
         }
-        [(first, place), ..] if is_slot(first) => {
-            let what = "choosing disks by chassis slot, and RAID";
-            let hint = "name one disk by path, or as detect:NAME:SIZE:INDEX";
-            unsupported(reader, draft, *place, what, hint);
+        [(first, _), (second, place)] if number(first) == number(second) => {
+            reader.error(*place, "bad-disk", format!("slot `{second}` is named twice"), "a RAID-1 takes two drives");
         }
+        [(first, _), (second, _)] => {
+            draft.config.choice = DiskChoice::Mirror([first, second].map(|slot| number(slot)));
+        }
+        [(only, _)] if is_slot(only) => draft.config.choice = DiskChoice::Slot(number(only)),
         _ => {}
     }
     draft.config.disks = disks.into_iter().map(|(disk, _)| disk).collect();
+}
+
+/// A slot without leading zeros.
+fn number(slot: &str) -> String {
+    let digits = slot.trim_start_matches('0');
+    if digits.is_empty() { "0".into() } else { digits.into() }
+}
+
+/// What only makes sense together: slots are looked up by Redfish, and volumes are in the way only there.
+pub fn check_wipe(reader: &mut Reader<'_>, draft: &Draft) {
+    let (config, protocol) = (&draft.config, draft.bmc.protocol);
+    if config.choice != DiskChoice::Named && matches!(protocol, Protocol::None | Protocol::Ipmi) {
+        let message = "a disk can be chosen by its chassis slot over Redfish only, and this BMC is driven otherwise";
+        let hint = "name the disk by path, or as detect:NAME:SIZE:INDEX";
+        reader.error(draft.place, "needs-redfish", message, hint);
+    }
+    if let (Some(place), DiskChoice::Named) = (config.wipe_volumes, &config.choice) {
+        let message = "`config.wipe: volumes` has no effect: no disk is chosen by its chassis slot";
+        reader.warning(place, "without-effect", message, "remove it, or write `system_disks: [\"0\"]`");
+    }
+}
+
+/// The disk as boot files name it: a slot's is known only once its BMC was asked.
+pub fn in_files(draft: &Draft) -> &str {
+    match &draft.config.choice {
+        DiskChoice::Named => draft.config.disks.first().map(String::as_str).unwrap_or_default(),
+        DiskChoice::Slot(_) | DiskChoice::Mirror(_) => DISK_MARK,
+    }
 }
 
 /// Whether PVC's installer can find this disk (its `detect.py` splits at every colon and every space).

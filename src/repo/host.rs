@@ -1,13 +1,14 @@
 //! One machine of a `bootstrap.yml`.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::bmc::{self, Bmc};
 use super::disk;
 use super::file::KEYS;
 use super::read::{Fields, Reader};
 use super::yaml::{Key, Node, Place};
-use crate::model::{Lifecycle, LocalBoot, Mac, Protocol, Secret};
+use crate::model::{DiskChoice, Lifecycle, LocalBoot, Mac, Protocol};
 
 /// What the cluster says about all of its hosts.
 pub struct Defaults<'a> {
@@ -64,24 +65,16 @@ pub struct Config {
     pub mirror: String,
     /// The disks, as written; or made from `disk_hints`.
     pub disks: Vec<String>,
+    /// The chassis slots among them.
+    pub choice: DiskChoice,
+    /// Where `wipe: volumes` is: RAID volumes on the slots may be deleted.
+    pub wipe_volumes: Option<Place>,
     /// `boot_mac` and where it is.
     pub boot_mac: Option<(Mac, Place)>,
     /// Fixed address and where it is.
     pub address: Option<(Ipv4Addr, Place)>,
     /// How it is told to boot its own disk.
     pub local_boot: LocalBoot,
-}
-
-/// `bmc:` as read.
-pub struct Bmc {
-    /// Protocol.
-    pub protocol: Protocol,
-    /// Fixed address and where it is.
-    pub address: Option<(IpAddr, Place)>,
-    /// User name.
-    pub username: String,
-    /// Password.
-    pub password: Secret,
 }
 
 /// Reads a MAC address that can belong to a machine.
@@ -162,7 +155,7 @@ pub fn read(
         generation: (defaults.generation, key.place),
         state: Lifecycle::Present,
         config: Config::default(),
-        bmc: Bmc { protocol: Protocol::None, address: None, username: String::new(), password: Secret::new("") },
+        bmc: Bmc::default(),
         unsupported: Vec::new(),
         sound: false,
     };
@@ -170,7 +163,8 @@ pub fn read(
     if let Some(host) = reader.open_fields(node, key.place, "") {
         node_rest(reader, &host, &mut draft);
         config(reader, &host, &mut draft, defaults);
-        bmc(reader, &host, &mut draft);
+        draft.bmc = bmc::read(reader, &host, &draft.config);
+        disk::check_wipe(reader, &draft);
     }
     draft.unsupported.append(&mut reader.sealed);
     draft.sound = reader.errors() == before && draft.hostname.is_some();
@@ -240,68 +234,10 @@ fn config(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft, default
     let local_boot = fields.get("local_boot").and_then(|node| reader.choice(node, "config.local_boot", &boots));
     config.local_boot = local_boot.unwrap_or_default();
     if let Some(node) = fields.get("wipe") {
-        reader.choice(node, "config.wipe", &[("target", ())]);
+        let volumes = reader.choice(node, "config.wipe", &[("target", false), ("volumes", true)]);
+        config.wipe_volumes = volumes.unwrap_or(false).then_some(node.place);
     }
     disk::disks(reader, &fields, draft, defaults);
-}
-
-fn bmc(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft) {
-    let hint = "how its BMC is reached: `bmc: { username: …, password: … }`, or `bmc: { protocol: none }`";
-    let Some(value) = reader.need(host, "bmc", hint) else { return };
-    let Some(fields) = reader.fields(value, host.place_of("bmc"), "bmc", &KEYS.bmc) else { return };
-    draft.bmc.protocol = protocol(reader, &fields, draft).unwrap_or(Protocol::Redfish);
-    draft.bmc.address = fields.get("address").and_then(|node| parsed(reader, node, "bmc.address", "an IP address"));
-    let hint = "the account that the BMC has out of the box";
-    for key in ["username", "password"] {
-        let value = match draft.bmc.protocol {
-            Protocol::None => fields.get(key),
-            _ => reader.need(&fields, key, hint),
-        };
-        let text = value.and_then(|node| reader.line(node, &fields.name(key))).unwrap_or_default();
-        match key {
-            "username" => draft.bmc.username = text,
-            _ => draft.bmc.password = Secret::new(text),
-        }
-    }
-    for key in ["bios_settings", "manager_settings"] {
-        let Some(node) = fields.get(key) else { continue };
-        let Some(settings) = reader.open_fields(node, fields.place_of(key), &fields.name(key)) else { continue };
-        for (name, value) in settings.entries() {
-            if value.scalar().is_none() {
-                let message = format!("`bmc.{key}.{}` must be one value, not {}", name.text, value.kind());
-                reader.error(value.place, "wrong-type", message, "attributes have text, numbers or yes/no as values");
-            }
-        }
-        if !settings.entries().is_empty() {
-            let what = if key == "bios_settings" { "setting BIOS attributes" } else { "setting attributes of the BMC" };
-            unsupported(reader, draft, fields.place_of(key), what, "set them by hand and remove the key");
-        }
-    }
-}
-
-fn protocol(reader: &mut Reader<'_>, fields: &Fields<'_>, draft: &Draft) -> Option<Protocol> {
-    let words = [("redfish", Protocol::Redfish), ("ipmi", Protocol::Ipmi), ("none", Protocol::None)];
-    let redfish = fields.get("redfish").and_then(|node| reader.boolean(node, "bmc.redfish"));
-    if let Some(node) = fields.get("protocol") {
-        return reader.choice(node, "bmc.protocol", &words);
-    }
-    if redfish == Some(false) && draft.config.boot_mac.is_none() {
-        let message = "without `config.boot_mac` this entry's key is taken as the MAC that the machine boots from";
-        let hint = "write `config.boot_mac`, or `bmc.protocol: none` when the key is the boot MAC";
-        reader.warning(fields.place_of("redfish"), "boot-mac-from-key", message, hint);
-    }
-    Some(if redfish == Some(false) { Protocol::None } else { Protocol::Redfish })
-}
-
-/// Announces what this version cannot do for a host.
-pub fn unsupported(reader: &mut Reader<'_>, draft: &mut Draft, place: Place, what: &str, hint: &str) {
-    reader.warning(
-        place,
-        "not-supported-yet",
-        format!("{what} is not supported yet; this host will stop and wait"),
-        hint,
-    );
-    draft.unsupported.push(format!("{what} is not supported yet"));
 }
 
 fn checked(reader: &mut Reader<'_>, node: &Node, what: &str, fits: fn(&str) -> bool, hint: &str) -> Option<String> {
@@ -321,7 +257,13 @@ fn words(reader: &mut Reader<'_>, node: &Node, what: &str, fits: fn(&str) -> boo
     lines.into_iter().map(|(text, _)| text).collect()
 }
 
-fn parsed<T: std::str::FromStr>(reader: &mut Reader<'_>, node: &Node, what: &str, wanted: &str) -> Option<(T, Place)> {
+/// Reads a value that parses, and where it is.
+pub fn parsed<T: std::str::FromStr>(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    what: &str,
+    wanted: &str,
+) -> Option<(T, Place)> {
     let text = reader.line(node, what)?;
     match text.parse() {
         Ok(value) => Some((value, node.place)),

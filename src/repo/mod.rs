@@ -3,7 +3,7 @@
 //! * [`yaml`], [`read`]: YAML with places and the habits of 1.1; typed reading that goes on after a mistake.
 //! * [`file`](mod@file): the on-disk shape, JSON Schemas, known keys.
 //! * [`inventory`], [`vars`], [`template`]: Ansible's inventory and variables, and Jinja.
-//! * [`cluster`], [`block`], [`host`], [`disk`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
+//! * [`cluster`], [`block`], [`host`], [`disk`], [`bmc`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
 //! * [`installer`], [`assemble`]: installers and the rendering of every boot file.
 //! * [`check`]: what one host alone cannot know.
 //! * [`tree`]: looking things up in a [`Tree`].
@@ -15,6 +15,7 @@ use crate::model::{Desired, Finding, LocalBoot, Revision, Severity, Subnet};
 
 pub mod assemble;
 pub mod block;
+pub mod bmc;
 pub mod check;
 pub mod cluster;
 pub mod disk;

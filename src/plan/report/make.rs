@@ -214,7 +214,8 @@ fn boot_files(world: &World, id: &HostId, files: &mut Files) {
             (Some(mac), true) => file.name.replace("{mac}", mac),
             (None, true) => continue,
         };
-        files.insert(format!("boot/{id}/{name}"), file.body.to_string());
+        let body = spec.body_for(file, &facts.bmc).unwrap_or_else(|| file.body.clone());
+        files.insert(format!("boot/{id}/{name}"), body.to_string());
     }
 }
 

@@ -136,7 +136,8 @@ pub struct Config {
     pub system_disks: Option<Vec<String>>,
     /// Instead of `system_disks`: what the disk to install to looks like.
     pub disk_hints: Option<DiskHints>,
-    /// What may be erased: only the disk that is installed to.
+    /// What may be erased besides the disk that is installed to: nothing (`target`), or RAID volumes that use the chosen
+    /// chassis slots (`volumes`).
     pub wipe: Option<Wipe>,
     /// MAC address of the interface that boots from the network. Without it the BMC is asked.
     pub boot_mac: Option<String>,
@@ -163,6 +164,8 @@ pub enum Filesystem {
 pub enum Wipe {
     /// Only the disk that is installed to.
     Target,
+    /// RAID volumes that stand in the way on the chosen chassis slots as well, with all drives they are made of.
+    Volumes,
 }
 
 /// `config.disk_hints`: either `wwn`, or `model` and `size`.
@@ -197,7 +200,7 @@ pub enum LocalBoot {
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
 pub struct Bmc {
-    /// The protocol to drive it with; `none` for a machine without BMC.
+    /// The protocol to drive it with; `none` for a machine without BMC. Default: Redfish where the BMC has it, else IPMI.
     pub protocol: Option<Protocol>,
     /// PVC's older form of `protocol`: `yes` is `redfish`, `no` is `none`.
     pub redfish: Option<YesNo>,
@@ -207,9 +210,15 @@ pub struct Bmc {
     pub username: Option<String>,
     /// Password as it is before configuration.
     pub password: Option<Scalar>,
-    /// BIOS attributes to set, by name.
+    /// SHA-256 fingerprint of the certificate it must show, with or without colons. Default: the first one that it shows.
+    pub fingerprint: Option<String>,
+    /// How the machine is told to boot from the network. Default: `pxe`.
+    pub network_boot: Option<NetworkBoot>,
+    /// The firmware mode of the network boot. Default: `uefi`.
+    pub boot_mode: Option<BootMode>,
+    /// BIOS attributes to set before an install, by name; Redfish only.
     pub bios_settings: Option<BTreeMap<String, Scalar>>,
-    /// Attributes of the BMC to set, by name.
+    /// Attributes of the BMC to set before an install, by name; Redfish only.
     pub manager_settings: Option<BTreeMap<String, Scalar>>,
 }
 
@@ -223,4 +232,26 @@ pub enum Protocol {
     Ipmi,
     /// No BMC: people press buttons.
     None,
+}
+
+/// `bmc.network_boot`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkBoot {
+    /// PXE: DHCP and TFTP.
+    Pxe,
+    /// UEFI HTTP boot.
+    Http,
+}
+
+/// `bmc.boot_mode`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BootMode {
+    /// UEFI.
+    Uefi,
+    /// BIOS.
+    Legacy,
+    /// Whatever is set.
+    AsIs,
 }

@@ -33,6 +33,9 @@ async fn dispatch(session: &Session, order: &Order) -> Result<Outcome, Fault> {
             let inventory = inventory::inventory(session, *boot_mac).await?;
             Ok(Outcome::Probed { inventory, pin: session.pin(), protocol: Protocol::Redfish })
         }
+        Order::Prepare { prepare, .. } if prepare.id.is_some() => {
+            Err(Fault::permanent("NotSupportedYet", "disks by slot and settings cannot be prepared by this version"))
+        }
         Order::Prepare { .. } => {
             led::led(session, true).await?;
             Ok(Outcome::Prepared(Preparation::default()))
