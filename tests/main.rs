@@ -1,6 +1,9 @@
 //! The one test binary.
 #![allow(clippy::disallowed_methods, reason = "tests run programs, read clocks and are told things by the environment")]
 
+mod bmc_ipmi;
+mod bmc_ipmi_rig;
+mod bmc_ipmi_texts;
 mod bmc_rack;
 mod bmc_redfish;
 mod bmc_rig;

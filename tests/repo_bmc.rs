@@ -9,7 +9,8 @@ use rackwright::model::{
 
 use crate::repo_support::{c1, errors, load, valid};
 
-const FINGERPRINT: &str = "0A:1b:2C:3d:4E:5f:60:71:82:93:A4:b5:C6:d7:E8:f9:0A:1b:2C:3d:4E:5f:60:71:82:93:A4:b5:C6:d7:E8:f9";
+const FINGERPRINT: &str =
+    "0A:1b:2C:3d:4E:5f:60:71:82:93:A4:b5:C6:d7:E8:f9:0A:1b:2C:3d:4E:5f:60:71:82:93:A4:b5:C6:d7:E8:f9";
 
 fn bootstrap(config: &str, bmc: &str) -> String {
     format!(
@@ -74,7 +75,8 @@ fn a_fingerprint_makes_the_account_another_one() {
     assert_eq!(id(&format!("fingerprint: {FINGERPRINT}")), id(&format!("fingerprint: \"{plain}\"")));
     assert_ne!(id(&format!("fingerprint: {FINGERPRINT}")), id(""));
     for bad in ["12", "\"zz\"", &plain[1..], &FINGERPRINT.replace(':', "::"), &FINGERPRINT[..94]] {
-        let found = errors(&bootstrap("system_disks: [/dev/sda]", &format!("fingerprint: \"{}\"", bad.trim_matches('"'))));
+        let found =
+            errors(&bootstrap("system_disks: [/dev/sda]", &format!("fingerprint: \"{}\"", bad.trim_matches('"'))));
         assert_eq!(found, [(6, "bad-fingerprint".to_string())], "{bad}");
     }
 }

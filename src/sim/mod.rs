@@ -4,6 +4,7 @@
 //! * [`ipxe`], [`preseed`]: what iPXE makes of a boot script and pvc-installer of an answer file.
 //! * [`bmc`], [`tree`]: one Redfish service over a machine ([`chassis`]), in several vendors' shapes: sessions, power, boot,
 //!   LED, drives and volumes, BIOS and manager settings, tasks and jobs.
+//! * [`ipmi`]: one BMC over IPMI, as the program `ipmitool` shows it.
 //! * [`fault`]: what goes wrong, by name, with a seed.
 //! * [`wire`], [`https`]: DHCP and TFTP as a client speaks them, TLS as a BMC does.
 //! * [`rack`]: many machines on real sockets.
@@ -14,6 +15,7 @@ pub mod bmc;
 pub mod chassis;
 pub mod fault;
 pub mod https;
+pub mod ipmi;
 pub mod ipxe;
 pub mod machine;
 pub mod preseed;

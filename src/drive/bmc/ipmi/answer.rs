@@ -134,6 +134,12 @@ impl Pairs {
         self.get(name)?.parse::<Mac>().ok().filter(|mac| !mac.is_zero())
     }
 
+    /// The same without one name.
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self
+    }
+
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))

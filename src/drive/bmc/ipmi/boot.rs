@@ -4,6 +4,7 @@
 
 pub use super::answer::{BootFlags, Device};
 use super::power;
+use super::refusal;
 use super::tool::Conversation;
 use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState};
 
@@ -51,7 +52,7 @@ pub async fn set(bmc: &Conversation, wanted: BootFlags) -> Result<(), Fault> {
 /// Something that is good to have: a refusal is told in the log.
 async fn optional(bmc: &Conversation, command: &[&str], otherwise: &str) -> Result<(), Fault> {
     match bmc.look(command).await {
-        Err(fault) if fault.class == FaultClass::Permanent => {
+        Err(fault) if refusal::declined(&fault) => {
             tracing::debug!(host = %bmc.target().host, refused = fault.message, "the BMC {otherwise}");
             Ok(())
         }

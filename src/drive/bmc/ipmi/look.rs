@@ -1,8 +1,9 @@
 //! What a BMC tells over IPMI, without changing anything.
 
 use super::answer::{self, Pairs, Record, Sensor};
+use super::refusal;
 use super::tool::{Conversation, Kind};
-use crate::model::{Fault, FaultClass, Inventory, Mac};
+use crate::model::{Fault, Inventory, Mac};
 
 /// Records of the event log that are read at most.
 const RECORDS: usize = 512;
@@ -45,7 +46,8 @@ pub async fn fru(bmc: &Conversation) -> Result<Pairs, Fault> {
 
 /// The BMC's own network.
 pub async fn lan(bmc: &Conversation) -> Result<Pairs, Fault> {
-    optional(bmc, Kind::Long, &["lan", "print"]).await
+    // The community is SNMP's password.
+    Ok(optional(bmc, Kind::Long, &["lan", "print"]).await?.without("SNMP Community String"))
 }
 
 /// The chassis: power, its restore policy, what is broken.
@@ -59,7 +61,7 @@ pub async fn events(bmc: &Conversation, last: usize) -> Result<Vec<Record>, Faul
     match bmc.call(Kind::Long, &["sel", "list", "last", &count]).await {
         Ok(text) => Ok(answer::records(&text)),
         // An empty log is an error to the program.
-        Err(fault) if fault.class == FaultClass::Permanent => Ok(Vec::new()),
+        Err(fault) if refusal::declined(&fault) => Ok(Vec::new()),
         Err(fault) => Err(fault),
     }
 }
@@ -68,7 +70,7 @@ pub async fn events(bmc: &Conversation, last: usize) -> Result<Vec<Record>, Faul
 pub async fn sensors(bmc: &Conversation) -> Result<Vec<Sensor>, Fault> {
     match bmc.call(Kind::Long, &["sdr", "list"]).await {
         Ok(text) => Ok(answer::sensors(&text)),
-        Err(fault) if fault.class == FaultClass::Permanent => Ok(Vec::new()),
+        Err(fault) if refusal::declined(&fault) => Ok(Vec::new()),
         Err(fault) => Err(fault),
     }
 }
@@ -77,7 +79,7 @@ pub async fn sensors(bmc: &Conversation) -> Result<Vec<Sensor>, Fault> {
 async fn optional(bmc: &Conversation, kind: Kind, command: &[&str]) -> Result<Pairs, Fault> {
     match bmc.call(kind, command).await {
         Ok(text) => Ok(Pairs::read(&text)),
-        Err(fault) if fault.class == FaultClass::Permanent => Ok(Pairs::default()),
+        Err(fault) if refusal::declined(&fault) => Ok(Pairs::default()),
         Err(fault) => Err(fault),
     }
 }

@@ -23,7 +23,7 @@ pub use hand::{boot_once, look as look_by_hand, power as power_by_hand};
 pub use tool::{Call, Conversation};
 
 use super::Order;
-use crate::model::{DiskChoice, Fault, FaultClass, Outcome, PowerState, Preparation, Prepare, Protocol};
+use crate::model::{DiskChoice, Fault, Outcome, PowerState, Preparation, Prepare, Protocol};
 
 /// Carries out one order, within the target's time limit.
 pub async fn carry_out(bmc: &Conversation, order: &Order) -> Result<Outcome, Fault> {
@@ -85,7 +85,7 @@ pub async fn identify(bmc: &Conversation, on: bool) -> Result<bool, Fault> {
     for way in ways {
         match bmc.look(&["chassis", "identify", way]).await {
             Ok(_) => return Ok(true),
-            Err(fault) if fault.class == FaultClass::Permanent => {}
+            Err(fault) if refusal::declined(&fault) => {}
             Err(fault) => return Err(fault),
         }
     }

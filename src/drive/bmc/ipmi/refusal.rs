@@ -4,7 +4,15 @@
 //! all that tells a wrong password from a BMC that does not answer.
 
 use super::answer;
-use crate::model::Fault;
+use crate::model::{Fault, FaultClass};
+
+/// Reason of the fault of a command that failed without a reason.
+const UNSPECIFIED: &str = "IpmiError";
+
+/// Whether a BMC refused a command that it need not have.
+pub(super) fn declined(fault: &Fault) -> bool {
+    fault.class == FaultClass::Permanent || fault.reason == UNSPECIFIED
+}
 
 /// What a failed call means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,18 +29,20 @@ pub(super) enum Refusal {
     Silent(String),
     /// It speaks, but only IPMI 1.5.
     TooOld,
+    /// The session stood, and the command failed without a reason: some BMCs say so of what they do not have, others when
+    /// they are not well.
+    Unspecified(String),
     /// The session stood, and the command was refused.
     Command(String),
 }
 
 /// Completion codes (IPMI 2.0 table 5-2), in the program's words, that pass by themselves.
-const PASSING: [&str; 7] = [
+const PASSING: [&str; 6] = [
     "node busy",
     ": timeout",
     "sdr repository in update mode",
     "device firmware in update mode",
     "bmc initialization in progress",
-    "unspecified error",
     "insufficient resources",
 ];
 /// Words about the algorithms of a cipher suite in an Open Session Response (table 13-15).
@@ -95,6 +105,7 @@ fn command(said: &[String], last: String) -> Refusal {
     let coded = low.contains("rsp=0x") || low.contains(": ");
     match () {
         () if low.contains("insufficient privilege") => Refusal::Privilege(line),
+        () if low.ends_with("unspecified error") => Refusal::Unspecified(line),
         () if PASSING.iter().any(|passing| low.contains(passing)) => Refusal::Busy(line),
         // Without a completion code there was no answer.
         () if low.starts_with("unable to") && !coded => Refusal::Silent(line),
@@ -123,6 +134,7 @@ impl Refusal {
             }
             Refusal::TooOld => Fault::permanent("NotIpmi20", format!("{who} does not speak IPMI 2.0 (RMCP+)")),
             Refusal::Busy(why) => Fault::transient("BmcBusy", format!("{who}: {why}")),
+            Refusal::Unspecified(why) => Fault::transient(UNSPECIFIED, format!("{who}: {why}")),
             Refusal::Silent(why) => Fault::transient("Unreachable", format!("{who} does not answer over IPMI ({why})")),
             Refusal::Command(why) => Fault::permanent("IpmiRefused", format!("{who}: {why}")),
         }

@@ -87,7 +87,7 @@ impl Conversation {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
         let refusal = refusal::read(&output.stderr);
-        if !matches!(refusal, Refusal::Command(_)) {
+        if !matches!(refusal, Refusal::Command(_) | Refusal::Unspecified(_)) {
             // Without `-v` nobody knows what went wrong with a session; the next call finds out.
             self.suite.store(0, Ordering::Relaxed);
         }
@@ -115,7 +115,7 @@ impl Conversation {
             match refused {
                 Refusal::Suite(_) => {}
                 // The session stood all the same.
-                Refusal::Command(_) => {
+                Refusal::Command(_) | Refusal::Unspecified(_) => {
                     self.suite.store(suite, Ordering::Relaxed);
                     return Ok(suite);
                 }

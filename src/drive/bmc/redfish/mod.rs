@@ -20,7 +20,7 @@ mod wire;
 pub use hand::{boot_once, look, power};
 pub use session::{BODY_CAP, Session};
 pub use tls::Tls;
-pub use wire::{Broken, Local, Request, Response};
+pub use wire::{Broken, Exchange, Local, Request, Response};
 
 /// Carries out one order in an open session, within the target's time limit.
 pub async fn carry_out(session: &Session, order: &Order) -> Result<Outcome, Fault> {
