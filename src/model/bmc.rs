@@ -190,6 +190,22 @@ pub struct Pending {
     /// The task or job to follow, where the BMC named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
+    /// How far it is.
+    #[serde(default)]
+    pub stage: Stage,
+}
+
+/// How far something that a BMC has begun is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Under way.
+    #[default]
+    Begun,
+    /// Settings are handed over; they take effect in the restart that was ordered.
+    Settings,
+    /// Done, and what comes after it is still to be begun.
+    Next,
 }
 
 /// What was observed of a host's BMC.

@@ -34,7 +34,7 @@ pub mod time;
 pub use action::{Action, Notice, NoticeKind};
 pub use bmc::{
     BmcFacts, BmcSpec, BootMode, Credential, CredentialKind, DiskChoice, NetworkBoot, Pending, Preparation, Prepare,
-    Protocol,
+    Protocol, Stage,
 };
 pub use desired::{
     BootFile, ClaimBy, ClusterSpec, Desired, HostSpec, Lifecycle, LocalBoot, MacRole, OnComplete, TaskKind, TaskSpec,

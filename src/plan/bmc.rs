@@ -4,7 +4,7 @@ use super::Step;
 use super::cluster::ClusterView;
 use super::desk::Desk;
 use super::host::running;
-use crate::model::{Action, Credential, CredentialKind, Digest, HostFacts, HostSpec, Pending, Time};
+use crate::model::{Action, Credential, CredentialKind, Digest, HostFacts, HostSpec, Pending, Stage, Time};
 
 /// The account to use now, or nothing when every one was refused: each is tried once, so that no BMC locks anybody out.
 ///
@@ -41,6 +41,9 @@ pub(super) fn preparing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts,
     let Some((pending, since, times, looked)) = &facts.bmc.pending else {
         return desk.try_bmc(spec, facts, view.spec.retries, Action::Prepare { host: spec.id.clone(), apply: true });
     };
+    if pending.stage == Stage::Next && *times <= STEPS {
+        return desk.try_bmc(spec, facts, view.spec.retries, Action::Prepare { host: spec.id.clone(), apply: true });
+    }
     let overdue = *since + desk.policy.settings_timeout;
     let next = *looked + desk.policy.settings_poll;
     if desk.now >= overdue {
@@ -51,6 +54,9 @@ pub(super) fn preparing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts,
     }
     Step::wait("Preparing", pending.what.clone(), next)
 }
+
+/// Times that one thing may lead to the next at once; a preparation that goes round in circles waits instead.
+const STEPS: u32 = 12;
 
 /// What was begun has not come into effect: once more, ever more slowly.
 fn prepare_again(
