@@ -10,7 +10,7 @@ use rackwright::model::{
 };
 use rackwright::plan::{self, Plan, Step, check, reduce};
 
-use crate::racks::{Cluster, Host, Rack, load};
+use crate::racks::{Cluster, Host, Rack, Wishes, load};
 
 pub struct Bench {
     pub world: World,
@@ -48,6 +48,8 @@ pub fn rack(with: usize, without: usize, hooks: usize) -> Rack {
         maintenance: false,
         options: 0,
         password: "secret".into(),
+        wishes: Wishes::default(),
+        hidden: false,
     };
     let cluster = Cluster { name: "c1".into(), hooks, power_off: true };
     Rack::of(vec![cluster], (0..with + without).map(host).collect())

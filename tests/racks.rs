@@ -1,5 +1,6 @@
 //! Repositories made up for tests, read by the real reader.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rackwright::model::{ClusterName, Desired, Finding, HostId, Mac, Revision, Severity, Site};
@@ -32,11 +33,56 @@ pub struct Host {
     pub maintenance: bool,
     pub options: u32,
     pub password: String,
+    pub wishes: Wishes,
+    /// Whether it is left out of the repository.
+    pub hidden: bool,
+}
+
+/// What else is said of a host and its BMC.
+#[derive(Clone, Default)]
+pub struct Wishes {
+    /// `bmc.fingerprint`.
+    pub fingerprint: Option<String>,
+    /// Whether `bmc.protocol` is left open.
+    pub any_protocol: bool,
+    /// `config.system_disks`, if not a path.
+    pub slots: Vec<String>,
+    /// `config.wipe: volumes`.
+    pub wipe_volumes: bool,
+    /// `bmc.bios_settings`.
+    pub bios: BTreeMap<String, String>,
+    /// `bmc.manager_settings`.
+    pub manager: BTreeMap<String, String>,
 }
 
 impl Host {
     pub fn id(&self) -> HostId {
         HostId::new(&ClusterName::new(&self.cluster), &self.name)
+    }
+}
+
+impl Host {
+    /// Its entry in `bootstrap:`.
+    fn entry(&self) -> String {
+        let state = if self.maintenance { "maintenance" } else { "present" };
+        let wishes = &self.wishes;
+        let map = |map: &BTreeMap<String, String>| {
+            let pairs: Vec<_> = map.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+            format!("{{ {} }}", pairs.join(", "))
+        };
+        let mut bmc = vec!["username: admin".to_owned(), format!("password: {}", self.password)];
+        bmc.extend((!wishes.any_protocol).then(|| "protocol: redfish".to_owned()));
+        bmc.extend(wishes.fingerprint.as_ref().map(|pin| format!("fingerprint: \"{pin}\"")));
+        bmc.extend((!wishes.bios.is_empty()).then(|| format!("bios_settings: {}", map(&wishes.bios))));
+        bmc.extend((!wishes.manager.is_empty()).then(|| format!("manager_settings: {}", map(&wishes.manager))));
+        let bmc = if self.bmc { bmc.join(", ") } else { "protocol: none".to_owned() };
+        let slots: Vec<_> = wishes.slots.iter().map(|slot| format!("\"{slot}\"")).collect();
+        let disks = if slots.is_empty() { "\"/dev/sda\"".to_owned() } else { slots.join(", ") };
+        let wipe = if wishes.wipe_volumes { ", wipe: volumes" } else { "" };
+        format!(
+            "  \"{}\":\n    node: {{ hostname: {}, generation: {}, state: {state} }}\n    config: {{ system_disks: [{disks}], boot_mac: \"{}\", kernel_options: [\"o={}\"]{wipe} }}\n    bmc: {{ {bmc} }}\n",
+            self.bmc_mac, self.name, self.generation, self.boot_mac, self.options,
+        )
     }
 }
 
@@ -61,6 +107,8 @@ impl Rack {
                     maintenance: false,
                     options: 0,
                     password: "secret".into(),
+                    wishes: Wishes::default(),
+                    hidden: false,
                 });
             }
             let hooks = (dice.draw() % 3) as usize;
@@ -69,11 +117,27 @@ impl Rack {
         rack
     }
 
+    /// One cluster of a few machines, all with a BMC.
+    pub fn with_bmcs(dice: &mut Dice) -> Rack {
+        let mut rack = Rack::random(dice);
+        let first = rack.clusters[0].name.clone();
+        rack.clusters.truncate(1);
+        rack.clusters[0].hooks = rack.clusters[0].hooks.min(1);
+        rack.hosts.retain(|host| host.cluster == first);
+        rack.hosts.iter_mut().for_each(|host| host.bmc = true);
+        rack
+    }
+
+    /// Whether a host is left out of the repository just now.
+    pub fn any_hidden(&self) -> bool {
+        self.hosts.iter().any(|host| host.hidden)
+    }
+
     pub fn has_bmc(&self, id: &HostId) -> bool {
         self.hosts.iter().any(|host| host.id() == *id && host.bmc)
     }
 
-    fn host(&mut self, id: &HostId) -> &mut Host {
+    pub fn host(&mut self, id: &HostId) -> &mut Host {
         self.hosts.iter_mut().find(|host| host.id() == *id).expect("a host of this rack")
     }
 
@@ -100,6 +164,12 @@ impl Rack {
         any
     }
 
+    pub fn end_hiding(&mut self) -> bool {
+        let any = self.any_hidden();
+        self.hosts.iter_mut().for_each(|host| host.hidden = false);
+        any
+    }
+
     pub fn break_it(&mut self) {
         self.broken = true;
     }
@@ -113,7 +183,7 @@ impl Rack {
         let mut inventory = String::new();
         for cluster in &self.clusters {
             inventory += &format!("[{}]\n", cluster.name);
-            for host in self.hosts.iter().filter(|host| host.cluster == cluster.name) {
+            for host in self.hosts.iter().filter(|host| host.cluster == cluster.name && !host.hidden) {
                 inventory += &format!("{}.example.net\n", host.name);
             }
             let dir = format!("group_vars/{}", cluster.name);
@@ -129,17 +199,8 @@ impl Rack {
         let on_complete = if cluster.power_off { "power-off" } else { "none" };
         let mut text =
             format!("cluster: {{ installer: pvc, ansible: none, on_complete: {on_complete} }}\nbootstrap:\n");
-        for host in self.hosts.iter().filter(|host| host.cluster == cluster.name) {
-            let state = if host.maintenance { "maintenance" } else { "present" };
-            let password = &host.password;
-            let bmc = match host.bmc {
-                true => format!("{{ protocol: redfish, username: admin, password: {password} }}"),
-                false => "{ protocol: none }".to_owned(),
-            };
-            text += &format!(
-                "  \"{}\":\n    node: {{ hostname: {}, generation: {}, state: {state} }}\n    config: {{ system_disks: [\"/dev/sda\"], boot_mac: \"{}\", kernel_options: [\"o={}\"] }}\n    bmc: {bmc}\n",
-                host.bmc_mac, host.name, host.generation, host.boot_mac, host.options,
-            );
+        for host in self.hosts.iter().filter(|host| host.cluster == cluster.name && !host.hidden) {
+            text += &host.entry();
         }
         text += "hooks:\n";
         for hook in 0..cluster.hooks {

@@ -1,67 +1,76 @@
 //! The rack: machines, network, repository and people around one daemon, on one virtual clock.
 
 mod actions;
+mod bmcs;
+mod ending;
+mod furnish;
+mod line;
 mod network;
 mod people;
+mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rackwright::drive::bmc::Guardians;
 use rackwright::model::desired::TOKEN_MARK;
 use rackwright::model::{
-    Action, Desired, Event, Fault, Fetched, Finding, HostId, ImageStamp, Inventory, LeaseOrigin, Mac, Outcome, Policy,
-    PowerState, Protocol, Revision, Site, Subnet, Time, Token, Verdict, World,
+    Action, Desired, Event, Fault, Fetched, Finding, HostId, ImageStamp, LeaseOrigin, Mac, Outcome, Policy, PowerState,
+    Revision, Secret, Site, Subnet, Time, Token, Verdict, World,
 };
 use rackwright::plan::boot::{self, FileAnswer};
 use rackwright::plan::report::{self, Files};
 use rackwright::plan::{self, Plan, Step, lease};
 use rackwright::serve::http::checkin::{Parsed, parse_checkin};
+use rackwright::settings::BmcTls;
+use rackwright::sim::bmc::{Bmc, BmcConfig, Volume};
 use rackwright::sim::fault::{Dice, Fault as Trouble, FaultPlan};
 use rackwright::sim::machine::{
     Ack, BootOrder, DhcpClient, Effect, Firmware, Machine, MachineConfig, MachineEvent, Override, Power, Timings,
 };
+use rackwright::sim::tree::Vendor;
+use tokio::task::JoinSet;
 
 use super::daemon::{Daemon, Journal, Trees};
+use super::laws::bmc::BmcOracle;
 use super::laws::{self, Oracle};
 use crate::racks::{Rack, load};
 
+pub use told::Told;
+
+use furnish::{machines, policy};
+use line::{Hub, Shared, look};
+
 const HOUR: i64 = 3600 * 1000;
-/// Troubles happen before this.
-const TROUBLES: Time = Time(8 * HOUR);
+
+/// What kind of rack it is, and how long things go wrong in it.
+#[derive(Clone, Copy)]
+pub struct Season {
+    /// Small racks in which every machine has a BMC, with disks and settings to prepare.
+    pub bmcs: bool,
+    /// Troubles happen before this.
+    pub troubles: Time,
+    /// At most this many, faults apart.
+    pub most: u64,
+    /// Times that everybody boots from the network after it is all over.
+    pub rounds: u32,
+}
+
+impl Season {
+    /// Racks of all kinds.
+    pub const RACKS: Season = Season { bmcs: false, troubles: Time(8 * HOUR), most: 12, rounds: 3 };
+    /// Small racks with much to do for the BMCs.
+    pub const BMCS: Season = Season { bmcs: true, troubles: Time(3 * HOUR), most: 9, rounds: 1 };
+}
+
 /// Everything is completed before this.
 const LIMIT: Time = Time(120 * HOUR);
 
-/// What a run amounted to, so that a simulation in which nothing happens is noticed.
-#[derive(Clone, Debug, Default)]
-pub struct Told {
-    pub hosts: u64,
-    pub installs: u64,
-    pub crashes: u64,
-    pub journals_lost: u64,
-    pub rejected_pushes: u64,
-    pub races: u64,
-    pub refused_claims: u64,
-    pub refused_checkins: u64,
-    pub commits: u64,
-    pub events: u64,
-}
-
-impl Told {
-    pub fn add(&mut self, other: &Told) {
-        self.hosts += other.hosts;
-        self.installs += other.installs;
-        self.crashes += other.crashes;
-        self.journals_lost += other.journals_lost;
-        self.rejected_pushes += other.rejected_pushes;
-        self.races += other.races;
-        self.refused_claims += other.refused_claims;
-        self.refused_checkins += other.refused_checkins;
-        self.commits += other.commits;
-        self.events += other.events;
-    }
-}
+/// Whether sessions that a crash left open, or that would not be closed, are closed before another is opened.
+const GUARDED: bool = false;
 
 /// Something that happens at a moment.
 enum Item {
@@ -71,6 +80,8 @@ enum Item {
     Answer(HostId, MachineEvent),
     /// A BMC asks for an address.
     BmcBoots(HostId),
+    /// Likewise a BMC that is not in the repository.
+    StrangerBoots,
     /// An action takes effect, in the daemon's life of that number.
     Effect(u32, Action, Arc<World>, Arc<Plan>),
     /// An action's end is reported, likewise.
@@ -84,6 +95,7 @@ enum Item {
 }
 
 pub struct Sim {
+    season: Season,
     aloud: bool,
     dice: Dice,
     now: Time,
@@ -96,42 +108,40 @@ pub struct Sim {
     head: (Revision, Result<Arc<Desired>, Vec<Finding>>),
     status: Option<Files>,
     commits: Vec<String>,
-    machines: BTreeMap<HostId, Machine>,
+    machines: BTreeMap<HostId, Shared>,
+    /// A machine that nobody wrote down, with a BMC.
+    stranger: Shared,
+    hub: Arc<Hub>,
+    guardians: Option<Arc<Guardians>>,
+    /// Actions on BMCs that are under way.
+    work: JoinSet<(u32, Action, Result<Outcome, Fault>)>,
+    busy: BTreeSet<HostId>,
+    /// Those of a daemon that has crashed.
+    dying: JoinSet<(u32, Action, Result<Outcome, Fault>)>,
+    /// Sessions that a crash left open and that the journal knows.
+    behind: BTreeMap<HostId, String>,
     queue: BTreeMap<(Time, u64), Item>,
     sequence: u64,
     wake_at: Option<Time>,
     oracle: Oracle,
+    bmcs: BmcOracle,
     told: Told,
 }
 
-fn policy() -> Policy {
-    let address = Ipv4Addr::new(10, 255, 255, 1);
-    let subnet = Subnet {
-        net: "10.255.255.0/24".parse().unwrap(),
-        first: Ipv4Addr::new(10, 255, 255, 100),
-        last: Ipv4Addr::new(10, 255, 255, 199),
-        gateway: None,
-        dns: Vec::new(),
-        domain: None,
-        ntp: Vec::new(),
-        lease_time: Duration::from_secs(3600),
-    };
-    let site = Site { address, http_port: 9999, tftp_port: 69, subnets: vec![subnet], leases_are_ours: true };
-    Policy { site, concurrent_installs: 3, concurrent_bmc: 3, notify: true, ..Policy::default() }
-}
-
 impl Sim {
-    pub fn new(seed: u64, aloud: bool) -> Sim {
+    fn new(season: Season, seed: u64, aloud: bool) -> Sim {
         let mut dice = Dice::new(seed);
         let policy = Arc::new(policy());
-        let rack = Rack::random(&mut dice);
+        let mut rack = if season.bmcs { Rack::with_bmcs(&mut dice) } else { Rack::random(&mut dice) };
+        let machines = machines(&mut rack, season, &mut dice, seed);
         let desired = load(&rack, &policy.site, None, "0".repeat(40)).expect("the first revision is valid");
-        let machines = machines(&rack, &mut dice, seed);
+        let stranger = furnish::stranger(&mut dice);
         let head = (desired.revision.clone().unwrap(), Ok(desired));
         let mut sim = Sim {
+            season,
             aloud,
             dice,
-            now: Time::from_secs(1_000_000_000),
+            now: Time(0),
             policy,
             daemon: None,
             life: 0,
@@ -142,14 +152,21 @@ impl Sim {
             status: None,
             commits: Vec::new(),
             machines,
+            stranger,
+            hub: Hub::new(),
+            guardians: None,
+            work: JoinSet::new(),
+            busy: BTreeSet::new(),
+            dying: JoinSet::new(),
+            behind: BTreeMap::new(),
             queue: BTreeMap::new(),
             sequence: 0,
             wake_at: None,
             oracle: Oracle::default(),
+            bmcs: BmcOracle::default(),
             told: Told::default(),
         };
         sim.told.hosts = sim.machines.len() as u64;
-        sim.now = Time(0);
         sim
     }
 
@@ -169,8 +186,15 @@ impl Sim {
         }
     }
 
-    pub fn run(mut self) -> Told {
+    /// Runs a rack from its seed, on a clock of its own.
+    pub fn run(season: Season, seed: u64, aloud: bool) -> Told {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async { Sim::new(season, seed, aloud).to_the_end().await })
+    }
+
+    async fn to_the_end(mut self) -> Told {
         self.start(true);
+        self.later(0, 600_000, Item::StrangerBoots);
         for id in self.machines.keys().cloned().collect::<Vec<_>>() {
             if self.rack.has_bmc(&id) {
                 self.later(0, 600_000, Item::BmcBoots(id));
@@ -178,54 +202,33 @@ impl Sim {
                 self.later(0, 600_000, Item::Answer(id, MachineEvent::Power(Power::On)));
             }
         }
-        for _ in 0..self.below(12) {
-            self.later(60_000, TROUBLES.0, Item::Trouble);
+        for _ in 0..self.below(self.season.most) {
+            self.later(60_000, self.season.troubles.0, Item::Trouble);
         }
         self.later(1_800_000, 1_800_001, Item::Person);
-        self.until_settled();
-        self.nobody_is_wiped_any_more();
-        self.final_laws();
+        self.until_settled().await;
+        self.nobody_is_wiped_any_more().await;
+        self.final_laws().await;
         self.told.commits = self.commits.len() as u64;
-        self.told.installs = self.machines.values().map(|machine| machine.wipes.len() as u64).sum();
+        self.told.installs = self.machines.values().map(|unit| look(unit).machine.wipes.len() as u64).sum();
+        self.count_bmcs();
         self.told
     }
 
-    fn until_settled(&mut self) {
+    async fn until_settled(&mut self) {
         while !self.settled() {
             assert!(self.now < LIMIT, "not settled in time: {}", self.story());
-            self.step();
+            self.step().await;
         }
-    }
-
-    fn story(&self) -> String {
-        let Some(daemon) = &self.daemon else { return "the daemon is down".into() };
-        let plan = plan::plan(&daemon.world, self.now);
-        let mut text = String::new();
-        for host in plan.hosts {
-            let machine = &self.machines[&host.id];
-            text += &format!(
-                "\n{} {} {:?} [{:?} {:?} {}]",
-                host.id,
-                host.state,
-                host.step,
-                machine.stage(),
-                machine.disk(),
-                machine.console
-            );
-        }
-        for cluster in plan.clusters {
-            text += &format!("\n{} {} {:?}", cluster.name, cluster.state, cluster.step);
-        }
-        text
     }
 
     fn settled(&mut self) -> bool {
-        if self.now < TROUBLES {
+        if self.now < self.season.troubles {
             return false;
         }
         let Some(daemon) = &self.daemon else { return false };
         let in_force = daemon.world.desired.as_ref().and_then(|desired| desired.revision.as_ref());
-        if self.rack.in_maintenance() || in_force != Some(&self.head.0) {
+        if self.rack.in_maintenance() || self.rack.any_hidden() || in_force != Some(&self.head.0) {
             return false;
         }
         let plan = plan::plan(&daemon.world, self.now);
@@ -235,29 +238,51 @@ impl Sim {
         done && plan.actions.is_empty() && git.published == Some(plan.fingerprint) && git.publishing.is_none()
     }
 
-    /// One moment: everything due at the next time at which anything is due.
-    fn step(&mut self) {
-        let deadlines = self.machines.values().filter_map(Machine::next_deadline);
+    /// Until the next time at which anything is due, or something happens on a line to a BMC.
+    async fn pass_time(&mut self) {
+        let deadlines = self.machines.values().filter_map(|unit| look(unit).machine.next_deadline());
         let next = deadlines.chain(self.queue.keys().next().map(|(at, _)| *at)).chain(self.wake_at).min();
-        self.now = next.expect("something is always due").max(self.now);
-        self.wake_at = self.wake_at.filter(|at| *at > self.now);
-        if self.now > TROUBLES {
-            self.machines.values_mut().for_each(|machine| machine.faults().stop());
+        let next = next.expect("something is always due");
+        if next > self.hub.now() {
+            tokio::select! {
+                biased;
+                Some(done) = self.work.join_next() => self.performed(done.expect("no driver panics")),
+                () = self.hub.poke.notified() => {}
+                () = tokio::time::sleep_until(self.hub.at(next)) => {}
+            }
         }
-        let due: Vec<HostId> = self
-            .machines
-            .iter()
-            .filter(|(_, machine)| machine.next_deadline().is_some_and(|at| at <= self.now))
-            .map(|(id, _)| id.clone())
-            .collect();
+        self.now = self.hub.now();
+        self.unheard();
+    }
+
+    /// One moment: everything due at the next time at which anything is due.
+    async fn step(&mut self) {
+        self.pass_time().await;
+        let due = self.wake_at.is_some_and(|at| at <= self.now);
+        self.wake_at = self.wake_at.filter(|at| *at > self.now);
+        if self.now > self.season.troubles {
+            self.machines.values().for_each(|unit| look(unit).machine.faults().stop());
+        }
+        let mut stirred = self.hear_of_sessions() || due;
+        let late = |unit: &Shared| look(unit).machine.next_deadline().is_some_and(|at| at <= self.now);
+        let due: Vec<HostId> = self.machines.iter().filter(|(_, unit)| late(unit)).map(|(id, _)| id.clone()).collect();
         for id in due {
             self.machine(&id, MachineEvent::Timer);
         }
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= self.now) {
             let item = entry.remove();
             self.happen(item);
+            stirred = true;
         }
-        self.act();
+        if self.hub.crashes() {
+            self.crash();
+        }
+        self.dying.shutdown().await;
+        if stirred {
+            self.act();
+        } else {
+            self.check();
+        }
     }
 
     fn act(&mut self) {
@@ -275,12 +300,22 @@ impl Sim {
 
     fn check(&mut self) {
         self.told.events += 1;
-        for (id, machine) in &self.machines {
-            self.oracle.wipes(id, machine);
+        for (id, unit) in &self.machines {
+            let unit = look(unit);
+            self.oracle.wipes(id, &unit.machine);
             if let Some(daemon) = &self.daemon {
-                laws::belief(&daemon.world, id, machine);
+                laws::belief(&daemon.world, id, &unit.machine);
+            }
+            if let Some(bmc) = &unit.bmc {
+                self.bmcs.sessions(id, bmc);
+                self.bmcs.logins(id, bmc);
+                self.bmcs.volumes(id, bmc);
+                let theirs =
+                    self.busy.contains(id) || self.daemon.as_ref().is_none_or(|it| it.world.spec(id).is_some());
+                self.bmcs.gone(id, bmc, !theirs);
             }
         }
+        laws::bmc::strangers(look(&self.stranger).bmc());
     }
 
     fn happen(&mut self, item: Item) {
@@ -288,6 +323,7 @@ impl Sim {
             Item::Request(id, effect) => self.request(&id, effect),
             Item::Answer(id, event) => self.machine(&id, event),
             Item::BmcBoots(id) => self.bmc_boots(&id),
+            Item::StrangerBoots => self.stranger_boots(),
             Item::Effect(life, action, world, plan) if life == self.life => self.effect(action, &world, &plan),
             Item::Report(life, action, result) if life == self.life => {
                 self.say(|| format!("ended {} {:?}: {result:?}", action.kind(), action.host()));
@@ -322,63 +358,11 @@ impl Sim {
     }
 
     fn machine(&mut self, id: &HostId, event: MachineEvent) {
-        let Some(machine) = self.machines.get_mut(id) else { return };
-        let effects = machine.step(self.now, event);
+        let Some(unit) = self.machines.get(id) else { return };
+        let effects = look(unit).machine.step(self.now, event);
         for effect in effects {
             self.later(1, 200, Item::Request(id.clone(), effect));
         }
         self.check();
     }
-
-    /// Machines of a completed rack may boot from the network as often as they like.
-    fn nobody_is_wiped_any_more(&mut self) {
-        let wipes = |sim: &Sim| sim.machines.values().map(|machine| machine.wipes.len()).sum::<usize>();
-        let before = wipes(self);
-        for _ in 0..3 {
-            for id in self.machines.keys().cloned().collect::<Vec<_>>() {
-                self.machine(&id, MachineEvent::SetOverride(Some(Override { network: true, once: true })));
-                self.start_by_hand(&id);
-            }
-            let until = Time(self.now.0 + HOUR);
-            while self.now < until {
-                self.step();
-            }
-        }
-        assert_eq!(wipes(self), before, "a completed machine was wiped");
-    }
-
-    fn final_laws(&mut self) {
-        self.until_settled();
-        let daemon = self.daemon.as_ref().expect("the daemon is up");
-        let again = self.journal.fold(&self.policy, &self.trees);
-        assert!(again == daemon.world, "replay differs from what is live");
-        let plan = plan::plan(&daemon.world, self.now);
-        assert_eq!(self.status.as_ref(), Some(&report::report(&daemon.world, &plan)), "the status branch is behind");
-        for (id, machine) in &self.machines {
-            let facts = &daemon.world.hosts[id];
-            let wanted = daemon.world.spec(id).unwrap().generation;
-            assert_eq!(facts.installed.as_ref().map(|installed| installed.generation), Some(wanted), "{id}");
-            assert!(machine.os_boots > 0, "{id} never booted its system");
-        }
-    }
-}
-
-fn machines(rack: &Rack, dice: &mut Dice, seed: u64) -> BTreeMap<HostId, Machine> {
-    let mut machines = BTreeMap::new();
-    for (index, host) in rack.hosts.iter().enumerate() {
-        let troubles: Vec<Trouble> = Trouble::ALL.iter().copied().filter(|_| dice.roll(70)).collect();
-        let each = 1 + (dice.draw() % 3) as u32;
-        let config = MachineConfig {
-            name: host.name.clone(),
-            bmc_mac: host.bmc.then_some(host.bmc_mac),
-            boot_mac: host.boot_mac,
-            firmware: if dice.roll(128) { Firmware::Uefi } else { Firmware::Bios },
-            order: if dice.roll(64) { BootOrder::NetworkFirst } else { BootOrder::DiskFirst },
-            loads_ipxe: dice.roll(128),
-            timings: Timings::real(),
-            faults: FaultPlan::new(troubles, each, seed ^ (index as u64) << 32),
-        };
-        machines.insert(host.id(), Machine::new(config));
-    }
-    machines
 }

@@ -123,6 +123,7 @@ impl Bmc {
             }
             ("GET", None) => self.resource(machine, path),
             ("DELETE", Some(id)) if self.sessions.remove(&id).is_some() => {
+                self.tally.closed.push(path.to_owned());
                 // People renew certificates between two visits of ours.
                 if machine.faults().fires_with(Fault::BmcCertificate, SELDOM) {
                     self.change_certificate();

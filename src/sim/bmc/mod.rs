@@ -107,6 +107,8 @@ pub struct Tally {
     pub failed: Vec<FailedLogin>,
     /// Most sessions of clients' open at once.
     pub most_sessions: usize,
+    /// URIs of sessions that clients closed.
+    pub closed: Vec<String>,
     /// Requests of any kind that reached it.
     pub requests: u64,
     /// Requests that wanted to change something, sessions apart.

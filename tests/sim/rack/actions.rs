@@ -10,67 +10,88 @@ impl Sim {
             Action::Publish { moves_upto, .. } => self.publish(world, plan, *moves_upto),
             Action::Notify { .. } => Ok(Outcome::Notified),
             Action::FetchImage { .. } => Ok(Outcome::ImageVerified(ImageStamp { size: 1, inode: 1, modified: (1, 0) })),
-            Action::Run { .. } if self.now < TROUBLES && self.dice.roll(60) => {
+            Action::Run { .. } if self.now < self.season.troubles && self.dice.roll(60) => {
                 Err(Fault::transient("Unreachable", "the hook's server does not answer"))
             }
             Action::Run { .. } => Ok(Outcome::TaskDone),
-            Action::Probe { host }
-            | Action::Prepare { host, .. }
-            | Action::Arm { host, .. }
-            | Action::PowerCycle { host }
-            | Action::Finish { host, .. } => self.bmc(&host.clone(), &action),
+            Action::Probe { .. }
+            | Action::Prepare { .. }
+            | Action::Arm { .. }
+            | Action::PowerCycle { .. }
+            | Action::Finish { .. } => return self.perform(action, world.clone()),
         };
-        let slow = action.host().is_some_and(|host| {
-            self.machines.get_mut(host).is_some_and(|machine| machine.faults().fires(Trouble::BmcSlow))
-        });
-        let (life, delay) = (self.life, if slow { 100_000 } else { 500 });
-        self.later(delay, delay + 5_000, Item::Report(life, action, result));
+        self.report(self.life, action, result);
     }
 
-    pub(super) fn bmc(&mut self, id: &HostId, action: &Action) -> Result<Outcome, Fault> {
-        if !self.rack.has_bmc(id) {
-            return Ok(Outcome::Finished(PowerState::Unknown));
+    fn report(&mut self, life: u32, action: Action, result: Result<Outcome, Fault>) {
+        self.later(500, 5_500, Item::Report(life, action, result));
+    }
+
+    /// Through the daemon's own driver, over the line to that host's BMC.
+    fn perform(&mut self, action: Action, world: Arc<World>) {
+        let Some(guardians) = self.guardians.clone() else { return };
+        self.told.actions += 1;
+        let id = action.host().expect("an action on a host").clone();
+        let consents = world.spec(&id).is_some_and(|spec| spec.prepare.replace_volumes);
+        if consents && matches!(action, Action::Prepare { apply: true, .. }) {
+            self.bmcs.of(&id).consent = Some(self.now);
         }
-        let machine = self.machines.get_mut(id).expect("a machine for every host");
-        if machine.faults().fires(Trouble::BmcBusy) {
-            return Err(Fault::transient("BmcBusy", "the BMC is busy"));
+        self.busy.insert(id);
+        let life = self.life;
+        self.work.spawn(async move {
+            let result = guardians.perform(&action, &world).await;
+            (life, action, result)
+        });
+    }
+
+    /// An action on a BMC has come to its end.
+    pub(super) fn performed(&mut self, (life, action, result): (u32, Action, Result<Outcome, Fault>)) {
+        self.busy.remove(action.host().expect("an action on a host"));
+        self.told.faults += u64::from(result.is_err());
+        if let Ok(Outcome::Prepared(preparation)) = &result {
+            self.told.pending += u64::from(preparation.pending.is_some());
         }
-        let broken = machine.faults().fires(Trouble::BmcError) || machine.faults().fires(Trouble::BmcLostAnswer);
-        let inventory = Inventory {
-            serial: Some(format!("S-{}", id.host)),
-            boot_mac: Some(machine.config().boot_mac),
-            power: Some(machine.power()),
-            ..Inventory::default()
-        };
-        let start = if machine.power() == PowerState::Off { Power::On } else { Power::ForceRestart };
-        let outcome = match action {
-            Action::Probe { .. } => {
-                Outcome::Probed { inventory, pin: Some("aa".repeat(32)), protocol: Protocol::Redfish }
+        self.report(life, action, result);
+    }
+
+    /// Sessions that the driver could not close and forgets all the same.
+    fn leaks(&mut self, event: &Event) {
+        let Event::BmcSession { host, session: None } = event else { return };
+        if GUARDED {
+            return;
+        }
+        let seen = self.bmcs.of(host);
+        for uri in look(&self.machines[host]).bmc().session_uris() {
+            self.told.leaked += u64::from(seen.lost.insert(uri));
+        }
+    }
+
+    /// Logins that were answered too late for the driver to hear of it.
+    pub(super) fn unheard(&mut self) {
+        for (address, session) in self.hub.unheard() {
+            let at = |unit: &Shared| look(unit).machine.bmc_ip.map(IpAddr::V4) == Some(address);
+            let Some((id, _)) = self.machines.iter().find(|(_, unit)| at(unit)) else { continue };
+            let seen = self.bmcs.of(id);
+            match session {
+                Some(uri) => _ = seen.lost.insert(uri),
+                None => seen.forgiven += 1,
             }
-            Action::Prepare { .. } => Outcome::Prepared(Default::default()),
-            Action::Arm { .. } => {
-                if machine.faults().fires(Trouble::IgnoresBootOverride) {
-                    return Err(Fault::transient("BootOverrideNotKept", "the override does not read back"));
-                }
-                self.machine(id, MachineEvent::SetOverride(Some(Override { network: true, once: true })));
-                self.machine(id, MachineEvent::Power(start));
-                if broken {
-                    return Err(Fault::transient(Fault::OUTCOME_UNKNOWN, "no answer"));
-                }
-                Outcome::Armed
-            }
-            Action::PowerCycle { .. } => {
-                self.machine(id, MachineEvent::SetOverride(None));
-                self.machine(id, MachineEvent::Power(start));
-                Outcome::PowerCycled
-            }
-            Action::Finish { power_off: true, .. } => {
-                self.machine(id, MachineEvent::Power(Power::ForceOff));
-                Outcome::Finished(PowerState::Off)
-            }
-            _ => Outcome::Finished(PowerState::On),
-        };
-        if broken { Err(Fault::transient("BmcError", "no answer")) } else { Ok(outcome) }
+            self.told.unheard += 1;
+        }
+    }
+
+    /// Journals what the guardian tells, and lets it go on.
+    pub(super) fn hear_of_sessions(&mut self) -> bool {
+        let facts = self.hub.facts();
+        let any = !facts.is_empty();
+        for (event, done) in facts {
+            self.say(|| format!("told {event:?}"));
+            self.leaks(&event);
+            self.tell(&event);
+            // A guardian that has gone is not waited for.
+            let _ = done.send(());
+        }
+        any
     }
 
     pub(super) fn adopt(&mut self) -> Result<Outcome, Fault> {
@@ -94,7 +115,7 @@ impl Sim {
     }
 
     pub(super) fn publish(&mut self, world: &Arc<World>, plan: &Arc<Plan>, moves_upto: u64) -> Result<Outcome, Fault> {
-        let raced = self.now < TROUBLES && self.dice.roll(30);
+        let raced = self.now < self.season.troubles && self.dice.roll(30);
         let lost = raced && self.dice.roll(128);
         if raced {
             self.told.races += 1;

@@ -40,14 +40,33 @@ impl Sim {
     }
 
     pub(super) fn bmc_boots(&mut self, id: &HostId) {
-        let Some(mac) = self.machines[id].config().bmc_mac else { return };
-        let had = self.machines[id].bmc_ip;
+        let unit = self.machines[id].clone();
+        let again = Item::BmcBoots(id.clone());
+        self.bmc_asks(&unit, again);
+    }
+
+    pub(super) fn stranger_boots(&mut self) {
+        let unit = self.stranger.clone();
+        self.bmc_asks(&unit, Item::StrangerBoots);
+    }
+
+    fn bmc_asks(&mut self, unit: &Shared, again: Item) {
+        let (mac, had) = {
+            let unit = look(unit);
+            (unit.machine.config().bmc_mac, unit.machine.bmc_ip)
+        };
+        let Some(mac) = mac else { return };
         match self.lease(mac, had) {
             Some(ip) => {
-                self.machines.get_mut(id).unwrap().bmc_ip = Some(ip);
-                self.later(1_700_000, 1_800_000, Item::BmcBoots(id.clone()));
+                if had != Some(ip) {
+                    let seed = self.dice.draw();
+                    had.iter().for_each(|had| self.hub.disconnect(IpAddr::V4(*had)));
+                    self.hub.connect(IpAddr::V4(ip), unit, seed);
+                    look(unit).machine.bmc_ip = Some(ip);
+                }
+                self.later(1_700_000, 1_800_000, again);
             }
-            None => self.later(10_000, 30_000, Item::BmcBoots(id.clone())),
+            None => self.later(10_000, 30_000, again),
         }
     }
 

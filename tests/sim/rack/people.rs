@@ -8,6 +8,13 @@ impl Sim {
         self.life += 1;
         self.say(|| format!("the daemon starts, life {}", self.life));
         self.daemon = Some(Daemon::start(&mut self.journal, &self.policy, &self.trees, self.now, first_run));
+        let (hub, ways) = (self.hub.clone(), self.hub.clone());
+        let tell = Arc::new(move |event| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            let hub = hub.clone();
+            Box::pin(async move { hub.tell(event).await })
+        });
+        let guardians = Guardians::new(BmcTls::Pin, 443, tell).by_way(move |_, address| ways.via(address));
+        self.guardians = Some(Arc::new(guardians));
     }
 
     pub(super) fn crash(&mut self) {
@@ -15,9 +22,55 @@ impl Sim {
             let again = self.journal.fold(&self.policy, &self.trees);
             assert!(again == daemon.world, "replay differs from what was live");
             self.told.crashes += 1;
+            self.told.mid_crashes += u64::from(!self.work.is_empty());
             self.life += 1;
             self.wake_at = None;
+            self.guardians = None;
+            self.dying = std::mem::take(&mut self.work);
+            self.busy.clear();
+            self.hub.facts();
+            self.leave_behind(&daemon.world);
             self.later(1_000, 900_000, Item::Restart);
+        }
+    }
+
+    /// What the next daemon cannot know of, and what it should.
+    fn leave_behind(&mut self, world: &World) {
+        for (id, unit) in &self.machines {
+            let unit = look(unit);
+            let Some(bmc) = &unit.bmc else { continue };
+            let known = world.facts(id).and_then(|facts| facts.bmc.session.clone()).map(|(uri, _)| uri);
+            let seen = self.bmcs.of(id);
+            for uri in bmc.session_uris() {
+                self.told.left_open += 1;
+                if known.as_ref() == Some(&uri) {
+                    self.behind.insert(id.clone(), uri.clone());
+                    if GUARDED {
+                        continue;
+                    }
+                }
+                seen.lost.insert(uri);
+            }
+            let doing = world.facts(id).and_then(|facts| facts.doing.as_ref());
+            if doing.is_some_and(|doing| BmcOracle::failed_since(bmc, doing.since)) {
+                seen.forgiven += 1;
+            }
+        }
+    }
+
+    /// The journal goes, and with it what was known of sessions and refused accounts.
+    fn lose_journal(&mut self) {
+        self.crash();
+        self.say(|| "the journal is lost".into());
+        self.journal = Journal::default();
+        self.told.journals_lost += 1;
+        for (id, unit) in &self.machines {
+            let unit = look(unit);
+            let Some(bmc) = &unit.bmc else { continue };
+            let seen = self.bmcs.of(id);
+            seen.lost.extend(bmc.session_uris());
+            seen.forgiven += 1;
+            self.behind.remove(id);
         }
     }
 
@@ -37,14 +90,17 @@ impl Sim {
     pub(super) fn trouble(&mut self) {
         let ids: Vec<HostId> = self.machines.keys().cloned().collect();
         let id = ids[self.below(ids.len() as u64) as usize].clone();
-        match self.below(10) {
-            0 | 1 => self.crash(),
-            2 => {
-                self.crash();
-                self.say(|| "the journal is lost".into());
-                self.journal = Journal::default();
-                self.told.journals_lost += 1;
+        if self.season.bmcs && self.dice.roll(150) {
+            return self.trouble_with_bmc(&id);
+        }
+        match self.below(11) {
+            0 => self.crash(),
+            1 | 10 => {
+                // In the middle of what is said to a BMC, whenever that is.
+                let requests = self.below(40) as i64;
+                self.hub.light(requests);
             }
+            2 => self.lose_journal(),
             3 | 4 => {
                 self.rack.raise_generation(&id);
                 self.push();
@@ -81,8 +137,9 @@ impl Sim {
         let Some(daemon) = &self.daemon else { return };
         let plan = plan::plan(&daemon.world, self.now);
         let mut news = self.head.1.is_err() || daemon.world.rejected.is_some();
-        if self.now > TROUBLES {
+        if self.now > self.season.troubles {
             news |= self.rack.end_maintenance();
+            news |= self.rack.end_hiding();
         }
         for host in plan.hosts {
             let bmc = self.rack.has_bmc(&host.id);
@@ -92,6 +149,9 @@ impl Sim {
                 _ => continue,
             };
             match reason {
+                "AuthenticationFailed" if !bmc => {}
+                "AuthenticationFailed" => news |= self.correct_password(&host.id),
+                "CertificateChanged" => news |= self.renew_certificate(&host.id),
                 "JournalLost" => {
                     self.rack.raise_generation(&host.id);
                     news = true;
@@ -110,7 +170,8 @@ impl Sim {
     }
 
     pub(super) fn start_by_hand(&mut self, id: &HostId) {
-        let start = if self.machines[id].power() == PowerState::Off { Power::On } else { Power::ForceRestart };
+        let start =
+            if look(&self.machines[id]).machine.power() == PowerState::Off { Power::On } else { Power::ForceRestart };
         self.machine(id, MachineEvent::Power(start));
     }
 }

@@ -1,0 +1,95 @@
+//! What people do to BMCs, and to what the repository says of them.
+
+use super::line::Unit;
+use super::*;
+
+impl Sim {
+    pub(super) fn trouble_with_bmc(&mut self, id: &HostId) {
+        match self.below(7) {
+            // Somebody mistypes a password, for an install that is to come.
+            0 | 1 => {
+                let typo = format!("typo-{}", self.below(1_000_000));
+                let host = self.rack.host(id);
+                (host.password, host.generation) = (typo, host.generation + 1);
+                self.push();
+            }
+            2 | 3 => {
+                if let Some(bmc) = &mut look(&self.machines[id]).bmc {
+                    bmc.change_certificate();
+                }
+                self.rack.raise_generation(id);
+                self.push();
+            }
+            4 => {
+                let host = self.rack.host(id);
+                host.hidden = true;
+                self.push();
+                self.later(600_000, 3_600_000, Item::Person);
+            }
+            5 => {
+                self.rack.raise_generation(id);
+                self.push();
+                let requests = self.below(60) as i64;
+                self.hub.light(requests);
+            }
+            _ => {
+                self.rack.raise_generation(id);
+                self.push();
+            }
+        }
+    }
+
+    /// Lets volumes that are in the way be deleted.
+    pub(super) fn consent(&mut self, id: &HostId) -> bool {
+        !std::mem::replace(&mut self.rack.host(id).wishes.wipe_volumes, true)
+    }
+
+    /// Writes down the password that the BMC takes; if that is what is written, gives the account another one.
+    pub(super) fn correct_password(&mut self, id: &HostId) -> bool {
+        let password = {
+            let mut unit = look(&self.machines[id]);
+            let Unit { machine, bmc } = &mut *unit;
+            let Some(bmc) = bmc else { return false };
+            let mut password = bmc.password(machine.faults());
+            if password.reveal() == self.rack.host(id).password {
+                password = Secret::new(&format!("{}-again", password.reveal()));
+            }
+            machine.faults().cure(Trouble::BmcWrongPassword);
+            bmc.set_account("admin", password.clone());
+            password.reveal().to_owned()
+        };
+        self.rack.host(id).password = password;
+        self.told.passwords_corrected += 1;
+        true
+    }
+
+    /// Writes down the certificate that the BMC shows.
+    pub(super) fn renew_certificate(&mut self, id: &HostId) -> bool {
+        let shown = {
+            let unit = look(&self.machines[id]);
+            line::fingerprint(&unit.machine.config().name, unit.bmc().certificate())
+        };
+        let host = self.rack.host(id);
+        let news = host.wishes.fingerprint.as_ref() != Some(&shown);
+        host.wishes.fingerprint = Some(shown);
+        self.told.certificates_renewed += u64::from(news);
+        news
+    }
+
+    /// What the BMCs tell of themselves in the end.
+    pub(super) fn count_bmcs(&mut self) {
+        for unit in self.machines.values() {
+            let unit = look(unit);
+            let Some(bmc) = &unit.bmc else { continue };
+            let told = &mut self.told;
+            told.requests += bmc.tally.requests;
+            told.writes += bmc.tally.writes;
+            told.logins += u64::from(bmc.logins);
+            told.failed_logins += bmc.tally.failed.len() as u64;
+            told.reboots += u64::from(bmc.tally.reboots);
+            told.configured += u64::from(bmc.tally.configured);
+            told.volumes_made += bmc.tally.made.len() as u64;
+            told.volumes_deleted += bmc.tally.deleted.len() as u64;
+        }
+    }
+}

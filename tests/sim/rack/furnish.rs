@@ -1,0 +1,121 @@
+//! What the rack is furnished with: machines and BMCs of many makes, with faults.
+
+use super::line::Unit;
+use super::*;
+
+pub(super) fn policy() -> Policy {
+    let address = Ipv4Addr::new(10, 255, 255, 1);
+    let subnet = Subnet {
+        net: "10.255.255.0/24".parse().unwrap(),
+        first: Ipv4Addr::new(10, 255, 255, 100),
+        last: Ipv4Addr::new(10, 255, 255, 199),
+        gateway: None,
+        dns: Vec::new(),
+        domain: None,
+        ntp: Vec::new(),
+        lease_time: Duration::from_secs(3600),
+    };
+    let site = Site { address, http_port: 9999, tftp_port: 69, subnets: vec![subnet], leases_are_ours: true };
+    Policy { site, concurrent_installs: 3, concurrent_bmc: 3, notify: true, ..Policy::default() }
+}
+
+/// Whether the BMC's half of the driver makes volumes and changes settings.
+const PREPARES: bool = false;
+
+pub(super) fn machines(rack: &mut Rack, season: Season, dice: &mut Dice, seed: u64) -> BTreeMap<HostId, Shared> {
+    let mut machines = BTreeMap::new();
+    for (index, host) in rack.hosts.iter_mut().enumerate() {
+        let troubles: Vec<Trouble> = Trouble::ALL.iter().copied().filter(|_| dice.roll(70)).collect();
+        let troubles = troubles.into_iter().filter(|it| PREPARES || *it != Trouble::BmcCertificate);
+        let each = 1 + (dice.draw() % 3) as u32;
+        let config = MachineConfig {
+            name: host.name.clone(),
+            bmc_mac: host.bmc.then_some(host.bmc_mac),
+            boot_mac: host.boot_mac,
+            firmware: if dice.roll(128) { Firmware::Uefi } else { Firmware::Bios },
+            order: if dice.roll(64) { BootOrder::NetworkFirst } else { BootOrder::DiskFirst },
+            loads_ipxe: dice.roll(128),
+            timings: Timings::real(),
+            faults: FaultPlan::new(troubles, each, seed ^ (index as u64) << 32),
+        };
+        let bmc = host.bmc.then(|| Bmc::new(bmc(host, season, dice)));
+        machines.insert(host.id(), share(Machine::new(config), bmc));
+    }
+    machines
+}
+
+/// A BMC of some make, and what the repository wants of it.
+fn bmc(host: &mut crate::racks::Host, season: Season, dice: &mut Dice) -> BmcConfig {
+    let vendor = VENDORS[(dice.draw() % VENDORS.len() as u64) as usize];
+    let mut config = BmcConfig::new(vendor, "admin", Secret::new(&host.password));
+    config.slow = Duration::from_secs(if dice.roll(128) { 3 } else { 20 });
+    config.basic &= dice.roll(200);
+    if season.bmcs && PREPARES {
+        wish(host, vendor, dice);
+        config = furnish_drives(host, config, dice);
+    }
+    config
+}
+
+/// The makes that there are.
+const VENDORS: &[Vendor] = &Vendor::ALL;
+
+/// Settings with other values than the machine has, and now and then one that it does not have.
+fn wish(host: &mut crate::racks::Host, vendor: Vendor, dice: &mut Dice) {
+    let wishes = &mut host.wishes;
+    let pairs: &[(&str, &str)] = match vendor {
+        Vendor::Dell => &[("ProcVirtualization", "Enabled"), ("AcPwrRcvryUserDelay", "60")],
+        Vendor::Hpe => &[("ProcVirtualization", "Enabled"), ("Sriov", "Enabled")],
+        Vendor::Supermicro => &[("CorrectableErrorThreshold_3C34", "100"), ("ConsoleRedirection_0080", "false")],
+        Vendor::Generic => &[("SRIOVEnable", "Enabled"), ("TPM0", "false")],
+        Vendor::Lenovo => &[("DevicesandIOPorts_SRIOV", "Enabled")],
+        Vendor::OldHp => &[],
+    };
+    let texts = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    if dice.roll(150) {
+        wishes.bios = texts(pairs);
+    }
+    if dice.roll(25) {
+        wishes.bios.insert("Nonsense".into(), "Enabled".into());
+    }
+    if vendor == Vendor::Dell && dice.roll(128) {
+        wishes.manager = texts(&[("WebServer.1.Timeout", "600"), ("NTPConfigGroup.1.NTPEnable", "Enabled")]);
+    }
+    wishes.any_protocol = dice.roll(128);
+}
+
+/// A system on one drive or two, with or without somebody else's volumes in the way.
+fn furnish_drives(host: &mut crate::racks::Host, mut config: BmcConfig, dice: &mut Dice) -> BmcConfig {
+    if config.vendor == Vendor::OldHp {
+        return config;
+    }
+    let bays: Vec<u32> = config.drives.iter().map(|drive| drive.bay).collect();
+    match dice.draw() % 4 {
+        0 => {}
+        1 => host.wishes.slots = vec![bays[0].to_string()],
+        _ => host.wishes.slots = vec![bays[0].to_string(), bays[1].to_string()],
+    }
+    match dice.draw() % 6 {
+        0 => config = config.with_foreign_volume("RAID1", &bays[..2]),
+        1 => config = config.with_foreign_volume("RAID0", &bays[..1]),
+        2 => config = config.with_foreign_volume("RAID5", &bays[1..4]),
+        3 => config = config.with_foreign_volume("RAID1", &bays[2..4]),
+        _ => {}
+    }
+    host.wishes.wipe_volumes = !host.wishes.slots.is_empty() && dice.roll(100);
+    config
+}
+
+/// A machine with a BMC of which the repository knows nothing.
+pub(super) fn stranger(dice: &mut Dice) -> Shared {
+    let macs = [Mac([0x52, 0x54, 0, 0xdd, 0, 1]), Mac([0x52, 0x54, 0, 0xdd, 0, 2])];
+    let machine = MachineConfig::new("stranger", Some(macs[0]), macs[1], Timings::real());
+    let vendor = Vendor::ALL[(dice.draw() % Vendor::ALL.len() as u64) as usize];
+    share(Machine::new(machine), Some(Bmc::new(BmcConfig::new(vendor, "admin", Secret::new("secret")))))
+}
+
+fn share(machine: Machine, bmc: Option<Bmc>) -> Shared {
+    Arc::new(std::sync::Mutex::new(Unit { machine, bmc }))
+}
