@@ -47,6 +47,8 @@ fn desired() -> Arc<Desired> {
             maintenance: false,
             options: 0,
             password: "secret".into(),
+            wishes: racks::Wishes::default(),
+            hidden: false,
         });
     }
     racks::load(&rack, &Policy::default().site, None, "0".repeat(40)).expect("a repository without errors")

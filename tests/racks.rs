@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rackwright::model::{ClusterName, Desired, Finding, HostId, Mac, Revision, Severity, Site};
+use rackwright::model::{ClusterName, Desired, Finding, HostId, Mac, Protocol, Revision, Severity, Site};
 use rackwright::repo::{self, Context, Entry, Tree};
 use rackwright::sim::fault::Dice;
 
@@ -39,12 +39,12 @@ pub struct Host {
 }
 
 /// What else is said of a host and its BMC.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Wishes {
     /// `bmc.fingerprint`.
     pub fingerprint: Option<String>,
-    /// Whether `bmc.protocol` is left open.
-    pub any_protocol: bool,
+    /// `bmc.protocol`.
+    pub protocol: Protocol,
     /// `config.system_disks`, if not a path.
     pub slots: Vec<String>,
     /// `config.wipe: volumes`.
@@ -53,6 +53,14 @@ pub struct Wishes {
     pub bios: BTreeMap<String, String>,
     /// `bmc.manager_settings`.
     pub manager: BTreeMap<String, String>,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        let (bios, manager) = Default::default();
+        let (protocol, slots) = (Protocol::Redfish, Vec::new());
+        Wishes { fingerprint: None, protocol, slots, wipe_volumes: false, bios, manager }
+    }
 }
 
 impl Host {
@@ -71,7 +79,11 @@ impl Host {
             format!("{{ {} }}", pairs.join(", "))
         };
         let mut bmc = vec!["username: admin".to_owned(), format!("password: {}", self.password)];
-        bmc.extend((!wishes.any_protocol).then(|| "protocol: redfish".to_owned()));
+        bmc.extend(match wishes.protocol {
+            Protocol::Redfish => Some("protocol: redfish".to_owned()),
+            Protocol::Ipmi => Some("protocol: ipmi".to_owned()),
+            Protocol::Auto | Protocol::None => None,
+        });
         bmc.extend(wishes.fingerprint.as_ref().map(|pin| format!("fingerprint: \"{pin}\"")));
         bmc.extend((!wishes.bios.is_empty()).then(|| format!("bios_settings: {}", map(&wishes.bios))));
         bmc.extend((!wishes.manager.is_empty()).then(|| format!("manager_settings: {}", map(&wishes.manager))));

@@ -62,6 +62,7 @@ const WAIT_FOR_PEOPLE: &[&str] = &[
     "AuthenticationFailed",
     "CertificateChanged",
     "FirstBootOverdue",
+    "ForeignVolume",
     "GenerationLowered",
     "InstallOverdue",
     "JournalLost",

@@ -19,7 +19,7 @@ use rackwright::drive::bmc::Guardians;
 use rackwright::model::desired::TOKEN_MARK;
 use rackwright::model::{
     Action, Desired, Event, Fault, Fetched, Finding, HostId, ImageStamp, LeaseOrigin, Mac, Outcome, Policy, PowerState,
-    Revision, Secret, Site, Subnet, Time, Token, Verdict, World,
+    Protocol, Revision, Secret, Site, Subnet, Time, Token, Verdict, World,
 };
 use rackwright::plan::boot::{self, FileAnswer};
 use rackwright::plan::report::{self, Files};
@@ -28,6 +28,7 @@ use rackwright::serve::http::checkin::{Parsed, parse_checkin};
 use rackwright::settings::BmcTls;
 use rackwright::sim::bmc::{Bmc, BmcConfig, Volume};
 use rackwright::sim::fault::{Dice, Fault as Trouble, FaultPlan};
+use rackwright::sim::ipmi::{Habit, IpmiBmc, IpmiConfig};
 use rackwright::sim::machine::{
     Ack, BootOrder, DhcpClient, Effect, Firmware, Machine, MachineConfig, MachineEvent, Override, Power, Timings,
 };
@@ -306,9 +307,9 @@ impl Sim {
             if let Some(daemon) = &self.daemon {
                 laws::belief(&daemon.world, id, &unit.machine);
             }
+            self.bmcs.logins(id, unit.failed());
             if let Some(bmc) = &unit.bmc {
                 self.bmcs.sessions(id, bmc);
-                self.bmcs.logins(id, bmc);
                 self.bmcs.volumes(id, bmc);
                 let theirs =
                     self.busy.contains(id) || self.daemon.as_ref().is_none_or(|it| it.world.spec(id).is_some());

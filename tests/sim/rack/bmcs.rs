@@ -46,17 +46,25 @@ impl Sim {
 
     /// Writes down the password that the BMC takes; if that is what is written, gives the account another one.
     pub(super) fn correct_password(&mut self, id: &HostId) -> bool {
+        let written = self.rack.host(id).password.clone();
         let password = {
             let mut unit = look(&self.machines[id]);
-            let Unit { machine, bmc } = &mut *unit;
-            let Some(bmc) = bmc else { return false };
-            let mut password = bmc.password(machine.faults());
-            if password.reveal() == self.rack.host(id).password {
-                password = Secret::new(&format!("{}-again", password.reveal()));
+            let Unit { machine, bmc, ipmi, .. } = &mut *unit;
+            let right = bmc.as_ref().map(|bmc| bmc.password(machine.faults()));
+            let right = right.or_else(|| ipmi.as_mut().map(|ipmi| ipmi.config_mut().password.clone()));
+            let mut right = right.expect("a BMC that refused an account").reveal().to_owned();
+            if right == written {
+                // As long as IPMI takes.
+                right = format!("again-{}", self.sequence);
             }
             machine.faults().cure(Trouble::BmcWrongPassword);
-            bmc.set_account("admin", password.clone());
-            password.reveal().to_owned()
+            if let Some(bmc) = bmc {
+                bmc.set_account("admin", Secret::new(&right));
+            }
+            if let Some(ipmi) = ipmi {
+                ipmi.config_mut().password = Secret::new(&right);
+            }
+            right
         };
         self.rack.host(id).password = password;
         self.told.passwords_corrected += 1;
@@ -80,12 +88,16 @@ impl Sim {
     pub(super) fn count_bmcs(&mut self) {
         for unit in self.machines.values() {
             let unit = look(unit);
-            let Some(bmc) = &unit.bmc else { continue };
             let told = &mut self.told;
+            told.failed_logins += unit.failed().len() as u64;
+            if let Some(ipmi) = &unit.ipmi {
+                told.ipmi_logins += u64::from(ipmi.logins);
+                told.ipmi_changes += ipmi.commands.len() as u64;
+            }
+            let Some(bmc) = &unit.bmc else { continue };
             told.requests += bmc.tally.requests;
             told.writes += bmc.tally.writes;
             told.logins += u64::from(bmc.logins);
-            told.failed_logins += bmc.tally.failed.len() as u64;
             told.reboots += u64::from(bmc.tally.reboots);
             told.configured += u64::from(bmc.tally.configured);
             told.volumes_made += bmc.tally.made.len() as u64;

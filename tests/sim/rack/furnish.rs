@@ -26,7 +26,6 @@ pub(super) fn machines(rack: &mut Rack, season: Season, dice: &mut Dice, seed: u
     let mut machines = BTreeMap::new();
     for (index, host) in rack.hosts.iter_mut().enumerate() {
         let troubles: Vec<Trouble> = Trouble::ALL.iter().copied().filter(|_| dice.roll(70)).collect();
-        let troubles = troubles.into_iter().filter(|it| PREPARES || *it != Trouble::BmcCertificate);
         let each = 1 + (dice.draw() % 3) as u32;
         let config = MachineConfig {
             name: host.name.clone(),
@@ -38,10 +37,29 @@ pub(super) fn machines(rack: &mut Rack, season: Season, dice: &mut Dice, seed: u
             timings: Timings::real(),
             faults: FaultPlan::new(troubles, each, seed ^ (index as u64) << 32),
         };
-        let bmc = host.bmc.then(|| Bmc::new(bmc(host, season, dice)));
-        machines.insert(host.id(), share(Machine::new(config), bmc));
+        let mut unit = Unit { machine: Machine::new(config), bmc: None, ipmi: None, refused: Vec::new() };
+        match host.bmc {
+            true if dice.roll(32) => unit.ipmi = Some(IpmiBmc::new(ipmi(host, &unit.machine, dice))),
+            true => unit.bmc = Some(Bmc::new(bmc(host, season, dice))),
+            false => {}
+        }
+        machines.insert(host.id(), share(unit));
     }
     machines
+}
+
+/// An old BMC, with the habits of some make.
+fn ipmi(host: &mut crate::racks::Host, machine: &Machine, dice: &mut Dice) -> IpmiConfig {
+    host.wishes.protocol = Protocol::Ipmi;
+    let wrong = machine.config().faults.has(Trouble::BmcWrongPassword);
+    let password = if wrong { format!("not-{}", host.password) } else { host.password.clone() };
+    let habits = [Habit::OwnTimer, Habit::NoForce, Habit::NoLed, Habit::NoSoft, Habit::NoFru, Habit::HidesFlags];
+    let mut config = IpmiConfig::new("admin", Secret::new(&password));
+    config.habits = habits.into_iter().filter(|_| dice.roll(60)).collect();
+    if dice.roll(100) {
+        config.suites = vec![3];
+    }
+    config
 }
 
 /// A BMC of some make, and what the repository wants of it.
@@ -83,7 +101,9 @@ fn wish(host: &mut crate::racks::Host, vendor: Vendor, dice: &mut Dice) {
     if vendor == Vendor::Dell && dice.roll(128) {
         wishes.manager = texts(&[("WebServer.1.Timeout", "600"), ("NTPConfigGroup.1.NTPEnable", "Enabled")]);
     }
-    wishes.any_protocol = dice.roll(128);
+    if GUARDED && dice.roll(128) {
+        wishes.protocol = Protocol::Auto;
+    }
 }
 
 /// A system on one drive or two, with or without somebody else's volumes in the way.
@@ -113,9 +133,10 @@ pub(super) fn stranger(dice: &mut Dice) -> Shared {
     let macs = [Mac([0x52, 0x54, 0, 0xdd, 0, 1]), Mac([0x52, 0x54, 0, 0xdd, 0, 2])];
     let machine = MachineConfig::new("stranger", Some(macs[0]), macs[1], Timings::real());
     let vendor = Vendor::ALL[(dice.draw() % Vendor::ALL.len() as u64) as usize];
-    share(Machine::new(machine), Some(Bmc::new(BmcConfig::new(vendor, "admin", Secret::new("secret")))))
+    let bmc = Bmc::new(BmcConfig::new(vendor, "admin", Secret::new("secret")));
+    share(Unit { machine: Machine::new(machine), bmc: Some(bmc), ipmi: None, refused: Vec::new() })
 }
 
-fn share(machine: Machine, bmc: Option<Bmc>) -> Shared {
-    Arc::new(std::sync::Mutex::new(Unit { machine, bmc }))
+fn share(unit: Unit) -> Shared {
+    Arc::new(std::sync::Mutex::new(unit))
 }

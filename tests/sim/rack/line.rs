@@ -10,10 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rackwright::drive::bmc::Via;
+use rackwright::drive::bmc::ipmi::Call;
 use rackwright::drive::bmc::redfish::{Broken, Local, Request, Response};
-use rackwright::model::{Event, Time};
-use rackwright::sim::bmc::{self, Bmc};
+use rackwright::drive::process::Output;
+use rackwright::model::{Event, Secret, Time};
+use rackwright::sim::bmc::{self, Bmc, FailedLogin};
 use rackwright::sim::fault::Dice;
+use rackwright::sim::ipmi::{self, IpmiBmc};
 use rackwright::sim::machine::Machine;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{Notify, oneshot};
@@ -22,7 +25,12 @@ use tokio::time::{Instant, sleep};
 /// A machine with its BMC.
 pub struct Unit {
     pub machine: Machine,
+    /// Its BMC, if it speaks Redfish.
     pub bmc: Option<Bmc>,
+    /// Its BMC, if it speaks IPMI.
+    pub ipmi: Option<IpmiBmc>,
+    /// Logins over IPMI that were refused.
+    pub refused: Vec<FailedLogin>,
 }
 
 /// Many look at it: the rack's clock, and the driver.
@@ -35,6 +43,11 @@ pub fn look(unit: &Shared) -> MutexGuard<'_, Unit> {
 impl Unit {
     pub fn bmc(&self) -> &Bmc {
         self.bmc.as_ref().expect("a host with a BMC")
+    }
+
+    /// Logins that were refused, whatever the protocol.
+    pub fn failed(&self) -> &[FailedLogin] {
+        self.bmc.as_ref().map_or(&self.refused, |bmc| &bmc.tally.failed)
     }
 }
 
@@ -172,6 +185,21 @@ impl Line {
         Duration::from_millis(5 + self.dice.lock().unwrap().draw() % 150)
     }
 
+    /// A call of the program reaches the BMC.
+    fn call(&self, args: &[String], password: &Secret) -> Option<ipmi::Answer> {
+        let mut unit = look(&self.unit);
+        let now = self.hub.now();
+        let Unit { machine, ipmi, refused, .. } = &mut *unit;
+        let ipmi = ipmi.as_mut()?;
+        let before = ipmi.failed_logins;
+        let answer = ipmi.handle(machine, now, args, password.reveal());
+        if ipmi.failed_logins > before {
+            let username = args.iter().skip_while(|arg| *arg != "-U").nth(1).cloned().unwrap_or_default();
+            refused.push(FailedLogin { at: now, username, password: password.clone() });
+        }
+        Some(answer)
+    }
+
     /// The request reaches the BMC.
     fn hand_over(&self, request: Request) -> (bmc::Answer, Option<Option<String>>) {
         let request = bmc::Request {
@@ -181,7 +209,7 @@ impl Line {
             body: request.body.unwrap_or_default(),
         };
         let mut unit = look(&self.unit);
-        let Unit { machine, bmc } = &mut *unit;
+        let Unit { machine, bmc, .. } = &mut *unit;
         let bmc = bmc.as_mut().expect("a line leads to a BMC");
         let answer = bmc.handle(machine, self.hub.now(), &request);
         let status = answer.response.as_ref().map_or(0, |response| response.status);
@@ -194,6 +222,9 @@ impl Local for Line {
     fn redfish(&self, request: Request) -> Exchange<'_> {
         Box::pin(async move {
             sleep(self.latency()).await;
+            if look(&self.unit).bmc.is_none() {
+                return Err(Broken::Connection);
+            }
             let (answer, login) = self.hand_over(request);
             self.hub.poke.notify_one();
             let late = answer.delay > PATIENCE;
@@ -214,7 +245,24 @@ impl Local for Line {
 
     fn certificate(&self) -> String {
         let unit = look(&self.unit);
-        fingerprint(&unit.machine.config().name, unit.bmc().certificate())
+        fingerprint(&unit.machine.config().name, unit.bmc.as_ref().map_or(0, Bmc::certificate))
+    }
+
+    fn ipmitool<'a>(&'a self, args: &'a [String], password: &'a Secret) -> Call<'a> {
+        Box::pin(async move {
+            sleep(self.latency()).await;
+            let answer = self.call(args, password);
+            self.hub.poke.notify_one();
+            if self.hub.burn() {
+                std::future::pending::<()>().await;
+            }
+            let Some(answer) = answer else {
+                return std::future::pending().await;
+            };
+            sleep(answer.delay + self.latency()).await;
+            let ipmi::Said { status, stdout, stderr } = answer.said;
+            Ok(Output { status: Some(status), stdout: stdout.into_bytes(), stderr, truncated: false })
+        })
     }
 }
 

@@ -38,10 +38,9 @@ impl Sim {
     fn leave_behind(&mut self, world: &World) {
         for (id, unit) in &self.machines {
             let unit = look(unit);
-            let Some(bmc) = &unit.bmc else { continue };
             let known = world.facts(id).and_then(|facts| facts.bmc.session.clone()).map(|(uri, _)| uri);
             let seen = self.bmcs.of(id);
-            for uri in bmc.session_uris() {
+            for uri in unit.bmc.iter().flat_map(Bmc::session_uris) {
                 self.told.left_open += 1;
                 if known.as_ref() == Some(&uri) {
                     self.behind.insert(id.clone(), uri.clone());
@@ -52,7 +51,7 @@ impl Sim {
                 seen.lost.insert(uri);
             }
             let doing = world.facts(id).and_then(|facts| facts.doing.as_ref());
-            if doing.is_some_and(|doing| BmcOracle::failed_since(bmc, doing.since)) {
+            if doing.is_some_and(|doing| BmcOracle::failed_since(unit.failed(), doing.since)) {
                 seen.forgiven += 1;
             }
         }
@@ -66,9 +65,8 @@ impl Sim {
         self.told.journals_lost += 1;
         for (id, unit) in &self.machines {
             let unit = look(unit);
-            let Some(bmc) = &unit.bmc else { continue };
             let seen = self.bmcs.of(id);
-            seen.lost.extend(bmc.session_uris());
+            seen.lost.extend(unit.bmc.iter().flat_map(Bmc::session_uris));
             seen.forgiven += 1;
             self.behind.remove(id);
         }
@@ -152,6 +150,7 @@ impl Sim {
                 "AuthenticationFailed" if !bmc => {}
                 "AuthenticationFailed" => news |= self.correct_password(&host.id),
                 "CertificateChanged" => news |= self.renew_certificate(&host.id),
+                "ForeignVolume" => news |= self.consent(&host.id),
                 "JournalLost" => {
                     self.rack.raise_generation(&host.id);
                     news = true;

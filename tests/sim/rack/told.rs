@@ -17,6 +17,6 @@ macro_rules! told {
 
 told! {
     hosts installs crashes journals_lost rejected_pushes races refused_claims refused_checkins commits events
-    requests writes logins failed_logins mid_crashes left_open recovered unheard leaked actions faults
+    requests writes logins ipmi_logins ipmi_changes failed_logins mid_crashes left_open recovered unheard leaked actions faults
     passwords_corrected certificates_renewed reboots pending configured volumes_made volumes_deleted
 }
