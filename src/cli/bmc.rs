@@ -23,6 +23,8 @@ mod info;
 pub mod known;
 pub mod target;
 
+pub use diag::basics;
+
 /// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct BmcArgs {

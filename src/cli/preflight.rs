@@ -1,7 +1,7 @@
 //! `rackwright preflight`: is this machine fit to run the daemon? Every finding says what to do about it.
 //!
 //! Nothing is changed: no file is written outside a temporary directory, a push is a dry run, and of other DHCP servers
-//! only offers are asked for. `machine` collects, `judge` decides (pure), `probe` and `live` talk to the network.
+//! only offers are asked for; BMCs are looked at (`bmcs`). `machine` collects, `judge` decides (pure), `probe` and `live` talk to the network.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,10 +10,12 @@ use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use serde::Serialize;
 
+use super::bmc::gather::Answer;
 use super::runtime;
 use super::table::Table;
 use crate::settings::{self, Settings};
 
+mod bmcs;
 mod files;
 mod judge;
 mod live;
@@ -34,6 +36,9 @@ pub struct PreflightArgs {
     /// Send nothing: neither look for another DHCP server nor call the repository
     #[arg(long)]
     pub offline: bool,
+    /// Do not speak to any BMC
+    #[arg(long)]
+    pub no_bmc: bool,
 }
 
 /// `--format`
@@ -86,29 +91,39 @@ impl Check {
     }
 }
 
+/// What was found.
+#[derive(Default)]
+struct Found {
+    checks: Vec<Check>,
+    bmcs: Vec<Answer>,
+}
+
 /// Looks at everything and prints it. Exit code 0 when nothing failed.
 pub fn preflight(args: &PreflightArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     let name = args.config.display().to_string();
-    let checks = match settings::load(&args.config) {
-        Err(error) => vec![Check::fail("settings", error.to_string(), "correct the settings file")],
+    let found = match settings::load(&args.config) {
+        Err(error) => Found {
+            checks: vec![Check::fail("settings", error.to_string(), "correct the settings file")],
+            ..Found::default()
+        },
         Ok(settings) => {
-            let mut checks = vec![Check::ok("settings", name)];
-            checks.extend(runtime()?.block_on(look(&settings, args.offline)));
-            checks
+            let mut found = runtime()?.block_on(look(&settings, args));
+            found.checks.insert(0, Check::ok("settings", name));
+            found
         }
     };
-    let fit = checks.iter().all(|check| check.grade != Grade::Fail);
+    let fit = found.checks.iter().all(|check| check.grade != Grade::Fail);
     match args.format {
-        Format::Text => print(&checks, fit, out)?,
+        Format::Text => print(&found, fit, out)?,
         Format::Json => {
-            let document = serde_json::json!({ "fit": fit, "checks": checks });
+            let document = serde_json::json!({ "fit": fit, "checks": found.checks, "bmcs": found.bmcs });
             writeln!(out, "{}", serde_json::to_string_pretty(&document)?)?;
         }
     }
     Ok(u8::from(!fit))
 }
 
-async fn look(settings: &Settings, offline: bool) -> Vec<Check> {
+async fn look(settings: &Settings, args: &PreflightArgs) -> Found {
     let machine = machine::Machine::read().await;
     let live = live::Daemon::find(settings).await;
     let mut checks = vec![judge::user(settings, &machine)];
@@ -116,10 +131,10 @@ async fn look(settings: &Settings, offline: bool) -> Vec<Check> {
     checks.extend(ports::ports(settings, &machine, live.is_some()));
     checks.extend(judge::subnets(settings, &machine));
     checks.extend(judge::firewall(settings, &machine));
-    if !offline {
+    if !args.offline {
         checks.extend(probe::others(settings, &machine).await);
     }
-    let desired = if offline { None } else { repository::look(settings, &mut checks).await };
+    let desired = if args.offline { None } else { repository::look(settings, &mut checks).await };
     checks.extend(files::root(settings, desired.as_ref()));
     checks.extend(files::loaders(settings));
     checks.push(files::state(settings));
@@ -130,10 +145,17 @@ async fn look(settings: &Settings, offline: bool) -> Vec<Check> {
         Some(daemon) => checks.extend(daemon.fetch(settings).await),
         None => checks.push(Check::ok("daemon", "not running; nothing was fetched from it")),
     }
-    checks
+    let bmcs = match desired {
+        Some(desired) if !args.no_bmc => bmcs::look(settings, desired).await,
+        _ => Vec::new(),
+    };
+    if !bmcs.is_empty() {
+        checks.extend(bmcs::checks(&bmcs));
+    }
+    Found { checks, bmcs }
 }
 
-fn print(checks: &[Check], fit: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+fn print(Found { checks, bmcs }: &Found, fit: bool, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut table = Table::new(&["", "CHECK", "FOUND"]);
     for check in checks {
         let (word, style) = match check.grade {
@@ -149,6 +171,9 @@ fn print(checks: &[Check], fit: bool, out: &mut dyn Write) -> anyhow::Result<()>
         more.for_each(|line| table.row([(String::new(), plain), (String::new(), plain), (line, plain)]));
     }
     table.print(out)?;
+    if !bmcs.is_empty() {
+        bmcs::print(bmcs, out)?;
+    }
     let count = |grade| checks.iter().filter(|check| check.grade == grade).count();
     let (failed, warnings) = (count(Grade::Fail), count(Grade::Warning));
     let verdict = if fit { "Fit to run" } else { "Not fit to run" };

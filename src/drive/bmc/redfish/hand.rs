@@ -184,6 +184,8 @@ async fn override_once(session: &Session, device: Device) -> Result<Boot, Fault>
         Device::None => "None",
     };
     let known = strings(&system.body()["Boot"]["BootSourceOverrideTarget@Redfish.AllowableValues"]);
+    // To clear an override is always possible, whatever the list says.
+    let known = known.filter(|_| device != Device::None);
     if let Some(known) = known.filter(|known| !known.iter().any(|known| known == wanted)) {
         let message = format!("the system cannot be told to boot from {wanted}, only from {}", known.join(", "));
         return Err(session.permanent("BootTargetNotSupported", message));
