@@ -203,9 +203,13 @@ struct Libvirt {
 /// Fixed paths of a system's libvirtd are covered by directories of the test's.
 const LIBVIRTD: &str = r#"
 mount --bind "$0/etc" /etc/libvirt
+mount --bind "$0/etc/passwd" /etc/passwd
+mount --bind "$0/etc/group" /etc/group
 mount --bind "$0/var" /var
 mount --bind "$0/run" /run
-exec libvirtd
+# Machines that were switched off must be reaped by somebody.
+libvirtd &
+wait
 "#;
 
 impl Libvirt {
@@ -241,6 +245,13 @@ impl Libvirt {
         for name in ["etc", "run", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt"] {
             std::fs::create_dir_all(dir.join(name)).unwrap();
         }
+        // Debian's libvirt insists on its user, even where it is told to use another.
+        let with_user = |file: &str, line: &str| {
+            let text = std::fs::read_to_string(Path::new("/etc").join(file)).unwrap();
+            std::fs::write(dir.join("etc").join(file), format!("{text}{line}\n")).unwrap();
+        };
+        with_user("passwd", "libvirt-qemu:x:64055:64055::/var/lib/libvirt:/usr/sbin/nologin");
+        with_user("group", "libvirt-qemu:x:64055:");
         let qemu = "user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nstdio_handler = \"file\"\n\
                     security_driver = \"none\"\nnamespaces = []\ncgroup_controllers = []\n";
         std::fs::write(dir.join("etc/qemu.conf"), qemu).unwrap();

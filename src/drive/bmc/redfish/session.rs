@@ -83,6 +83,12 @@ impl Session {
     }
 
     async fn login(&self) -> Result<Auth, Fault> {
+        // A root that names no session service has none (DSP0266 section 13.3.4 wants it named): asking for it anyway is
+        // answered with a refusal by services that let nobody without an account beyond the root.
+        let named = ["/Links/Sessions", "/SessionService"].iter().any(|name| self.root.pointer(name).is_some());
+        if self.root.is_object() && !named {
+            return Ok(Auth::Basic);
+        }
         let path = self.root.pointer("/Links/Sessions/@odata.id").and_then(Value::as_str);
         let path = path.unwrap_or("/redfish/v1/SessionService/Sessions");
         let body = json!({ "UserName": self.target.username, "Password": self.target.password.reveal() });
