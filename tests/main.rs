@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, reason = "tests run programs, read clocks and are told things by the environment")]
 
 mod bmc_ipmi;
+mod bmc_ipmi_bench;
+mod bmc_ipmi_real;
 mod bmc_ipmi_rig;
 mod bmc_ipmi_texts;
 mod bmc_rack;

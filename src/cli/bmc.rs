@@ -11,7 +11,7 @@ use anyhow::{anyhow, bail};
 use clap::{Subcommand, ValueEnum};
 
 use super::preflight::Format;
-use super::{render, runtime};
+use super::{console, render, runtime};
 use crate::drive::bmc::hand;
 use crate::model::{Desired, HostSpec, World};
 use crate::settings::{self, Settings};
@@ -75,6 +75,8 @@ pub enum Word {
     /// Say what works and what does not: reachable, TLS, account, clock, firmware, sessions, boot override, log. Changes
     /// nothing, and tries each account at most once
     Diag,
+    /// Open the machine's serial console, as `rackwright console` does
+    Console,
 }
 
 /// In the words of `ipmitool chassis power`.
@@ -132,6 +134,7 @@ pub fn bmc(args: &BmcArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     match args.word {
         Word::Info => runtime.block_on(info::info(&scene, spec, out)),
         Word::Diag => runtime.block_on(diag::one(&scene, spec, out)),
+        Word::Console => runtime.block_on(console::open(&settings, &world, spec, args.force)),
         Word::Power { state } => act::power(&scene, spec, state, &runtime, out),
         Word::Boot { device } => runtime.block_on(act::boot(&scene, spec, device, out)),
     }

@@ -2,6 +2,7 @@
 
 pub mod bmc;
 pub mod completions;
+pub mod console;
 pub mod demo;
 pub mod explain;
 pub mod export;
@@ -71,6 +72,8 @@ pub enum Command {
     Preflight(preflight::PreflightArgs),
     /// Ask or switch the BMC of a host by hand
     Bmc(bmc::BmcArgs),
+    /// Open a machine's serial console over its BMC
+    Console(console::ConsoleArgs),
     /// Print the JSON Schemas of the repository's files
     Schema(schema::SchemaArgs),
     /// Fold a journal and print the plan at its end
@@ -114,6 +117,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Explain(args) => explain::explain(args, out),
         Command::Preflight(args) => preflight::preflight(args, out),
         Command::Bmc(args) => bmc::bmc(args, out),
+        Command::Console(args) => console::console(args),
         Command::Schema(args) => schema::schema(args, out),
         Command::Replay(args) => replay::replay(args, out),
         Command::Completions(args) => completions::completions(args, out),

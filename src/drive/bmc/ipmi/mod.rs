@@ -18,7 +18,7 @@ pub mod power;
 mod refusal;
 mod tool;
 
-pub use console::console;
+pub use console::{close_console, console};
 pub use hand::{boot_once, look as look_by_hand, power as power_by_hand};
 pub use tool::{Call, Conversation};
 

@@ -155,7 +155,7 @@ impl Conversation {
         program(self.arguments(suite, &["sol", "activate"]), &self.target.password, Duration::MAX)
     }
 
-    fn did_not_run(&self, error: ProcessError) -> Fault {
+    pub(super) fn did_not_run(&self, error: ProcessError) -> Fault {
         match error {
             ProcessError::NotFound(_) => Fault::operator(
                 "ProgramMissing",
