@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rackwright::drive::bmc::Order;
 use rackwright::drive::bmc::ipmi::{self, boot, look, power};
+use rackwright::drive::bmc::{Order, hand};
 use rackwright::model::{
-    BootMode, DiskChoice, Fault, FaultClass, NetworkBoot, Outcome, PowerState, Prepare, Protocol, Secret,
+    BootMode, DiskChoice, Fault, FaultClass, NetworkBoot, Outcome, PowerState, Prepare, Protocol, Secret, Time,
 };
 use rackwright::sim::fault::Fault as Trouble;
 use rackwright::sim::ipmi::{Habit, Led};
 use rackwright::sim::machine::Override;
 
 use crate::bmc_ipmi_rig::{BMC_MAC, BOOT_MAC, Desk, PASSWORD};
+
+fn probe() -> Order {
+    Order::Probe { boot_mac: Some(BOOT_MAC) }
+}
 
 fn arm() -> Order {
     Order::Arm { network_boot: NetworkBoot::Pxe, mode: BootMode::Uefi }
@@ -27,11 +31,7 @@ const ONCE: Option<Override> = Some(Override { network: true, once: true });
 #[tokio::test(start_paused = true)]
 async fn probe_says_who_the_machine_is() {
     let desk = Desk::new(&[]).on();
-    let Outcome::Probed { inventory, pin, protocol } =
-        desk.once(Order::Probe { boot_mac: Some(BOOT_MAC) }).await.unwrap()
-    else {
-        panic!()
-    };
+    let Outcome::Probed { inventory, pin, protocol } = desk.once(probe()).await.unwrap() else { panic!() };
     assert_eq!((pin, protocol), (None, Protocol::Ipmi));
     assert_eq!(inventory.manufacturer.as_deref(), Some("Supermicro"));
     assert_eq!(inventory.model.as_deref(), Some("SYS-2029TP"));
@@ -45,9 +45,12 @@ async fn probe_says_who_the_machine_is() {
 #[tokio::test(start_paused = true)]
 async fn probe_does_without_what_a_bmc_leaves_out() {
     let desk = Desk::new(&[Habit::NoFru]).trouble(Trouble::BmcMissing);
-    let Outcome::Probed { inventory, .. } = desk.once(Order::Probe { boot_mac: None }).await.unwrap() else { panic!() };
+    let Outcome::Probed { inventory, .. } = desk.once(probe()).await.unwrap() else { panic!() };
     assert_eq!((inventory.model, inventory.serial, inventory.bmc_mac), (None, None, None));
-    assert_eq!((inventory.boot_mac, inventory.power), (None, Some(PowerState::Off)));
+    assert_eq!((inventory.boot_mac, inventory.power), (Some(BOOT_MAC), Some(PowerState::Off)));
+    // But for the NIC, which nothing tells.
+    let fault = desk.once(Order::Probe { boot_mac: None }).await.unwrap_err();
+    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "NoBootMac"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -261,7 +264,7 @@ async fn the_cipher_suite_is_found_once() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_and_busyness_pass() {
-    let fault = Desk::new(&[Habit::Silent]).once(Order::Probe { boot_mac: None }).await.unwrap_err();
+    let fault = Desk::new(&[Habit::Silent]).once(probe()).await.unwrap_err();
     assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "Unreachable"));
     for (trouble, reason) in [
         (Trouble::BmcBusy, "BmcBusy"),
@@ -299,6 +302,10 @@ async fn what_a_bmc_tells_is_read() {
     assert_eq!(events[1].at, "11/21/2026 07:48:00 UTC");
     let sensors = look::sensors(&talk).await.unwrap();
     assert_eq!(sensors.iter().map(|sensor| sensor.is_alarm()).collect::<Vec<_>>(), [false, false, true]);
+    let deep = hand::Depth { log: 5, clock: || Time(0) };
+    let summary = hand::look(&desk.target, deep).await.unwrap();
+    assert_eq!(summary.sensors, Some(hand::Sensors { read: 2, alarms: vec!["P1 Temp 97 degrees C".into()] }));
+    assert_eq!(summary.log[0].message, "Temperature #0x01, Upper Critical going high, Asserted", "newest first");
     let lan = look::lan(&talk).await.unwrap();
     assert_eq!(lan.get("ip address"), Some("192.0.2.20"));
     assert_eq!(lan.get("SNMP Community String"), None);

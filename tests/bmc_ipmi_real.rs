@@ -6,12 +6,16 @@ use std::time::Duration;
 
 use rackwright::drive::bmc::ipmi::{Conversation, boot, look, power};
 use rackwright::drive::bmc::{Order, once};
-use rackwright::model::{BootMode, Fault, FaultClass, NetworkBoot, Outcome, PowerState, Secret};
+use rackwright::model::{BootMode, Fault, FaultClass, Mac, NetworkBoot, Outcome, PowerState, Secret};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use crate::bmc_ipmi_bench::{Bench, PASSWORD, PATIENCE, Watch, can_run};
 use crate::git_rig::Rig;
+
+fn probe() -> Order {
+    Order::Probe { boot_mac: Some(Mac([0x52, 0x54, 0, 0xbb, 0, 1])) }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_is_probed_armed_and_powered_off() {
@@ -20,9 +24,7 @@ async fn a_machine_is_probed_armed_and_powered_off() {
     }
     let (bench, watch) = (Bench::start().await, Watch::start());
     let target = bench.target();
-    let Outcome::Probed { inventory, .. } = once(&target, &Order::Probe { boot_mac: None }).await.unwrap() else {
-        panic!()
-    };
+    let Outcome::Probed { inventory, .. } = once(&target, &probe()).await.unwrap() else { panic!() };
     assert_eq!(inventory.manufacturer.as_deref(), Some("Example Works"));
     assert_eq!((inventory.model.as_deref(), inventory.serial.as_deref()), (Some("Model One"), Some("SER0001")));
     assert_eq!((inventory.bmc_version.as_deref(), inventory.power), (Some("9.08"), Some(PowerState::Off)));
@@ -75,13 +77,13 @@ async fn a_wrong_account_is_refused_once_and_silence_is_not_taken_for_it() {
         assert_eq!(bench.logins() - before, 1, "{user}");
     }
     let before = bench.logins();
-    assert!(once(&bench.target(), &Order::Probe { boot_mac: None }).await.is_ok());
+    assert!(once(&bench.target(), &probe()).await.is_ok());
     assert!(bench.logins() > before, "logins are counted");
 
     let mut target = bench.target();
     // The discard port: nobody answers, and nothing says so.
     (target.ipmi_port, target.patience.request) = (9, Duration::from_secs(1));
-    let fault = once(&target, &Order::Probe { boot_mac: None }).await.unwrap_err();
+    let fault = once(&target, &probe()).await.unwrap_err();
     assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "Unreachable"), "{fault}");
 }
 

@@ -69,6 +69,7 @@ async fn each_way_to_have_no_session() {
         ("Error in open session response message : insufficient resources for session\n\n", transient, "BmcBusy"),
         ("Error in open session response message : no matching cipher suite\n\n", permanent, "CipherSuiteRefused"),
         ("Error in open session response message : invalid integrity algorithm\n\n", permanent, "CipherSuiteRefused"),
+        ("Unsupported cipher suite ID : 17\n\n", permanent, "CipherSuiteRefused"),
         ("This BMC does not support IPMI v2 / RMCP+\n", permanent, "NotIpmi20"),
         ("Set Session Privilege Level to ADMINISTRATOR failed: Invalid data\n", operator, "InsufficientPrivilege"),
         (

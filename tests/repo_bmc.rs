@@ -112,3 +112,15 @@ fn the_mark_gives_way_to_the_disk_that_was_found_for_this_choice() {
     let body = named.body_for(preseed, &BmcFacts::default()).expect("nothing to find out");
     assert!(Arc::ptr_eq(&body, &preseed.body));
 }
+
+#[test]
+fn ipmi_needs_the_boot_nic_and_orders_pxe_only() {
+    let spec = host("system_disks: [/dev/sda]", "protocol: ipmi");
+    assert_eq!((spec.bmc.protocol, spec.unsupported.len()), (Protocol::Ipmi, 0));
+    let without =
+        bootstrap("", "protocol: ipmi").replace("boot_mac: \"52:54:00:bb:00:01\",", "system_disks: [/dev/sda],");
+    let found = errors(&without);
+    assert!(found.iter().any(|it| it.1 == "missing-boot-mac"), "{found:?}");
+    let found = errors(&bootstrap("system_disks: [/dev/sda]", "protocol: ipmi, network_boot: http"));
+    assert!(found.iter().any(|it| it.1 == "bad-value"), "{found:?}");
+}

@@ -194,8 +194,17 @@ pub fn advice(reason: &str) -> &'static str {
              who answers at its address."
         }
         "NotRedfish" | "NoSystem" | "BmcNonsense" => {
-            "look at the BMC's firmware version and update it, or set bmc.protocol: none and press the buttons yourself."
+            "look at the BMC's firmware version and update it, or set bmc.protocol: ipmi, or none to press the buttons yourself."
         }
+        "CipherSuiteRefused" | "NotIpmi20" | "IpmiRefused" | "InsufficientPrivilege" | "PasswordTooLong" => {
+            "over IPMI the account must be an administrator's, its password have at most 20 bytes, and cipher suite 17 or \
+             3 be allowed; or set bmc.protocol: redfish where the BMC has it."
+        }
+        "NotPossibleOverIpmi" | "HttpBootNotSupported" => {
+            "do it by hand and take it out of bootstrap.yml, or use Redfish."
+        }
+        "NoBootMac" => "write config.boot_mac in bootstrap.yml: the MAC of the NIC that boots from the network.",
+        "ProgramMissing" => "install ipmitool (Debian package ipmitool) on the daemon's machine.",
         "BmcBusy" | "BmcTooSlow" | "Unreachable" | "Retrying" => {
             "usually nothing: it is tried again. If it stays, ping the BMC and restart it."
         }

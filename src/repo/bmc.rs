@@ -83,9 +83,25 @@ pub fn read(reader: &mut Reader<'_>, host: &Fields<'_>, config: &Config) -> Bmc 
         let message = "`bmc.network_boot: http` is a boot of UEFI firmware, and `bmc.boot_mode` is `legacy`";
         reader.error(fields.place_of("network_boot"), "bad-value", message, "use `uefi`, or `pxe`");
     }
+    if bmc.protocol == Protocol::Ipmi {
+        only_redfish(reader, &fields, config, bmc.network_boot);
+    }
     bmc.bios = settings(reader, &fields, "bios_settings", bmc.protocol);
     bmc.manager = settings(reader, &fields, "manager_settings", bmc.protocol);
     bmc
+}
+
+/// What IPMI cannot do: it knows none of the machine's NICs, and one kind of network boot.
+fn only_redfish(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &Config, network_boot: NetworkBoot) {
+    if config.boot_mac.is_none() {
+        let message = "IPMI does not tell the MAC that the machine boots from, and `config.boot_mac` is missing";
+        let hint = "write `config.boot_mac`: the MAC of the NIC that boots from the network";
+        reader.error(fields.place_of("protocol"), "missing-boot-mac", message, hint);
+    }
+    if network_boot == NetworkBoot::Http {
+        let message = "`bmc.network_boot: http` cannot be ordered over IPMI";
+        reader.error(fields.place_of("network_boot"), "bad-value", message, "use `pxe`, or `bmc.protocol: redfish`");
+    }
 }
 
 fn protocol(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &Config) -> Option<Protocol> {

@@ -213,6 +213,13 @@ fn story(spec: &HostSpec, answer: &Answer, plan: &Plan, out: &mut dyn Write) -> 
         row("power", power);
         row("next boot", plain(look.boot.as_ref().map_or_else(|| "not told".into(), act::boot_text)));
         row("LED", plain(look.led.clone().unwrap_or_else(|| "not told".into())));
+        if let Some(sensors) = &look.sensors {
+            let text = match sensors.alarms.is_empty() {
+                true => format!("{} read, none beyond a threshold", sensors.read),
+                false => format!("{} read, beyond a threshold: {}", sensors.read, sensors.alarms.join(", ")),
+            };
+            row("sensors", (text, bad(!sensors.alarms.is_empty())));
+        }
         row("health", plain(look.inventory.health.clone().unwrap_or_else(|| "not told".into())));
     }
     if let Some(host) = plan.host(&spec.id) {

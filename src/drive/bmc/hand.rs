@@ -71,8 +71,19 @@ pub struct Look {
     pub sessions: Option<usize>,
     /// How many it allows.
     pub session_limit: Option<usize>,
+    /// Sensors: how many there are, and those that read what they should not. IPMI only.
+    pub sensors: Option<Sensors>,
     /// Newest entries of its event log, newest first.
     pub log: Vec<LogEntry>,
+}
+
+/// What the sensors come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sensors {
+    /// How many have a reading.
+    pub read: usize,
+    /// Those beyond a threshold: name and reading.
+    pub alarms: Vec<String>,
 }
 
 /// A boot override as the BMC reads it back.

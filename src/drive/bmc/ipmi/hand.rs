@@ -1,6 +1,6 @@
 //! What a person asks of a BMC over IPMI by hand.
 
-use super::super::hand::{Boot, Depth, Device, LogEntry, Look, Power};
+use super::super::hand::{Boot, Depth, Device, LogEntry, Look, Power, Sensors};
 use super::boot::{self, BootFlags};
 use super::power::{self, Control};
 use super::tool::Conversation;
@@ -12,6 +12,8 @@ pub async fn look(bmc: &Conversation, depth: Depth) -> Result<Look, Fault> {
     let inventory = look::inventory(bmc, None).await?;
     let flags = boot::flags(bmc).await?;
     let records = if depth.log > 0 { look::events(bmc, depth.log).await? } else { Vec::new() };
+    // A walk over all of them takes its time: only where the log is asked for, too.
+    let sensors = if depth.log > 0 { Some(summary(&look::sensors(bmc).await?)) } else { None };
     let entry = |it: answer::Record| LogEntry { at: Some(it.at), severity: None, message: it.event };
     Ok(Look {
         protocol: Protocol::Ipmi,
@@ -22,9 +24,18 @@ pub async fn look(bmc: &Conversation, depth: Depth) -> Result<Look, Fault> {
         clock_ahead: None,
         sessions: None,
         session_limit: None,
+        sensors,
         log: records.into_iter().rev().map(entry).collect(),
         inventory,
     })
+}
+
+fn summary(sensors: &[answer::Sensor]) -> Sensors {
+    let alarms = sensors.iter().filter(|sensor| sensor.is_alarm());
+    Sensors {
+        read: sensors.iter().filter(|sensor| sensor.status != "ns").count(),
+        alarms: alarms.map(|sensor| format!("{} {}", sensor.name, sensor.reading)).collect(),
+    }
 }
 
 /// Boot flags in Redfish's words.

@@ -45,6 +45,12 @@ pub async fn carry_out(bmc: &Conversation, order: &Order) -> Result<Outcome, Fau
 async fn dispatch(bmc: &Conversation, order: &Order) -> Result<Outcome, Fault> {
     match order {
         Order::Probe { boot_mac } => {
+            if boot_mac.is_none() {
+                let message = format!("{}: IPMI tells no NIC of the machine: write config.boot_mac", bmc.who());
+                // Only that it answers at all, with this account, is worth asking then.
+                power::state(bmc).await?;
+                return Err(Fault::permanent("NoBootMac", message));
+            }
             let inventory = look::inventory(bmc, *boot_mac).await?;
             Ok(Outcome::Probed { inventory, pin: None, protocol: Protocol::Ipmi })
         }

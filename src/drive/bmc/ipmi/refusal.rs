@@ -77,6 +77,10 @@ pub(super) fn read(stderr: &str) -> Refusal {
             () => Refusal::Busy(line),
         };
     }
+    // Of the program itself: versions before 1.8.19 may have been built without SHA-256.
+    if let Some(line) = find("unsupported cipher suite") {
+        return Refusal::Suite(line);
+    }
     if find("does not support ipmi v2").is_some() {
         return Refusal::TooOld;
     }

@@ -47,6 +47,7 @@ async fn read(session: &Session, depth: Depth) -> Result<Look, Fault> {
         clock_ahead,
         sessions,
         session_limit,
+        sensors: None,
         log: log(session, &manager, system.body(), depth.log).await?,
     })
 }
