@@ -37,6 +37,8 @@ pub struct Rig {
     pub sink: e2e_http::Sink,
     rack: Option<Rack>,
     daemon: Mutex<Option<Child>>,
+    /// Environment variables of the daemon, besides ours.
+    pub env: BTreeMap<String, String>,
     /// A daemon was killed: what it was about to tidy up is left as it was.
     killed: bool,
     config: PathBuf,
@@ -88,7 +90,17 @@ impl Rig {
         std::fs::write(&config, text).unwrap();
         let files = racks::generated(&stage, hosts, 1);
         let sink = e2e_http::Sink::start(SocketAddrV4::new(stage.sink(), port::SINK)).await;
-        Rig { stage, files, sink, rack: None, daemon: Mutex::new(None), killed: false, config, _dir: dir }
+        Rig {
+            stage,
+            files,
+            sink,
+            rack: None,
+            daemon: Mutex::new(None),
+            env: BTreeMap::new(),
+            killed: false,
+            config,
+            _dir: dir,
+        }
     }
 
     /// A rig whose cluster is completed: pushed, installed, configured, published.
@@ -157,7 +169,7 @@ impl Rig {
     /// The command that starts a daemon on this stage.
     pub fn run(&self, args: &[&str]) -> Command {
         let mut command = program();
-        command.args(["run", "--config"]).arg(&self.config).args(args).env("NO_COLOR", "1");
+        command.args(["run", "--config"]).arg(&self.config).args(args).env("NO_COLOR", "1").envs(&self.env);
         command
     }
 

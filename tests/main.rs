@@ -12,6 +12,7 @@ mod bmc_rig;
 mod bmc_sim;
 mod cli;
 mod e2e_bmc_cli;
+mod e2e_bmc_secrets;
 mod e2e_bmc_sushy;
 mod e2e_boot;
 mod e2e_checkin;
