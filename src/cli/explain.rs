@@ -8,6 +8,7 @@ use super::runtime;
 use super::source::{Asked, Rack, StatusSource};
 use super::status::{age, span};
 
+mod bmc;
 mod boot;
 use crate::model::{HostState, Time};
 use crate::plan::report::{ClusterStatus, Condition, HostStatus};
@@ -185,29 +186,6 @@ pub fn advice(reason: &str) -> &'static str {
             "check power and cabling of the machine and its BMC, that the BMC asks for an address by DHCP on this \
              segment, and that the MAC in bootstrap.yml is the one on the label."
         }
-        "AuthenticationFailed" => {
-            "correct bmc.username and bmc.password in bootstrap.yml and push. It is not tried again before that, \
-             because more failures can lock the account."
-        }
-        "CertificateChanged" => {
-            "if the BMC was replaced or reset, that is expected: have the new certificate trusted. If not, find out \
-             who answers at its address."
-        }
-        "NotRedfish" | "NoSystem" | "BmcNonsense" => {
-            "look at the BMC's firmware version and update it, or set bmc.protocol: ipmi, or none to press the buttons yourself."
-        }
-        "CipherSuiteRefused" | "NotIpmi20" | "IpmiRefused" | "InsufficientPrivilege" | "PasswordTooLong" => {
-            "over IPMI the account must be an administrator's, its password have at most 20 bytes, and cipher suite 17 or \
-             3 be allowed; or set bmc.protocol: redfish where the BMC has it."
-        }
-        "NotPossibleOverIpmi" | "HttpBootNotSupported" => {
-            "do it by hand and take it out of bootstrap.yml, or use Redfish."
-        }
-        "NoBootMac" => "write config.boot_mac in bootstrap.yml: the MAC of the NIC that boots from the network.",
-        "ProgramMissing" => "install ipmitool (Debian package ipmitool) on the daemon's machine.",
-        "BmcBusy" | "BmcTooSlow" | "Unreachable" | "Retrying" => {
-            "usually nothing: it is tried again. If it stays, ping the BMC and restart it."
-        }
         "NotSupportedYet" => {
             "this version cannot do that; take the setting out of bootstrap.yml, or wait for one that can."
         }
@@ -218,7 +196,6 @@ pub fn advice(reason: &str) -> &'static str {
             "look at the machine's console: is network boot enabled for the right interface, does it get an address, \
              does it load the boot file? `GET /boot/<mac>/boot.ipxe` shows what it would be told."
         }
-        "BootOverrideNotKept" | "PxeNotSupported" => "put network boot first in the firmware's boot order by hand.",
         "InstallOverdue" => "look at the installer's console; restarting the machine lets it begin again.",
         "FirstBootOverdue" => {
             "look at the machine's console: it should boot its own disk and call /checkin/host. Check the firmware's \
@@ -237,6 +214,6 @@ pub fn advice(reason: &str) -> &'static str {
         "InstallSlots" | "BmcSlots" => {
             "nothing: its turn comes. The limits are in the settings (limits, bmc.concurrency)."
         }
-        _ => "",
+        _ => bmc::advice(reason),
     }
 }

@@ -133,6 +133,7 @@ pub fn basics(answer: &Answer) -> [(String, Style); 8] {
         (Some(name), Some(true)) => plain(name),
         (Some(name), Some(false)) => (format!("{name} REFUSED"), bad(true)),
         (Some(name), None) => plain(&format!("{name} not tried")),
+        (None, Some(false)) => ("REFUSED before".to_owned(), bad(true)),
         (None, _) => plain("-"),
     };
     let mac = match answer.mac_matches {

@@ -114,6 +114,7 @@ pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) 
 
 /// What is there before anybody was asked.
 fn unasked(spec: &HostSpec, facts: &HostFacts, fault: Fault) -> Answer {
+    let refused = fault.reason == Fault::AUTHENTICATION_FAILED;
     Answer {
         host: spec.id.to_string(),
         address: target::address(spec, facts),
@@ -121,7 +122,7 @@ fn unasked(spec: &HostSpec, facts: &HostFacts, fault: Fault) -> Answer {
         protocol: None,
         certificate: Certificate::Unseen,
         account: None,
-        authenticated: None,
+        authenticated: refused.then_some(false),
         mac_matches: None,
         look: None,
         fault: Some(fault),
