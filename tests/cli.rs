@@ -185,7 +185,7 @@ fn a_mistyped_command_is_told_by_clap() {
 /// The reasons of faults that a source file makes.
 fn reasons(text: &str) -> Vec<String> {
     let calls = ["operator(", "permanent(", "transient("];
-    let after = |call| text.match_indices(call).map(move |(at, _): (usize, &str)| text[at + call.len()..].trim_start());
+    let after = |call: &'static str| text.split(call).skip(1).map(str::trim_start);
     let rests = calls.into_iter().flat_map(after).filter_map(|rest| rest.strip_prefix('"')?.split_once('"'));
     rests.map(|(reason, _)| reason.to_owned()).collect()
 }
