@@ -13,7 +13,7 @@ use crate::model::{Fault, HostFacts, HostSpec, Protocol, World};
 use crate::settings::{BmcTls, Settings};
 
 /// How long one BMC may take, whatever it does.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(100);
 
 /// What is known of one BMC after it was asked.
 #[derive(Clone, Debug, Serialize)]

@@ -9,8 +9,10 @@ use crate::model::{Fault, HostFacts, HostSpec, Protocol, World};
 use crate::plan;
 use crate::settings::{BmcTls, Settings};
 
-/// How long to wait for a BMC that the daemon, or somebody else, is at work with.
-const TURN: Duration = Duration::from_secs(15);
+/// How long to wait, without a word and then altogether, for a BMC that the daemon or somebody else is at work with. A
+/// daemon keeps its session for a while, and nobody else may have one beside it.
+const SOON: Duration = Duration::from_secs(2);
+const TURN: Duration = Duration::from_secs(40);
 
 /// What is observed of a host; nothing yet, perhaps.
 pub fn facts(world: &World, spec: &HostSpec) -> Arc<HostFacts> {
@@ -71,5 +73,10 @@ pub async fn turn(settings: &Settings, address: IpAddr) -> Result<Option<Turn>, 
     if !settings.state_dir.is_dir() {
         return Ok(None);
     }
+    match Turn::take(&settings.state_dir, address, SOON).await {
+        Err(fault) if fault.reason == "BmcInUse" => {}
+        taken => return taken.map(Some),
+    }
+    tracing::warn!("somebody is at work with the BMC at {address}; waiting for at most {} s", TURN.as_secs());
     Turn::take(&settings.state_dir, address, TURN).await.map(Some)
 }
