@@ -8,6 +8,9 @@ use super::id::Mac;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Inventory {
+    /// The Redfish resource that is the machine, among others that a service may have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// Maker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manufacturer: Option<String>,
@@ -35,15 +38,138 @@ pub struct Inventory {
     /// `Status.Health`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
+    /// Processors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<Cpus>,
+    /// Memory in GiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_gib: Option<u64>,
     /// Network interfaces of the machine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nics: Vec<Nic>,
+    /// Drives.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drives: Vec<Drive>,
+    /// RAID volumes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Volume>,
     /// The NIC that network boot is expected from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_mac: Option<Mac>,
     /// The power state at the time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerState>,
+    /// Some of it was passed over: the BMC could not read it itself, or there is more than is looked at.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
+}
+
+impl Inventory {
+    /// The NIC with this address.
+    pub fn nic(&self, mac: Mac) -> Option<&Nic> {
+        self.nics.iter().find(|nic| nic.mac == mac)
+    }
+
+    /// What the machine has, in a line for people: `2 x Xeon Gold 6354 (36 cores), 512 GiB, 3 drives (5.8 TB), 5 NICs`.
+    pub fn hardware(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        if let Some(cpus) = &self.cpus {
+            let count = cpus.count.map(|count| format!("{count} x "));
+            let cores = cpus.cores.map(|cores| format!(" ({cores} cores)"));
+            let model = cpus.model.as_deref().unwrap_or("CPU");
+            parts.push(format!("{}{model}{}", count.unwrap_or_default(), cores.unwrap_or_default()));
+        }
+        parts.extend(self.memory_gib.map(|gib| format!("{gib} GiB")));
+        if !self.drives.is_empty() {
+            let bytes: u64 = self.drives.iter().filter_map(|drive| drive.bytes).fold(0, u64::saturating_add);
+            parts.push(format!("{} ({})", counted(self.drives.len(), "drive"), size(bytes)));
+        }
+        if !self.nics.is_empty() {
+            parts.push(counted(self.nics.len(), "NIC"));
+        }
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Octets as drives' labels say them: in powers of ten, with at most one digit behind the point.
+pub fn size(bytes: u64) -> String {
+    let (unit, name) = if bytes >= 1_000_000_000_000 { (1_000_000_000_000, "TB") } else { (1_000_000_000, "GB") };
+    let tenths = (u128::from(bytes) * 10 + unit / 2) / unit;
+    match tenths % 10 {
+        0 => format!("{} {name}", tenths / 10),
+        tenth => format!("{}.{tenth} {name}", tenths / 10),
+    }
+}
+
+/// Processors.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cpus {
+    /// How many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Model of the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Cores of all together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cores: Option<u64>,
+}
+
+/// A drive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Drive {
+    /// The BMC's name for it.
+    pub name: String,
+    /// Model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
+    /// Size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// `NVMe`, `SATA`, `SAS`, ….
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// `SSD` or `HDD`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<String>,
+    /// The chassis slot, as `system_disks` names it: the bay's number, or `box:bay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slot: Option<String>,
+    /// What it hangs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
+    /// `Status.Health`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+}
+
+/// A RAID volume.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Volume {
+    /// The BMC's name for it.
+    pub name: String,
+    /// `RAID1`, `Mirrored`, ….
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raid: Option<String>,
+    /// Size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Names of its drives.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drives: Vec<String>,
+    /// What it hangs on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub controller: Option<String>,
 }
 
 /// A network interface of a machine.
@@ -56,6 +182,12 @@ pub struct Nic {
     /// Link, where the BMC knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
+    /// Speed in Mbit/s, where there is a link and the BMC knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mbps: Option<u64>,
+    /// What it is, in the BMC's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 /// Power.

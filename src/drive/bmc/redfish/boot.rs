@@ -1,48 +1,187 @@
 //! One-shot network boot, restart from the machine's own disk, and the end of it all.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::exchange::Reply;
 use super::led::led;
+use super::quirk;
 use super::session::Session;
-use super::strings;
 use super::system::System;
-use crate::model::{BootMode, Fault, FaultClass, PowerState};
+use super::{link, strings};
+use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState};
 
 /// Looks at a boot override that was just set, before it counts as not kept.
 const READBACKS: u32 = 3;
 
-pub(super) async fn boot_from_network(session: &Session, mode: BootMode) -> Result<(), Fault> {
-    let mut system = System::find(session).await?;
-    let targets = strings(&system.body()["Boot"]["BootSourceOverrideTarget@Redfish.AllowableValues"]);
-    if targets.is_some_and(|targets| !targets.iter().any(|target| target == "Pxe")) {
-        return Err(session.permanent("PxeNotSupported", "the system cannot be told to boot from the network"));
+/// Where a boot override is set: the system, or the settings of it.
+struct Place {
+    path: String,
+    reply: Reply,
+}
+
+impl Place {
+    /// Nothing where nothing can be set.
+    async fn at(session: &Session, path: &str) -> Result<Option<Place>, Fault> {
+        let reply = session.look(path).await?;
+        let good = reply.status.is_success() && reply.body["Boot"]["BootSourceOverrideTarget"].is_string();
+        Ok(good.then(|| Place { path: path.to_owned(), reply }))
     }
-    let plain = json!({ "BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": "Pxe" });
-    let mut refused = None;
-    if let Some(word) = mode_to_set(&system, mode) {
-        let mut with_mode = plain.clone();
-        with_mode["BootSourceOverrideMode"] = json!(word);
-        refused = system.patch(session, &json!({ "Boot": with_mode })).await?;
-        if refused.is_some() {
-            // Some services list a mode that they do not take (Supermicro X10); the boot itself still works.
-            refused = system.patch(session, &json!({ "Boot": plain })).await?;
+
+    /// The system, unless it refers to a settings object that has an override of its own: an iDRAC10's is read-only in
+    /// the system (ansible-collections/community.general #11297), as is that of some of AMI's (DMTF/Redfish-Tacklebox
+    /// #111).
+    async fn find(session: &Session, system: &System) -> Result<Place, Fault> {
+        if let Some(path) = link(&system.body()["@Redfish.Settings"]["SettingsObject"])
+            && let Some(place) = Place::at(session, path).await?
+        {
+            return Ok(place);
         }
-    } else if !overridden(&system) {
-        refused = system.patch(session, &json!({ "Boot": plain })).await?;
+        Ok(Place { path: system.path.clone(), reply: system.reply().clone() })
     }
-    if let Some(fault) = refused {
-        return Err(fault);
+
+    /// Where to try when the system refuses and names no settings.
+    async fn instead(session: &Session, system: &System) -> Result<Option<Place>, Fault> {
+        let below = quirk::of(&session.root, system.body()).boot_settings;
+        Place::at(session, &format!("{}{below}", system.path.trim_end_matches('/'))).await
+    }
+
+    fn boot(&self, name: &str) -> Option<&str> {
+        self.reply.body["Boot"].get(name)?.as_str()
+    }
+
+    /// What a property takes, as far as the service says: here, else in the system.
+    fn takes(&self, system: &System, name: &str) -> Option<Vec<String>> {
+        let allowed = format!("{name}@Redfish.AllowableValues");
+        let said = |body: &Value| {
+            // Services from before the annotation (HP's iLO 4) have a property instead.
+            let old =
+                (name == "BootSourceOverrideTarget").then(|| strings(&body["Boot"]["BootSourceOverrideSupported"]));
+            strings(&body["Boot"][allowed.as_str()]).or(old.flatten()).filter(|values| !values.is_empty())
+        };
+        said(&self.reply.body).or_else(|| said(system.body()))
+    }
+
+    async fn refresh(&mut self, session: &Session) -> Result<(), Fault> {
+        self.reply = session.get(&self.path).await?;
+        Ok(())
+    }
+
+    async fn patch(&self, session: &Session, boot: &Value) -> Result<Option<Fault>, Fault> {
+        session.patch(&self.path, self.reply.etag.as_deref(), &json!({ "Boot": boot })).await
+    }
+
+    /// Tries these, the fullest first; gives the refusal of the last.
+    async fn patch_any(&self, session: &Session, boots: &[Value]) -> Result<Option<Fault>, Fault> {
+        let mut refused = None;
+        for boot in boots {
+            refused = self.patch(session, boot).await?;
+            if refused.is_none() {
+                break;
+            }
+        }
+        Ok(refused)
+    }
+}
+
+/// Sets a network boot for once, reads it back, and starts or restarts the machine.
+pub(super) async fn boot_from_network(session: &Session, how: NetworkBoot, mode: BootMode) -> Result<(), Fault> {
+    let mut system = System::find(session).await?;
+    let mut place = Place::find(session, &system).await?;
+    let target = match how {
+        NetworkBoot::Pxe => "Pxe",
+        NetworkBoot::Http => "UefiHttp",
+    };
+    can_boot(session, &system, &place, target)?;
+    if let Some(fault) = set(session, &system, &place, target, mode).await? {
+        let instead = if place.path == system.path { Place::instead(session, &system).await? } else { None };
+        place = instead.ok_or(fault)?;
+        if let Some(fault) = set(session, &system, &place, target, mode).await? {
+            return Err(fault);
+        }
     }
     // A service that answers 202 may need a moment.
     for _ in 0..READBACKS {
-        system.refresh(session).await?;
-        let enabled = system.boot("BootSourceOverrideEnabled");
-        if system.boot("BootSourceOverrideTarget") == Some("Pxe") && enabled != Some("Disabled") {
+        place.refresh(session).await?;
+        let enabled = place.boot("BootSourceOverrideEnabled");
+        if place.boot("BootSourceOverrideTarget") == Some(target) && enabled != Some("Disabled") {
+            system.refresh(session).await?;
             return system.restart(session).await.map_err(may_have_happened);
         }
         tokio::time::sleep(session.patience().poll).await;
     }
     Err(session.transient("BootOverrideNotKept", "the boot override was taken and does not read back"))
+}
+
+/// Refused for good, and by a reason of its own, where the service has no such boot: IPMI may have it.
+fn can_boot(session: &Session, system: &System, place: &Place, target: &str) -> Result<(), Fault> {
+    let lacks = |why: &str| Err(session.permanent("PxeNotSupported", why));
+    if !place.reply.body["Boot"].is_object() {
+        return lacks("the system has no boot override");
+    }
+    let known = |name: &str, word: &str| place.takes(system, name).is_none_or(|all| all.iter().any(|one| one == word));
+    if !known("BootSourceOverrideTarget", target) {
+        let pxe = target == "Pxe";
+        return lacks(match pxe {
+            true => "the system cannot be told to boot from the network",
+            false => "the system cannot be told to boot by UEFI HTTP; `bmc.network_boot: pxe` may do",
+        });
+    }
+    if !known("BootSourceOverrideEnabled", "Once") {
+        return lacks("the system cannot be told to boot from the network once");
+    }
+    Ok(())
+}
+
+/// Sets the override, if it is not set already; gives the refusal.
+async fn set(
+    session: &Session,
+    system: &System,
+    place: &Place,
+    target: &str,
+    mode: BootMode,
+) -> Result<Option<Fault>, Fault> {
+    let repeat = quirk::of(&session.root, system.body()).repeat_boot;
+    let mode = mode_to_set(system, place, mode, target, repeat);
+    let mut plain = json!({ "BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": target });
+    // Of an earlier HTTP boot; without a URI the firmware asks DHCP (ComputerSystem 1.9, `HttpBootUri`).
+    if target == "UefiHttp" && place.boot("HttpBootUri").is_some_and(|uri| !uri.is_empty()) {
+        plain["HttpBootUri"] = Value::Null;
+    }
+    let already = place.boot("BootSourceOverrideTarget") == Some(target)
+        && place.boot("BootSourceOverrideEnabled") == Some("Once")
+        && plain.get("HttpBootUri").is_none();
+    let Some(mode) = mode else {
+        return if already && !repeat { Ok(None) } else { place.patch(session, &plain).await };
+    };
+    let mut full = plain.clone();
+    full["BootSourceOverrideMode"] = json!(mode);
+    if place.patch(session, &full).await?.is_none() {
+        return Ok(None);
+    }
+    // Not together, then: some services list a mode that they do not take (iLO, ansible-collections/community.general
+    // #3509; Supermicro X10, gacybercenter/kinetic #60). The boot itself still works, in the mode that is set.
+    if place.boot("BootSourceOverrideMode") != Some(mode) {
+        let alone = json!({ "BootSourceOverrideMode": mode });
+        if let Some(fault) = place.patch(session, &alone).await? {
+            tracing::warn!(%fault, "the boot mode stays as it is");
+        }
+    }
+    place.patch(session, &plain).await
+}
+
+/// The mode to ask for: when it differs from what is set, or must be repeated, and the service has and takes it.
+fn mode_to_set(system: &System, place: &Place, mode: BootMode, target: &str, repeat: bool) -> Option<&'static str> {
+    let current = place.boot("BootSourceOverrideMode")?;
+    let word = match mode {
+        _ if target == "UefiHttp" => "UEFI",
+        BootMode::Uefi => "UEFI",
+        BootMode::Legacy => "Legacy",
+        // What is not repeated would change.
+        BootMode::AsIs => ["UEFI", "Legacy"].into_iter().find(|word| repeat && *word == current)?,
+    };
+    let known = place.takes(system, "BootSourceOverrideMode");
+    let takes = known.is_none_or(|known| known.iter().any(|known| known == word));
+    ((current != word || repeat) && takes).then_some(word)
 }
 
 /// From here on the machine may be on its way, whatever the BMC said: restarting it again at once could interrupt the
@@ -54,36 +193,31 @@ fn may_have_happened(fault: Fault) -> Fault {
     }
 }
 
-/// Whether a one-shot network boot is already set.
-fn overridden(system: &System) -> bool {
-    system.boot("BootSourceOverrideTarget") == Some("Pxe") && system.boot("BootSourceOverrideEnabled") == Some("Once")
-}
-
-/// The mode to ask for, when it differs from what is set and the service takes it.
-fn mode_to_set(system: &System, mode: BootMode) -> Option<&'static str> {
-    let word = match mode {
-        BootMode::Uefi => "UEFI",
-        BootMode::Legacy => "Legacy",
-        BootMode::AsIs => return None,
-    };
-    let current = system.boot("BootSourceOverrideMode")?;
-    let known = strings(&system.body()["Boot"]["BootSourceOverrideMode@Redfish.AllowableValues"]);
-    let takes = known.is_none_or(|known| known.iter().any(|known| known == word));
-    (current != word && takes).then_some(word)
-}
-
+/// Takes a boot override back and starts or restarts the machine.
 pub(super) async fn boot_normally(session: &Session) -> Result<(), Fault> {
     let mut system = System::find(session).await?;
-    if !matches!(system.boot("BootSourceOverrideEnabled"), None | Some("Disabled")) {
-        let boot = json!({ "BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None" });
-        if let Some(fault) = system.patch(session, &json!({ "Boot": boot })).await? {
-            return Err(fault);
+    let place = Place::find(session, &system).await?;
+    if !matches!(place.boot("BootSourceOverrideEnabled"), None | Some("Disabled")) {
+        let full = json!({ "BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None" });
+        // An iLO takes no target of `None` (ironcore-dev/metal-operator #998), others want the mode repeated
+        // (ansible-collections/community.general #11542).
+        let plain = json!({ "BootSourceOverrideEnabled": "Disabled" });
+        let mut moded = full.clone();
+        moded["BootSourceOverrideMode"] = json!(place.boot("BootSourceOverrideMode"));
+        let boots = [full, plain, moded];
+        if let Some(fault) = place.patch_any(session, &boots).await? {
+            let instead = if place.path == system.path { Place::instead(session, &system).await? } else { None };
+            let refused = instead.ok_or(fault)?.patch_any(session, &boots).await?;
+            if let Some(fault) = refused {
+                return Err(fault);
+            }
         }
         system.refresh(session).await?;
     }
     system.restart(session).await
 }
 
+/// LED off and, if asked, power off: gracefully, and without asking when that does not come to an end.
 pub(super) async fn wind_down(session: &Session, power_off: bool) -> Result<PowerState, Fault> {
     led(session, false).await?;
     let mut system = System::find(session).await?;
@@ -91,8 +225,10 @@ pub(super) async fn wind_down(session: &Session, power_off: bool) -> Result<Powe
         return Ok(system.power());
     }
     let types = system.reset_types(session).await?;
-    if types.is_none_or(|types| types.iter().any(|kind| kind == "GracefulShutdown")) {
-        match system.reset(session, "GracefulShutdown").await {
+    // A push of the button is the same question to the operating system.
+    let ask = ["GracefulShutdown", "PushPowerButton"].into_iter().find(|kind| types.takes(kind));
+    if let Some(kind) = ask {
+        match system.reset(session, kind).await {
             Ok(()) => {
                 if system.wait_power(session, PowerState::Off, session.patience().graceful).await? {
                     return Ok(PowerState::Off);
@@ -103,7 +239,10 @@ pub(super) async fn wind_down(session: &Session, power_off: bool) -> Result<Powe
             Err(fault) => return Err(fault),
         }
     }
-    system.reset(session, "ForceOff").await?;
-    system.must_reach(session, PowerState::Off).await?;
+    if !types.takes("ForceOff") && ask.is_some() {
+        let message = "the machine does not shut down, and the BMC offers nothing stronger";
+        return Err(session.transient("PowerStateNotReached", message));
+    }
+    system.switch_off(session, &types).await?;
     Ok(PowerState::Off)
 }

@@ -162,9 +162,8 @@ async fn switch(session: &Session, system: &mut System, kind: &str, wanted: Powe
 
 async fn soft(session: &Session, system: &mut System) -> Result<(), Fault> {
     let types = system.reset_types(session).await?;
-    let takes = |kind: &str| types.as_ref().is_none_or(|types| types.iter().any(|known| known == kind));
     // A short press is how some boards ask the operating system (ACPI power button).
-    let kind = if takes("GracefulShutdown") { "GracefulShutdown" } else { "PushPowerButton" };
+    let kind = if types.takes("GracefulShutdown") { "GracefulShutdown" } else { "PushPowerButton" };
     system.reset(session, kind).await?;
     if system.wait_power(session, PowerState::Off, session.patience().graceful).await? {
         return Ok(());

@@ -1,22 +1,24 @@
 //! Who and what a machine is. Whatever a service leaves out or sets to null is done without.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::collection::Walk;
 use super::session::Session;
+use super::storage::number;
 use super::system::System;
-use super::{link, text};
-use crate::model::{Fault, Inventory, Mac, Nic};
-
-/// Members of a collection that are looked at.
-const MEMBERS: usize = 64;
+use super::{link, nics, quirk, storage, text};
+use crate::model::{Cpus, Fault, Inventory, Mac};
 
 pub(super) async fn inventory(session: &Session, boot_mac: Option<Mac>) -> Result<Inventory, Fault> {
     let system = System::find(session).await?;
-    let managers = session.get_if_any(link(&session.root["Managers"])).await?;
-    let manager = session.get_if_any(managers.pointer("/Members/0").and_then(link)).await?;
-    let nics = nics(session, &system).await?;
     let body = system.body();
+    let quirk = quirk::of(&session.root, body);
+    let walk = Walk::new(session);
+    let manager = manager(&walk, &session.root, body).await?;
+    let nics = nics::nics(&walk, body).await?;
+    let (drives, volumes) = storage::storage(&walk, &quirk, body).await?;
     Ok(Inventory {
+        system: Some(system.path.clone()),
         manufacturer: text(&body["Manufacturer"]),
         model: text(&body["Model"]),
         sku: text(&body["SKU"]),
@@ -24,42 +26,55 @@ pub(super) async fn inventory(session: &Session, boot_mac: Option<Mac>) -> Resul
         uuid: text(&body["UUID"]),
         bios_version: text(&body["BiosVersion"]),
         bmc_version: text(&manager["FirmwareVersion"]),
-        bmc_mac: None,
-        health: text(&body["Status"]["Health"]),
-        boot_mac: boot_mac.or_else(|| guess_boot_mac(&nics, body)),
+        bmc_mac: bmc_mac(&walk, &manager).await?,
+        health: text(&body["Status"]["Health"]).or_else(|| text(&body["Status"]["HealthRollup"])),
+        cpus: cpus(&walk, body).await?,
+        memory_gib: number(&body["MemorySummary"]["TotalSystemMemoryGiB"]).filter(|gib| *gib > 0),
+        boot_mac: boot_mac.or_else(|| nics::boot_mac(&quirk, &nics, body)),
         nics,
+        drives,
+        volumes,
         power: Some(system.power()),
+        incomplete: walk.incomplete(),
     })
 }
 
-/// The machine's own NICs: those with an address, without the one that leads to the BMC.
-async fn nics(session: &Session, system: &System) -> Result<Vec<Nic>, Fault> {
-    let list = session.get_if_any(link(&system.body()["EthernetInterfaces"])).await?;
-    let members = list["Members"].as_array().cloned().unwrap_or_default();
-    let mut nics = Vec::new();
-    for member in members.iter().take(MEMBERS) {
-        let Some(path) = link(member) else { continue };
-        let body = session.get_if_any(Some(path)).await?;
-        let id = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        let mac = [&body["MACAddress"], &body["PermanentMACAddress"]];
-        let mac = mac.into_iter().find_map(|mac| mac.as_str()?.parse::<Mac>().ok());
-        let Some(mac) = mac.filter(|mac| !mac.is_zero() && !mac.is_multicast()) else { continue };
-        let told = format!("{id} {}", body["Name"].as_str().unwrap_or_default()).to_ascii_lowercase();
-        if told.contains("tomanager") || told.contains("usb") {
-            continue;
-        }
-        nics.push(Nic { name: text(&json!(id)).unwrap_or_default(), mac, link: text(&body["LinkStatus"]) });
+/// The manager of the system, else the service's first.
+async fn manager(walk: &Walk<'_>, root: &Value, system: &Value) -> Result<Value, Fault> {
+    let manager = walk.get(link(&system["Links"]["ManagedBy"][0])).await?;
+    if manager.is_object() {
+        return Ok(manager);
     }
-    Ok(nics)
+    let managers = walk.members(link(&root["Managers"])).await?;
+    walk.get(managers.first().map(String::as_str)).await
 }
 
-/// The NIC that network boot is expected from: the first embedded one, else what an old iLO calls the host's, else the
-/// first with a link, else the first.
-fn guess_boot_mac(nics: &[Nic], system: &Value) -> Option<Mac> {
-    let embedded = nics.iter().filter(|nic| nic.name.contains("Embedded")).min_by_key(|nic| &nic.name);
-    let correlated = ["/HostCorrelation/HostMACAddress/0", "/Oem/Hp/HostCorrelation/HostMACAddress/0"]
-        .into_iter()
-        .find_map(|place| system.pointer(place)?.as_str()?.parse().ok());
-    let linked = nics.iter().find(|nic| nic.link.as_deref() == Some("LinkUp"));
-    embedded.map(|nic| nic.mac).or(correlated).or_else(|| linked.or(nics.first()).map(|nic| nic.mac))
+/// The address of the manager's own interface, not of the one that leads to its host.
+async fn bmc_mac(walk: &Walk<'_>, manager: &Value) -> Result<Option<Mac>, Fault> {
+    let mut paths = walk.members(link(&manager["EthernetInterfaces"])).await?;
+    paths.truncate(4);
+    let all = walk.each(paths).await?;
+    Ok(all.iter().find_map(|(path, body)| nics::own(path, body)).map(|nic| nic.mac))
+}
+
+/// From the summary; cores and model from the processors themselves where it leaves them out.
+async fn cpus(walk: &Walk<'_>, system: &Value) -> Result<Option<Cpus>, Fault> {
+    let summary = &system["ProcessorSummary"];
+    let mut cpus = Cpus {
+        count: number(&summary["Count"]),
+        model: text(&summary["Model"]),
+        cores: number(&summary["CoreCount"]).filter(|cores| *cores > 0),
+    };
+    if cpus.cores.is_none() || cpus.count.is_none() {
+        let all = walk.all(link(&system["Processors"])).await?;
+        let real = |body: &&Value| {
+            matches!(body["ProcessorType"].as_str(), None | Some("CPU")) && body["Status"]["State"] != "Absent"
+        };
+        let all: Vec<&Value> = all.iter().map(|(_, body)| body).filter(real).collect();
+        let cores: u64 = all.iter().filter_map(|body| number(&body["TotalCores"])).sum();
+        cpus.cores = cpus.cores.or((cores > 0).then_some(cores));
+        cpus.count = cpus.count.or((!all.is_empty()).then_some(all.len() as u64));
+        cpus.model = all.iter().find_map(|body| text(&body["Model"])).or(cpus.model);
+    }
+    Ok((cpus != Cpus::default()).then_some(cpus))
 }

@@ -8,17 +8,23 @@ use super::Order;
 use crate::model::{Fault, Outcome, Preparation, Protocol};
 
 mod boot;
+mod collection;
+mod exchange;
+mod fault;
 mod hand;
 mod inventory;
 mod led;
+mod nics;
 mod quirk;
 mod session;
+mod storage;
 mod system;
 mod tls;
 mod wire;
 
+pub use exchange::BODY_CAP;
 pub use hand::{boot_once, look, power};
-pub use session::{BODY_CAP, Session};
+pub use session::Session;
 pub use tls::Tls;
 pub use wire::{Broken, Exchange, Local, Request, Response};
 
@@ -40,8 +46,8 @@ async fn dispatch(session: &Session, order: &Order) -> Result<Outcome, Fault> {
             led::led(session, true).await?;
             Ok(Outcome::Prepared(Preparation::default()))
         }
-        Order::Arm { mode, .. } => {
-            boot::boot_from_network(session, *mode).await?;
+        Order::Arm { network_boot, mode } => {
+            boot::boot_from_network(session, *network_boot, *mode).await?;
             Ok(Outcome::Armed)
         }
         Order::PowerCycle => {

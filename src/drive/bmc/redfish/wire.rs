@@ -11,7 +11,7 @@ use reqwest::{Client, Method};
 
 use super::super::ipmi::Call;
 use super::super::{Target, Via};
-use super::session::BODY_CAP;
+use super::exchange::BODY_CAP;
 use super::tls::Witness;
 use crate::drive::process::ProcessError;
 use crate::model::{Fault, Secret};
