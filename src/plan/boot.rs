@@ -6,6 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use super::nic;
 use crate::model::{Consent, HostFacts, HostId, HostSpec, Lifecycle, LocalBoot, Mac, MacRole, World};
 
 /// Whether a machine that asks the network gets an installer.
@@ -68,17 +69,18 @@ pub enum FileAnswer {
     Refused(String),
 }
 
-/// The host that network-boots from this MAC: as the repository says or, where it says nothing, as observed. `None` for
-/// a BMC's MAC, an unknown one, and a second NIC of a host whose boot NIC the repository names.
+/// The host that network-boots from this MAC: as the repository says or, where it says nothing, as observed: the NIC it
+/// was seen to boot from, or any that its BMC lists. `None` for a BMC's MAC, an unknown one, and a second NIC of a host
+/// whose boot NIC the repository names.
 pub fn host_by_mac(world: &World, mac: Mac) -> Option<&Arc<HostSpec>> {
     let desired = world.desired.as_ref()?;
     match desired.by_mac(mac) {
         Some((id, MacRole::Boot)) => desired.hosts.get(id),
         Some((_, MacRole::Bmc)) => None,
         None => {
-            let id = world.boot_macs.get(&mac)?;
-            let spec = desired.hosts.get(id)?;
-            (spec.boot_mac.is_none() && observed_at(world.facts(id)?, mac)).then_some(spec)
+            let observed = |id: &&HostId| world.facts(id).is_some_and(|facts| observed_at(facts, mac));
+            let id = world.boot_macs.get(&mac).filter(observed).or_else(|| nic::lister(world, mac))?;
+            desired.hosts.get(id).filter(|spec| spec.boot_mac.is_none())
         }
     }
 }

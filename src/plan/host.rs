@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::cluster::ClusterView;
 use super::desk::Desk;
-use super::{HostPlan, Step, bmc, image};
+use super::{HostPlan, Step, bmc, image, nic};
 use crate::model::{
     Action, Consent, FaultClass, Generation, HostFacts, HostSpec, HostState, Lifecycle, OnComplete, Time, TokenId,
 };
@@ -108,6 +108,11 @@ fn decide<'w>(
     }
     if state < HostState::Installed && facts.held.is_some_and(|held| held >= spec.generation) {
         return held(facts);
+    }
+    if matches!(state, HostState::Preparing | HostState::PxeBooting)
+        && let Some(step) = nic::unrecognisable(spec, facts)
+    {
+        return step;
     }
     match state {
         HostState::Init => init(desk, spec, facts),

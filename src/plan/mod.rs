@@ -9,6 +9,7 @@ pub mod diff;
 pub mod host;
 pub mod image;
 pub mod lease;
+pub mod nic;
 mod rack;
 pub mod reduce;
 pub mod report;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::exchange::Reply;
 use super::session::{Auth, Session};
+use super::tls::Tls;
 use super::wire::Broken;
 use crate::model::Fault;
 
@@ -123,7 +124,14 @@ impl Session {
     fn no_tls(&self, error: &rustls::Error) -> Fault {
         use rustls::{AlertDescription as Alert, CertificateError, Error};
         let old_certificate = |error: &CertificateError| {
-            matches!(error, CertificateError::BadEncoding | CertificateError::BadSignature | CertificateError::Other(_))
+            match error {
+                // By the wrong authority, where there is one.
+                CertificateError::BadSignature => !matches!(self.target.tls, Tls::Ca(_)),
+                CertificateError::BadEncoding => true,
+                // webpki's error, which rustls only wraps.
+                CertificateError::Other(inner) => inner.to_string().contains("UnsupportedCertVersion"),
+                _ => false,
+            }
         };
         let certificate = "its certificate is not one that TLS libraries still take (X.509 v1, or a key or signature \
                            too weak): have the BMC make a new one, or update its firmware";
