@@ -287,7 +287,7 @@ async fn a_change_that_becomes_a_task_is_followed_to_its_end() {
             _ => None,
         });
         let result = bmc::arm(&rig.target, BootMode::Uefi).await;
-        let reason = if fails { "TaskFailed" } else { "BootOverrideNotKept" };
+        let reason = if fails { "BmcTaskFailed" } else { "BootOverrideNotKept" };
         let fault = assert_fault(result, FaultClass::Transient, reason);
         assert_eq!(fault.message.contains("no lamp"), fails, "{fault}");
         assert_eq!(rig.resets().len() + rig.sessions(), 0);

@@ -71,6 +71,7 @@ mod net_tftp_random;
 mod plan_check;
 mod plan_cluster;
 mod plan_ladder;
+mod plan_nic;
 mod plan_random;
 mod plan_rig;
 mod preflight;

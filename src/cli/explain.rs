@@ -175,6 +175,17 @@ fn identity(host: &HostStatus) -> Vec<String> {
         if !parts.is_empty() {
             lines.push(format!("Machine: {}.", parts.join(", ")));
         }
+        if let Some(hardware) = inventory.hardware() {
+            let rest = if inventory.incomplete { "; the BMC could not tell all of it" } else { "" };
+            lines.push(format!("It has {hardware}{rest}."));
+        }
+        if host.boot.mac.is_none() && !inventory.nics.is_empty() {
+            let macs: Vec<_> = inventory.nics.iter().map(|nic| nic.mac.to_string()).collect();
+            lines.push(format!(
+                "Its BMC does not say which interface it boots from; it is recognised by whichever asks first of {}.",
+                macs.join(", ")
+            ));
+        }
     }
     lines
 }

@@ -115,8 +115,43 @@ fn schemas() -> Value {
         "Rack": rack(),
         "Cluster": cluster(),
         "Host": host(),
+        "Inventory": inventory(),
         "TracedHost": traced(),
     })
+}
+
+/// Who and what a machine is; whatever its BMC does not say is absent.
+fn inventory() -> Value {
+    let whole = || json!({ "type": "integer" });
+    let list = |of: Value| json!({ "type": "array", "items": of });
+    let nic = object(
+        &["name", "mac"],
+        json!({ "name": text(), "mac": text(), "link": text(), "mbps": whole(), "about": text() }),
+    );
+    let drive = object(
+        &["name"],
+        json!({
+            "name": text(), "model": text(), "serial": text(), "bytes": whole(), "protocol": text(), "media": text(),
+            "slot": text(), "controller": text(), "health": text()
+        }),
+    );
+    let volume = object(
+        &["name"],
+        json!({
+            "name": text(), "raid": text(), "bytes": whole(), "drives": list(text()), "controller": text()
+        }),
+    );
+    object(
+        &[],
+        json!({
+            "system": text(), "manufacturer": text(), "model": text(), "sku": text(), "serial": text(), "uuid": text(),
+            "bios_version": text(), "bmc_version": text(), "bmc_mac": text(), "health": text(),
+            "cpus": object(&[], json!({ "count": whole(), "model": text(), "cores": whole() })),
+            "memory_gib": whole(), "nics": list(nic), "drives": list(drive), "volumes": list(volume),
+            "boot_mac": text(), "power": { "enum": ["on", "off", "unknown"] },
+            "incomplete": { "type": "boolean", "description": "some of it was passed over" }
+        }),
+    )
 }
 
 /// One host, with what its machine asked the boot servers for.
@@ -213,7 +248,7 @@ fn host() -> Value {
             "condition": one("Condition"), "generation": generation,
             "installed": one("Install"), "claim": one("Install"), "announced": { "type": "integer" },
             "bmc": one("Endpoint"), "boot": one("Endpoint"),
-            "power": { "enum": ["on", "off", "unknown"] }, "inventory": { "type": "object" },
+            "power": { "enum": ["on", "off", "unknown"] }, "inventory": one("Inventory"),
             "drift": { "type": "boolean" }, "notes": { "type": "array", "items": text() }
         }),
     )

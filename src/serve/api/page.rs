@@ -270,6 +270,7 @@ impl Display for Whereabouts<'_> {
         if let Some(inventory) = &host.inventory {
             let known = [("", &inventory.model), ("serial ", &inventory.serial), ("tag ", &inventory.sku)];
             parts.extend(known.iter().filter_map(|(word, value)| Some(format!("{word}{}", value.as_ref()?))));
+            parts.extend(inventory.hardware());
         }
         parts.extend(host.bmc.as_ref().and_then(|bmc| place("BMC", bmc)));
         parts.extend(place("boots from", &host.boot));

@@ -119,7 +119,7 @@ impl Session {
                 (200..=299, Some("Exception" | "Killed" | "Cancelled" | "Interrupted")) => {
                     let why = look.body.pointer("/Messages/0/Message").and_then(Value::as_str).unwrap_or_default();
                     return Err(
-                        self.transient("TaskFailed", format!("the task {} failed: {}", clip(monitor), clip(why)))
+                        self.transient("BmcTaskFailed", format!("the task {} failed: {}", clip(monitor), clip(why)))
                     );
                 }
                 (202, _) | (200, Some("New" | "Starting" | "Running" | "Pending" | "Stopping" | "Suspended")) => {}
