@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rackwright::model::{Action, Desired, HostSpec, Inventory, Mac, Nic, Outcome, Protocol};
+use rackwright::model::{Action, ClusterSpec, Desired, HostSpec, Inventory, Mac, Nic, Outcome, Protocol};
 use rackwright::plan::{Step, boot, nic};
 
 use crate::plan_rig::{Bench, rack};
@@ -18,7 +18,7 @@ fn probed(listed: [&[Mac]; 2]) -> Bench {
     }
     let desired = bench.world.desired.clone().unwrap();
     let hosts = desired.hosts.values().map(|spec| HostSpec { boot_mac: None, ..HostSpec::clone(spec) });
-    let clusters = desired.clusters.values().cloned();
+    let clusters = desired.clusters.values().map(|spec| ClusterSpec::clone(spec));
     bench.world.desired = Some(Arc::new(Desired::new(desired.revision.clone(), clusters, hosts, Vec::new())));
     for (number, macs) in [1, 2].into_iter().zip(listed) {
         let nic = |mac: &Mac| Nic { name: mac.to_string(), mac: *mac, link: None, mbps: None, about: None };
