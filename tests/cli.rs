@@ -155,7 +155,7 @@ fn completions_and_the_manual_name_every_command() {
     }
     let (code, page, _) = said(&rackwright(Path::new("/"), &["man"]));
     assert_eq!(code, Some(0));
-    for command in ["STATUS", "EXPLAIN", "PLAN", "VALIDATE", "RUN", "DEMO"] {
+    for command in ["STATUS", "EXPLAIN", "PLAN", "VALIDATE", "RUN", "DEMO", "BMC", "CONSOLE", "PREFLIGHT"] {
         assert!(page.contains(&format!(".SH \"RACKWRIGHT {command}\"")), "{command}");
     }
 }

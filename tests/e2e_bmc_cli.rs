@@ -1,10 +1,13 @@
 //! `rackwright bmc`, from outside: a real daemon at work, simulated BMCs, and a person at the command line.
 
-use std::process::Output;
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use rackwright::model::PowerState;
 use rackwright::sim::rack::MachineView;
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
 use crate::e2e_rig::{Rig, program};
 
@@ -25,6 +28,23 @@ async fn bmc(rig: &Rig, args: &[&str]) -> Said {
     let config = rig.stage.dir.join("rackwright.yaml");
     let output: Output =
         program().arg("bmc").args(args).arg("--config").arg(config).env_remove("RUST_LOG").output().await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// The same at a terminal, where somebody types `answer`.
+async fn at_a_terminal(rig: &Rig, answer: &str, args: &[&str]) -> Said {
+    let config = rig.stage.dir.join("rackwright.yaml");
+    let line = format!("{} bmc {} --config {}", env!("CARGO_BIN_EXE_rackwright"), args.join(" "), config.display());
+    let mut command = tokio::process::Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut typing = child.stdin.take().unwrap();
+    typing.write_all(answer.as_bytes()).await.unwrap();
+    // Nobody goes away from the terminal before the program has ended.
+    let output = timeout(Duration::from_secs(60), child.wait_with_output()).await.unwrap().unwrap();
+    drop(typing);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
@@ -63,6 +83,11 @@ async fn a_person_looks_and_switches_while_the_daemon_runs() {
     assert_eq!(refused.code, Some(2), "nobody agreed: {}", refused.out);
     assert!(refused.err.contains("--yes"), "{}", refused.err);
     assert!(power("status").await.out.contains("power is on"), "what nobody agreed to is not done");
+    let said = at_a_terminal(&rig, "n\n", &[HOST, "power", "off"]).await;
+    assert_eq!(said.code, Some(2), "{}{}", said.out, said.err);
+    assert!(said.out.contains("cluster1/hv1, completed, would lose power at once. Go on? [y/N]"), "{}", said.out);
+    let said = at_a_terminal(&rig, "y\n", &[HOST, "power", "cycle"]).await;
+    assert!(said.code == Some(0) && said.out.contains("power is on"), "{}{}", said.out, said.err);
     assert!(bmc(&rig, &[HOST, "power", "off", "--yes"]).await.out.contains("power is off"));
     assert_eq!(rig.machine(HOST).power, PowerState::Off);
     let said = bmc(&rig, &[HOST, "power", "reset", "--yes"]).await;
@@ -73,6 +98,25 @@ async fn a_person_looks_and_switches_while_the_daemon_runs() {
     assert!(said.out.contains("Pxe once"), "{}{}", said.out, said.err);
     assert_eq!(bmc(&rig, &["hv1", "info", "--format", "json"]).await.json()["boot"]["target"], "Pxe");
     assert!(bmc(&rig, &["hv1", "boot", "none"]).await.out.contains("boots as its firmware says"));
+
+    // Preflight asks the same of all of them.
+    let config = rig.stage.dir.join("rackwright.yaml");
+    let preflight = async |more: &[&str]| {
+        let mut command = program();
+        command.args(["preflight", "--config"]).arg(&config).args(more).env_remove("RUST_LOG");
+        let output = command.output().await.unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let document: Value = serde_json::from_str(&preflight(&["--format", "json"]).await).unwrap();
+    let bmcs = document["bmcs"].as_array().unwrap();
+    assert_eq!(bmcs.len(), 2, "{document:#}");
+    for bmc in bmcs {
+        let said = (&bmc["reachable"], &bmc["authenticated"], &bmc["mac_matches"], bmc["certificate"].as_str());
+        assert_eq!(said, (&Value::Bool(true), &Value::Bool(true), &Value::Bool(true), Some("pinned")), "{bmc:#}");
+    }
+    let table = preflight(&[]).await;
+    assert!(table.contains("2 of 2 answer and take their account") && table.contains("BMC OF"), "{table}");
+    assert!(!preflight(&["--no-bmc"]).await.contains("BMC OF"));
 
     let none_left = |machines: &[MachineView]| machines.iter().all(|view| view.sessions == 0);
     rig.rack().wait_until(none_left).await;

@@ -111,20 +111,22 @@ pub struct LogEntry {
 /// A conversation in whichever protocol the BMC speaks.
 enum Line {
     Redfish(Box<Session>),
-    Ipmi(Conversation),
+    Ipmi(Box<Conversation>),
 }
 
 impl Line {
+    fn ipmi(target: &Target) -> Line {
+        Line::Ipmi(Box::new(Conversation::new(target.clone())))
+    }
+
     /// Opens it. With an open protocol Redfish comes first, and IPMI where there is no Redfish.
     async fn open(target: &Target) -> Result<Line, Fault> {
         if target.protocol == Protocol::Ipmi {
-            return Ok(Line::Ipmi(Conversation::new(target.clone())));
+            return Ok(Line::ipmi(target));
         }
         match Session::open(target.clone()).await {
             Ok(session) => Ok(Line::Redfish(Box::new(session))),
-            Err(fault) if target.protocol == Protocol::Auto && is_no_redfish(&fault) => {
-                Ok(Line::Ipmi(Conversation::new(target.clone())))
-            }
+            Err(fault) if target.protocol == Protocol::Auto && is_no_redfish(&fault) => Ok(Line::ipmi(target)),
             Err(fault) => Err(fault),
         }
     }
