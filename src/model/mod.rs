@@ -45,7 +45,7 @@ pub use event::{
 pub use fault::{Fault, FaultClass, Finding, Severity};
 pub use id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, Token, TokenId};
 pub use image::{ImageFacts, ImageSource, ImageSpec, ImageStamp, Keyring, SignatureSpec};
-pub use inventory::{Cpus, Drive, Inventory, Nic, PowerState, Volume};
+pub use inventory::{Cpus, Drive, Inventory, Nic, PowerState, Volume, size};
 pub use lease::{Lease, Leases};
 pub use moves::{Move, MoveKind, Moves};
 pub use observed::{

@@ -7,7 +7,7 @@ use anstyle::Style;
 use super::{Format, Scene, act, diag, target};
 use crate::cli::table::Table;
 use crate::drive::bmc::hand::{self, Depth, Look};
-use crate::model::HostSpec;
+use crate::model::{HostSpec, size};
 
 /// Reads it and prints it.
 pub async fn info(scene: &Scene<'_>, spec: &HostSpec, out: &mut dyn Write) -> anyhow::Result<u8> {
@@ -45,10 +45,28 @@ fn table(look: &Look) -> Table {
     row("next boot", look.boot.as_ref().map(act::boot_text));
     row("LED", look.led.clone());
     row("sessions", look.sessions.map(|count| count.to_string()));
+    row("hardware", it.hardware());
     for nic in &it.nics {
         let link = nic.link.as_deref().map(|link| format!(", {link}")).unwrap_or_default();
         let boots = if it.boot_mac == Some(nic.mac) { ", boots from here" } else { "" };
         row("NIC", Some(format!("{}, {}{link}{boots}", nic.name, nic.mac)));
     }
+    for drive in &it.drives {
+        let slot = drive.slot.as_deref().map(|slot| format!("slot {slot}"));
+        let bytes = drive.bytes.map(size);
+        let parts = [&slot, &drive.model, &bytes, &drive.protocol, &drive.media, &drive.serial, &drive.health];
+        row("drive", Some(listed(&drive.name, &parts)));
+    }
+    for volume in &it.volumes {
+        let bytes = volume.bytes.map(size);
+        let of = Some(volume.drives.join(" + ")).filter(|names| !names.is_empty()).map(|names| format!("of {names}"));
+        row("volume", Some(listed(&volume.name, &[&volume.raid, &bytes, &of])));
+    }
     table
+}
+
+/// A name and what is known of it.
+fn listed(name: &str, parts: &[&Option<String>]) -> String {
+    let known = parts.iter().filter_map(|part| part.as_deref());
+    std::iter::once(name).chain(known).collect::<Vec<_>>().join(", ")
 }
