@@ -28,7 +28,6 @@ pub fn disks(reader: &mut Reader<'_>, fields: &Fields<'_>, draft: &mut Draft, de
 
 fn system_disks(reader: &mut Reader<'_>, list: &Node, draft: &mut Draft) {
     let Some(disks) = reader.lines(list, "config.system_disks") else { return };
-    let is_slot = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     for (disk, place) in &disks {
         if let Err(hint) = check_disk(disk) {
             reader.error(*place, "bad-disk", format!("`{disk}` does not name a disk to install to"), hint);
@@ -54,10 +53,19 @@ fn system_disks(reader: &mut Reader<'_>, list: &Node, draft: &mut Draft) {
     draft.config.disks = disks.into_iter().map(|(disk, _)| disk).collect();
 }
 
+/// The number of a bay, or of a box and a bay in it.
+fn is_slot(text: &str) -> bool {
+    let number = |part: &str| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.split(':').count() <= 2 && text.split(':').all(number)
+}
+
 /// A slot without leading zeros.
 fn number(slot: &str) -> String {
-    let digits = slot.trim_start_matches('0');
-    if digits.is_empty() { "0".into() } else { digits.into() }
+    let plain = |part: &str| {
+        let digits = part.trim_start_matches('0');
+        if digits.is_empty() { "0".to_owned() } else { digits.to_owned() }
+    };
+    slot.split(':').map(plain).collect::<Vec<_>>().join(":")
 }
 
 /// What only makes sense together: slots are looked up by Redfish, and volumes are in the way only there.
@@ -102,8 +110,9 @@ pub fn check_disk(text: &str) -> Result<(), &'static str> {
         let fine = !path.is_empty() && path.bytes().all(|byte| byte.is_ascii_graphic()) && !path.contains("..");
         return if fine { Ok(()) } else { Err("a device path has no spaces, as /dev/disk/by-id/…") };
     }
-    let slot = !text.is_empty() && text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if slot { Ok(()) } else { Err("write a /dev/… path, detect:NAME:SIZE:INDEX, or a chassis slot such as \"0\"") }
+    let hint =
+        "write a /dev/… path, detect:NAME:SIZE:INDEX, or a chassis slot such as \"0\", or \"3:1\" for bay 1 of box 3";
+    if is_slot(text) { Ok(()) } else { Err(hint) }
 }
 
 fn is_size(text: &str) -> bool {

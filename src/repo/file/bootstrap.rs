@@ -132,7 +132,8 @@ pub struct Config {
     pub packages: Option<Vec<String>>,
     /// Filesystem of the system volumes.
     pub filesystem: Option<Filesystem>,
-    /// The disk to install to: `/dev/…`, `detect:NAME:SIZE:INDEX`, or one or two chassis slots (`"0"`, `"1"`: RAID-1).
+    /// The disk to install to: `/dev/…`, `detect:NAME:SIZE:INDEX`, or one or two chassis slots (`"0"`, `"1"`: RAID-1; with
+    /// several boxes of bays `"BOX:BAY"`).
     pub system_disks: Option<Vec<String>>,
     /// Instead of `system_disks`: what the disk to install to looks like.
     pub disk_hints: Option<DiskHints>,

@@ -60,6 +60,17 @@ impl Session {
         Ok(reply)
     }
 
+    /// POST of something new. Gives the refusal when it was refused for what it asked, as [`Session::patch`] does; a task
+    /// that it becomes is not followed: its monitor is the reply's `location`.
+    pub(super) async fn post_reply(&self, path: &str, body: &Value) -> Result<Result<Reply, Fault>, Fault> {
+        let (reply, _) = self.exchange(self.signed("POST", path, Some(body))?).await?;
+        let words = said(&reply.body);
+        match reply.status.as_u16() {
+            400 | 404 | 405 | 501 if !words.later() => Ok(Err(self.refused(reply.status, path, &words.text))),
+            _ => self.accept(reply, path).map(Ok),
+        }
+    }
+
     /// PATCH, conditional where the service gave an ETag; a task that it becomes is followed for a moment. Gives the
     /// refusal when it was refused for what it asked (400, 404, 405, 501), so that the caller may ask for less.
     pub(super) async fn patch(&self, path: &str, etag: Option<&str>, body: &Value) -> Result<Option<Fault>, Fault> {
@@ -103,7 +114,6 @@ impl Session {
     }
 
     /// DELETE of something.
-    #[expect(dead_code, reason = "volumes in the way are deleted by preparation, which is being written")]
     pub(super) async fn delete(&self, path: &str) -> Result<Reply, Fault> {
         let (reply, _) = self.exchange(self.signed("DELETE", path, None)?).await?;
         self.accept(reply, path)

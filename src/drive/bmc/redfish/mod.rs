@@ -5,20 +5,27 @@
 use serde_json::Value;
 
 use super::Order;
-use crate::model::{Fault, Outcome, Preparation, Protocol};
+use crate::model::{Fault, Outcome, Protocol};
 
+mod attributes;
 mod boot;
 mod collection;
+mod compare;
+mod detect;
+mod disk;
 mod exchange;
 mod fault;
 mod hand;
 mod inventory;
 mod led;
 mod nics;
+mod prepare;
 mod quirk;
+mod raid;
 mod session;
 mod storage;
 mod system;
+mod task;
 mod tls;
 mod wire;
 
@@ -39,12 +46,8 @@ async fn dispatch(session: &Session, order: &Order) -> Result<Outcome, Fault> {
             let inventory = inventory::inventory(session, *boot_mac).await?;
             Ok(Outcome::Probed { inventory, pin: session.pin(), protocol: Protocol::Redfish })
         }
-        Order::Prepare { prepare, .. } if prepare.id.is_some() => {
-            Err(Fault::permanent("NotSupportedYet", "disks by slot and settings cannot be prepared by this version"))
-        }
-        Order::Prepare { .. } => {
-            led::led(session, true).await?;
-            Ok(Outcome::Prepared(Preparation::default()))
+        Order::Prepare { prepare, apply, pending } => {
+            prepare::prepare(session, prepare, *apply, pending.as_ref()).await.map(Outcome::Prepared)
         }
         Order::Arm { network_boot, mode } => {
             boot::boot_from_network(session, *network_boot, *mode).await?;
