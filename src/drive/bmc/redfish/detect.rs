@@ -20,23 +20,40 @@ pub(super) struct Shown {
 /// maker's name (`SAMSUNG `) where the BMC leaves it out.
 const WORD: usize = 8;
 
-/// The text for one of several disks, which are in the order in which the kernel is assumed to list them; and how many of
-/// them fit it. `None` when the disk has no word for a name.
-pub(super) fn detect(disks: &[Shown], which: usize) -> Option<(String, usize)> {
+/// The text for a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Detect {
+    pub text: String,
+    /// How many disks fit it.
+    pub fit: usize,
+    /// Whether there are others that fit but for a slightly different size. `detect.py` takes the size of the *last* line for
+    /// the wanted one when their numbers differ by three per cent at most.
+    pub near: bool,
+}
+
+/// The text for one of several disks, which are in the order in which the kernel is assumed to list them. `None` when the
+/// disk has no word for a name.
+pub(super) fn detect(disks: &[Shown], which: usize) -> Option<Detect> {
     let disk = disks.get(which)?;
     let size = size(disk.bytes)?;
-    let equals = |word: &str| {
-        let fits = |other: &&Shown| {
-            self::size(other.bytes).as_ref() == Some(&size)
-                && (contains(&other.name, word) || contains(&other.maker, word))
-        };
-        (disks.iter().filter(fits).count(), disks[..which].iter().filter(fits).count())
-    };
+    let named = |other: &Shown, word: &str| contains(&other.name, word) || contains(&other.maker, word);
+    let equal = |other: &Shown| self::size(other.bytes).as_ref() == Some(&size);
+    let close = |other: &Shown| self::size(other.bytes).is_some_and(|other| near(&other, &size));
     // The word that fewest other disks share; of several, a model number rather than a brand.
     let brand = |word: &str| !word.bytes().any(|byte| byte.is_ascii_digit());
-    let word = words(&disk.name).min_by_key(|word| (equals(word).0, brand(word)))?;
-    let (fit, before) = equals(word);
-    Some((format!("detect:{word}:{size}:{before}"), fit))
+    let share = |word: &str| disks.iter().filter(|other| close(other) && named(other, word)).count();
+    let word = words(&disk.name).min_by_key(|word| (share(word), brand(word)))?;
+    let fits = |other: &&Shown| equal(other) && named(other, word);
+    let fit = disks.iter().filter(fits).count();
+    let before = disks[..which].iter().filter(fits).count();
+    Some(Detect { text: format!("detect:{word}:{size}:{before}"), fit, near: share(word) > fit })
+}
+
+/// Whether `detect.py` would take one size for the other: it compares the numbers without their units.
+fn near(a: &str, b: &str) -> bool {
+    let number = |text: &str| text.trim_end_matches(char::is_alphabetic).parse::<f64>().unwrap_or(0.0);
+    let (a, b) = (number(a), number(b));
+    (a - b).abs() <= 0.03 * b
 }
 
 /// The words of a model that can be asked for: no spaces and colons by `detect.py`, no others by shells and iPXE.
@@ -147,7 +164,7 @@ mod tests {
             ("", 1_920_383_410_176),
             ("480 GB", 1_920_383_410_176),
         ]);
-        let of = |which| detect(&list, which);
+        let of = |which| detect(&list, which).map(|found| (found.text, found.fit));
         assert_eq!(of(0), Some(("detect:MZ7KH480:480GB:0".into(), 2)));
         assert_eq!(of(2), Some(("detect:MZ7KH480:480GB:1".into(), 2)));
         assert_eq!(of(1), Some(("detect:MZ7KH960:960GB:0".into(), 1)));
@@ -157,10 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn sizes_that_the_installer_may_take_for_each_other_are_noticed() {
+        let list = disks(&[("PERC", 479_559_942_144), ("PERC", 480_103_981_056), ("PERC", 4_790_000_000_000)]);
+        let found = detect(&list, 0).unwrap();
+        assert_eq!((found.text.as_str(), found.fit, found.near), ("detect:PERC:479GB:0", 1, true));
+        assert!(!detect(&list, 2).unwrap().near, "4.79 is not 479");
+        assert!(near("479GB", "480TB") && !near("465GB", "480GB"));
+    }
+
+    #[test]
     fn words_are_short_enough_for_a_sata_drives_inquiry() {
         let list = disks(&[("SSDSC2KG480G8R", 480_103_981_056)]);
-        let (text, _) = detect(&list, 0).unwrap();
-        assert_eq!(text, "detect:SSDSC2KG:480GB:0");
+        assert_eq!(detect(&list, 0).unwrap().text, "detect:SSDSC2KG:480GB:0");
         let shown = &"INTEL SSDSC2KG480G8R"[..16];
         assert!(shown.contains("SSDSC2KG"));
         assert_eq!(

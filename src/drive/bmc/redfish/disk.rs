@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::collection::{Walk, links};
-use super::detect::{Shown, detect, volume_name};
+use super::detect::{Detect, Shown, detect, volume_name};
 use super::quirk::Quirk;
 use super::session::Session;
 use super::storage::{name_of, number, slot};
@@ -90,12 +90,28 @@ impl Shelf {
             let times = strings(&list["@Redfish.OperationApplyTimeSupport"]["SupportedValues"]).unwrap_or_default();
             shelf.units.push(Unit { name: controller(&body), volumes, apply_times: times });
         }
+        if shelf.drives.is_empty() {
+            shelf.simple(&walk, quirk, system).await?;
+        }
         if walk.incomplete() {
             let message =
                 "not all drives and volumes could be read, and the wrong one must not be taken for the right one";
             return Err(session.transient("StorageUnreadable", message));
         }
         Ok(shelf)
+    }
+
+    /// The devices of services that are older than `Storage`: nothing can be made of them.
+    async fn simple(&mut self, walk: &Walk<'_>, quirk: &Quirk, system: &Value) -> Result<(), Fault> {
+        for (path, body) in walk.all(link(&system["SimpleStorage"])).await? {
+            let unit = self.units.len();
+            let devices = body["Devices"].as_array().map(Vec::as_slice).unwrap_or_default();
+            for (index, device) in devices.iter().enumerate().filter(|(_, device)| device["Model"].is_string()) {
+                self.drives.push(bay(quirk, format!("{path}#{index}"), device, unit));
+            }
+            self.units.push(Unit { name: controller(&body), volumes: None, apply_times: Vec::new() });
+        }
+        Ok(())
     }
 
     fn made(&self, path: String, body: &Value, unit: usize) -> Made {
@@ -153,8 +169,8 @@ impl Shelf {
         }
     }
 
-    /// What the installer is told, and how many disks look like that to it.
-    pub(super) fn told(&self, place: Place) -> Option<(String, usize)> {
+    /// What the installer is told.
+    pub(super) fn told(&self, place: Place) -> Option<Detect> {
         let order = self.order();
         let shown: Vec<_> = order.iter().map(|place| self.shown(*place)).collect();
         detect(&shown, order.iter().position(|other| *other == place)?)

@@ -100,15 +100,23 @@ impl Work<'_> {
     fn told(&mut self, shelf: &Shelf, place: Place, drives: &[usize]) -> Result<String, Fault> {
         let slots: Vec<_> = drives.iter().filter_map(|drive| shelf.drives[*drive].slot.clone()).collect();
         let slots = slots.join(" and ");
-        let Some((text, fit)) = shelf.told(place) else {
+        let Some(found) = shelf.told(place) else {
             let message =
                 format!("the BMC tells no model or size of the disk in slot {slots}: name it by path instead");
             return Err(self.session.permanent("DiskNotNamed", message));
         };
-        if fit > 1 {
+        let text = found.text;
+        if found.fit > 1 {
+            let alike = found.fit;
             self.notes.push(format!(
-                "{fit} disks look alike to the installer; {text} is taken for the one in slot {slots}, as if the kernel \
-                 counts them by slot"
+                "{alike} disks look alike to the installer; {text} is taken for the one in slot {slots}, as if the kernel \
+                 counted them by slot"
+            ));
+        }
+        if found.near {
+            self.notes.push(format!(
+                "there is a disk that differs from {text} only a little in size; PVC's installer may not find the right \
+                 one: name it by path if so"
             ));
         }
         Ok(text)

@@ -32,6 +32,10 @@ pub(super) async fn look(session: &Session, path: &str) -> Result<Progress, Faul
         404 | 410 => Ok(Progress::Over),
         202 => Ok(of(&reply.body).unwrap_or(Progress::Running)),
         200..=299 => Ok(of(&reply.body).unwrap_or(Progress::Over)),
+        // A monitor answers in the end as the request would have been (DSP0266): also with its refusal.
+        400 | 405 | 409 | 422 | 500 if reply.body["error"].is_object() => {
+            Ok(Progress::Failed(super::fault::said(&reply.body).text))
+        }
         _ => session.accept(reply, path).map(|_| Progress::Over),
     }
 }
