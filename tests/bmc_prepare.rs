@@ -205,7 +205,7 @@ async fn a_task_that_fails_is_said_and_tried_anew() {
         let lab = Lab::new(vendor);
         lab.look(|inside| inside.machine.faults().give(SimFault::BmcTaskFails, 1));
         let done = lab.prepare(&disk(mirror(vendor), false)).await.unwrap();
-        let failed: Vec<_> = done.faults.iter().filter(|fault| fault.reason == "TaskFailed").collect();
+        let failed: Vec<_> = done.faults.iter().filter(|fault| fault.reason == "BmcTaskFailed").collect();
         if lab.look(|inside| inside.machine.faults().remaining()) == 0 {
             assert_eq!(failed.len(), 1, "{vendor:?}: {:?}", done.faults);
             assert!(

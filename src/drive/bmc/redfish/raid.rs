@@ -235,7 +235,7 @@ impl Work<'_> {
     }
 
     pub(super) fn failed(&self, why: &str) -> Fault {
-        self.session.permanent("TaskFailed", format!("a task of the BMC has failed: {why}"))
+        self.session.permanent("BmcTaskFailed", format!("a task of the BMC has failed: {why}"))
     }
 
     /// Whether it is only looked at, and the machine was switched on for this a while ago.
