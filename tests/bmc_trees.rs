@@ -17,7 +17,7 @@ use rackwright::sim::https::{self, Identity};
 use crate::bmc_rig::{self as bmc, target};
 
 /// Where the recordings are.
-fn recordings() -> Option<PathBuf> {
+pub fn recordings() -> Option<PathBuf> {
     let named = std::env::var_os("RACKWRIGHT_REDFISH_TREES").map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/redfish");
     let found = named.or(Some(beside)).filter(|dir| dir.join("dell.tar.xz").is_file());
@@ -31,7 +31,7 @@ fn recordings() -> Option<PathBuf> {
 type Asked = Arc<Mutex<Vec<String>>>;
 
 /// A recorded service answers what it was asked when it was recorded, opens a session for whoever asks, and nothing else.
-fn answer(tree: &Path, request: &Request) -> Response {
+pub fn answer(tree: &Path, request: &Request) -> Response {
     let none = |status| Response { status, headers: Vec::new(), body: None };
     match (request.method.as_str(), request.path.trim_matches('/')) {
         ("POST", "redfish/v1/SessionService/Sessions") => {

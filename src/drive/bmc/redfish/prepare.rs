@@ -27,6 +27,8 @@ pub(super) struct Work<'s> {
     /// What an earlier order has begun, when it is over.
     pub over: Option<&'s Pending>,
     pub notes: Vec<String>,
+    /// What was ordered about volumes: collections to make one in, and volumes to delete.
+    pub ordered: Vec<String>,
 }
 
 /// Carries it out as far as it goes now.
@@ -43,7 +45,7 @@ pub(super) async fn prepare(
     let system = System::find(session).await?;
     let notes = lamp.or_else(|| lacking(&system)).into_iter().collect();
     let quirk = quirk::of(&session.root, system.body());
-    let mut work = Work { session, system, quirk, prepare, apply, over: pending, notes };
+    let mut work = Work { session, system, quirk, prepare, apply, over: pending, notes, ordered: Vec::new() };
     let (pending, disk) = match work.unfinished(pending).await? {
         Some(pending) => (Some(pending), None),
         None => work.steps().await?,

@@ -145,6 +145,14 @@ impl Work<'_> {
             let what = "a task of the BMC is at work".to_owned();
             return Ok(Some(Disk::Later(Pending { what, task: Some(task), stage: Stage::Begun }, false)));
         }
+        let order = in_the_way.first().map_or(volumes, |volume| &volume.path);
+        let restart = !unit.apply_times.is_empty() && !unit.apply_times.iter().any(|time| time == "Immediate");
+        if self.ordered.contains(order) {
+            // Taken, without a task to follow, and not there yet: nothing is ordered twice.
+            let what = "what was ordered about RAID volumes comes about".to_owned();
+            return Ok(Some(Disk::Later(Pending { what, task: None, stage: Stage::Begun }, restart)));
+        }
+        self.ordered.push(order.clone());
         if let Some(volume) = in_the_way.first() {
             tracing::info!(volume = volume.path, "a RAID volume in the way is deleted, with the repository's consent");
             let reply = self.session.delete(&volume.path).await;
@@ -152,7 +160,6 @@ impl Work<'_> {
             return self.begun(format!("the RAID volume `{}` is deleted", volume.name), reply, gone).await;
         }
         let paths: Vec<_> = drives.iter().map(|drive| shelf.drives[*drive].path.as_str()).collect();
-        let restart = !unit.apply_times.is_empty() && !unit.apply_times.iter().any(|time| time == "Immediate");
         let time = unit.apply_times.iter().find(|time| *time == "Immediate").or(unit.apply_times.first());
         let reply = self.make(volumes, &paths, time.map(String::as_str)).await;
         let made = |shelf: &Shelf| matches!(shelf.ready(drives), Some(Place::Volume(_)));
