@@ -40,7 +40,7 @@ if [ "$op" = get ]; then for p in "$@"; do case $p in ip_addr) echo ip_addr:127.
 
 /// Whether the test can be run here; says why not. With `CI=true` a missing program is a failure.
 pub fn can_run() -> bool {
-    let missing: Vec<_> = ["ipmitool", "ipmi_sim"].into_iter().filter(|name| !there(name)).collect();
+    let missing: Vec<_> = ["ipmitool", "ipmi_sim", "script"].into_iter().filter(|name| !there(name)).collect();
     if missing.is_empty() {
         return true;
     }

@@ -133,16 +133,17 @@ impl Site {
 
 /// Types a line until the machine has heard it: `ipmi_sim` drops the first one after a console that was killed. Gives
 /// what was read.
-async fn converse(console: &mut Child) -> String {
+async fn converse(console: &mut Child, line: &str) -> String {
     let (mut said, mut buffer) = (String::new(), [0; 1024]);
     let deadline = tokio::time::Instant::now() + PATIENCE;
     let mut retype = tokio::time::interval(Duration::from_secs(2));
-    while !said.contains("the machine heard root") {
+    let wanted = format!("the machine heard {line}");
+    while !said.contains(&wanted) {
         let out = console.stdout.as_mut().unwrap();
         tokio::select! {
             _ = retype.tick() => {
                 assert!(tokio::time::Instant::now() < deadline, "nothing was heard: {said}");
-                type_in(console, "root\r").await;
+                type_in(console, &format!("{line}\r")).await;
             }
             count = out.read(&mut buffer) => match count.unwrap() {
                 0 => {
@@ -170,12 +171,12 @@ async fn a_console_carries_text_both_ways_and_a_killed_one_is_no_obstacle() {
     }
     let (site, watch) = (Site::new().await, Watch::start());
     let mut killed = site.program(&["console", "hv1"]).spawn().unwrap();
-    converse(&mut killed).await;
+    converse(&mut killed, "root").await;
     killed.kill().await.unwrap();
 
     for words in [&["console", "c1/hv1"][..], &["bmc", "hv1", "console"]] {
         let mut console = site.program(words).spawn().unwrap();
-        let said = converse(&mut console).await;
+        let said = converse(&mut console, "root").await;
         type_in(&mut console, "\r~.").await;
         let output = tokio::time::timeout(PATIENCE, console.wait_with_output()).await.unwrap().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
@@ -208,4 +209,23 @@ async fn a_person_looks_and_switches_over_ipmi() {
     let (code, said) = site.run(&["console", "hv2"]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("there is no host `hv2`"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_a_terminal_control_characters_go_to_the_machine() {
+    if !can_run() {
+        return;
+    }
+    let site = Site::new().await;
+    let config = site.rig.dir.path().join("rackwright.yaml");
+    // `script` makes a terminal; what it is told arrives there as if it were typed.
+    let words = format!("{} console hv1 --config {}", env!("CARGO_BIN_EXE_rackwright"), config.display());
+    let mut console = Command::new("script");
+    console.args(["-qfec", &words, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut console = console.kill_on_drop(true).spawn().unwrap();
+    converse(&mut console, "root").await;
+    converse(&mut console, "\u{3}").await;
+    type_in(&mut console, "\r~.").await;
+    let output = tokio::time::timeout(PATIENCE, console.wait_with_output()).await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
