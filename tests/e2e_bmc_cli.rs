@@ -97,7 +97,8 @@ async fn a_person_looks_and_switches_while_the_daemon_runs() {
     let said = bmc(&rig, &["hv1", "boot", "pxe"]).await;
     assert!(said.out.contains("Pxe once"), "{}{}", said.out, said.err);
     assert_eq!(bmc(&rig, &["hv1", "info", "--format", "json"]).await.json()["boot"]["target"], "Pxe");
-    assert!(bmc(&rig, &["hv1", "boot", "none"]).await.out.contains("boots as its firmware says"));
+    let said = bmc(&rig, &["hv1", "boot", "none"]).await;
+    assert!(said.out.contains("boots as its firmware says"), "{}{}", said.out, said.err);
 
     // Preflight asks the same of all of them.
     let config = rig.stage.dir.join("rackwright.yaml");

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::hand::Boot;
 use super::exchange::Reply;
 use super::led::led;
 use super::quirk;
@@ -49,6 +50,16 @@ impl Place {
         self.reply.body["Boot"].get(name)?.as_str()
     }
 
+    /// What is set, in words.
+    fn found(&self) -> Boot {
+        let word = |name: &str| self.boot(name).map(str::to_owned);
+        Boot {
+            enabled: word("BootSourceOverrideEnabled").unwrap_or_default(),
+            target: word("BootSourceOverrideTarget").unwrap_or_else(|| "None".to_owned()),
+            mode: word("BootSourceOverrideMode"),
+        }
+    }
+
     /// What a property takes, as far as the service says: here, else in the system.
     fn takes(&self, system: &System, name: &str) -> Option<Vec<String>> {
         let allowed = format!("{name}@Redfish.AllowableValues");
@@ -86,26 +97,32 @@ impl Place {
 /// Sets a network boot for once, reads it back, and starts or restarts the machine.
 pub(super) async fn boot_from_network(session: &Session, how: NetworkBoot, mode: BootMode) -> Result<(), Fault> {
     let mut system = System::find(session).await?;
-    let mut place = Place::find(session, &system).await?;
     let target = match how {
         NetworkBoot::Pxe => "Pxe",
         NetworkBoot::Http => "UefiHttp",
     };
-    can_boot(session, &system, &place, target)?;
-    if let Some(fault) = set(session, &system, &place, target, mode).await? {
-        let instead = if place.path == system.path { Place::instead(session, &system).await? } else { None };
+    set_once(session, &system, target, mode).await?;
+    system.refresh(session).await?;
+    system.restart(session).await.map_err(may_have_happened)
+}
+
+/// Sets a boot source (ComputerSystem `BootSource`) for once, and reads it back. Nothing is restarted.
+pub(super) async fn set_once(session: &Session, system: &System, target: &str, mode: BootMode) -> Result<Boot, Fault> {
+    let mut place = Place::find(session, system).await?;
+    can_boot(session, system, &place, target)?;
+    if let Some(fault) = set(session, system, &place, target, mode).await? {
+        let instead = if place.path == system.path { Place::instead(session, system).await? } else { None };
         place = instead.ok_or(fault)?;
-        if let Some(fault) = set(session, &system, &place, target, mode).await? {
+        if let Some(fault) = set(session, system, &place, target, mode).await? {
             return Err(fault);
         }
     }
     // A service that answers 202 may need a moment.
     for _ in 0..READBACKS {
         place.refresh(session).await?;
-        let enabled = place.boot("BootSourceOverrideEnabled");
-        if place.boot("BootSourceOverrideTarget") == Some(target) && enabled != Some("Disabled") {
-            system.refresh(session).await?;
-            return system.restart(session).await.map_err(may_have_happened);
+        let found = place.found();
+        if found.target == target && found.enabled != "Disabled" {
+            return Ok(found);
         }
         tokio::time::sleep(session.patience().poll).await;
     }
@@ -120,14 +137,17 @@ fn can_boot(session: &Session, system: &System, place: &Place, target: &str) -> 
     }
     let known = |name: &str, word: &str| place.takes(system, name).is_none_or(|all| all.iter().any(|one| one == word));
     if !known("BootSourceOverrideTarget", target) {
-        let pxe = target == "Pxe";
-        return lacks(match pxe {
-            true => "the system cannot be told to boot from the network",
-            false => "the system cannot be told to boot by UEFI HTTP; `bmc.network_boot: pxe` may do",
-        });
+        return match target {
+            "Pxe" => lacks("the system cannot be told to boot from the network"),
+            "UefiHttp" => lacks("the system cannot be told to boot by UEFI HTTP; `bmc.network_boot: pxe` may do"),
+            _ => {
+                let message = format!("the system cannot be told to boot from {target}");
+                Err(session.permanent("BootTargetNotSupported", message))
+            }
+        };
     }
     if !known("BootSourceOverrideEnabled", "Once") {
-        return lacks("the system cannot be told to boot from the network once");
+        return lacks("the system cannot be told what to boot from once");
     }
     Ok(())
 }
@@ -196,25 +216,55 @@ fn may_have_happened(fault: Fault) -> Fault {
 /// Takes a boot override back and starts or restarts the machine.
 pub(super) async fn boot_normally(session: &Session) -> Result<(), Fault> {
     let mut system = System::find(session).await?;
-    let place = Place::find(session, &system).await?;
-    if !matches!(place.boot("BootSourceOverrideEnabled"), None | Some("Disabled")) {
-        let full = json!({ "BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None" });
-        // An iLO takes no target of `None` (ironcore-dev/metal-operator #998), others want the mode repeated
-        // (ansible-collections/community.general #11542).
-        let plain = json!({ "BootSourceOverrideEnabled": "Disabled" });
-        let mut moded = full.clone();
-        moded["BootSourceOverrideMode"] = json!(place.boot("BootSourceOverrideMode"));
-        let boots = [full, plain, moded];
-        if let Some(fault) = place.patch_any(session, &boots).await? {
-            let instead = if place.path == system.path { Place::instead(session, &system).await? } else { None };
-            let refused = instead.ok_or(fault)?.patch_any(session, &boots).await?;
-            if let Some(fault) = refused {
-                return Err(fault);
-            }
-        }
+    if clear(session, &system).await? {
         system.refresh(session).await?;
     }
     system.restart(session).await
+}
+
+/// Takes a boot override back; says whether there was one.
+pub(super) async fn clear(session: &Session, system: &System) -> Result<bool, Fault> {
+    let place = Place::find(session, system).await?;
+    if matches!(place.boot("BootSourceOverrideEnabled"), None | Some("Disabled")) {
+        return Ok(false);
+    }
+    let full = json!({ "BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None" });
+    // An iLO takes no target of `None` (ironcore-dev/metal-operator #998), others want the mode repeated
+    // (ansible-collections/community.general #11542).
+    let plain = json!({ "BootSourceOverrideEnabled": "Disabled" });
+    let mut moded = full.clone();
+    moded["BootSourceOverrideMode"] = json!(place.boot("BootSourceOverrideMode"));
+    let boots = [full, plain, moded];
+    if let Some(fault) = place.patch_any(session, &boots).await? {
+        let instead = if place.path == system.path { Place::instead(session, system).await? } else { None };
+        let refused = instead.ok_or(fault)?.patch_any(session, &boots).await?;
+        if let Some(fault) = refused {
+            return Err(fault);
+        }
+    }
+    Ok(true)
+}
+
+/// Sees that nothing is set any more.
+pub(super) async fn cleared(session: &Session, system: &System) -> Result<Boot, Fault> {
+    let mut place = Place::find(session, system).await?;
+    for _ in 0..READBACKS {
+        place.refresh(session).await?;
+        let found = place.found();
+        if matches!(found.enabled.as_str(), "" | "Disabled") {
+            return Ok(found);
+        }
+        tokio::time::sleep(session.patience().poll).await;
+    }
+    let found = place.found();
+    let message = format!("the boot override is not given up: {} {}", found.target, found.enabled);
+    Err(session.transient("BootOverrideNotKept", message))
+}
+
+/// What is set, wherever the service keeps it.
+pub(super) async fn current(session: &Session, system: &System) -> Result<Option<Boot>, Fault> {
+    let found = Place::find(session, system).await?.found();
+    Ok(Some(found).filter(|found| !found.enabled.is_empty()))
 }
 
 /// LED off and, if asked, power off: gracefully, and without asking when that does not come to an end.

@@ -1,18 +1,16 @@
 //! What a person asks of a Redfish service by hand.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::hand::{Boot, Depth, Device, LogEntry, Look, Power};
 use super::inventory::inventory;
 use super::session::Session;
 use super::system::System;
-use super::{link, strings, text};
-use crate::model::{Fault, FaultClass, Mac, PowerState, Protocol, Time};
+use super::{boot, link, text};
+use crate::model::{BootMode, Fault, Mac, PowerState, Protocol, Time};
 
 /// Members of a collection that are looked at.
 const MEMBERS: usize = 16;
-/// Looks at a boot override that was just set, before it counts as not kept.
-const READBACKS: u32 = 3;
 
 /// Reads what a person wants to know. What a service does not have or does not tell is left out.
 pub async fn look(session: &Session, depth: Depth) -> Result<Look, Fault> {
@@ -42,7 +40,7 @@ async fn read(session: &Session, depth: Depth) -> Result<Look, Fault> {
         certificate: session.pin(),
         inventory,
         macs: macs(session, &manager).await?,
-        boot: override_of(&system),
+        boot: boot::current(session, &system).await?,
         led: led(system.body()),
         clock_ahead,
         sessions,
@@ -58,13 +56,6 @@ fn led(system: &Value) -> Option<String> {
         Some(active) => Some(if active { "on" } else { "off" }.to_owned()),
         None => text(&system["IndicatorLED"]),
     }
-}
-
-fn override_of(system: &System) -> Option<Boot> {
-    let word = |name: &str| system.boot(name).map(str::to_owned);
-    let enabled = word("BootSourceOverrideEnabled")?;
-    let target = word("BootSourceOverrideTarget").unwrap_or_else(|| "None".to_owned());
-    Some(Boot { enabled, target, mode: word("BootSourceOverrideMode") })
 }
 
 /// MACs of the manager's own interfaces.
@@ -139,25 +130,28 @@ async fn switch_as(session: &Session, word: Power) -> Result<PowerState, Fault> 
     match word {
         Power::Status => {}
         Power::On if system.settled(PowerState::On) => {}
-        Power::On => switch(session, &mut system, "On", PowerState::On).await?,
+        // On its way there.
+        Power::On if system.power() == PowerState::On => system.must_reach(session, PowerState::On).await?,
+        // From off, a restart is a start.
+        Power::On => system.restart(session).await?,
         Power::Off | Power::Soft if off => {}
-        Power::Off => switch(session, &mut system, "ForceOff", PowerState::Off).await?,
+        Power::Off => switch_off(session, &mut system).await?,
         Power::Soft => soft(session, &mut system).await?,
         Power::Cycle | Power::Reset if off => {
             return Err(session.permanent("MachineIsOff", "the machine is off: `power on` starts it"));
         }
         Power::Cycle => {
-            switch(session, &mut system, "ForceOff", PowerState::Off).await?;
-            switch(session, &mut system, "On", PowerState::On).await?;
+            switch_off(session, &mut system).await?;
+            system.restart(session).await?;
         }
         Power::Reset => system.restart(session).await?,
     }
     Ok(system.power())
 }
 
-async fn switch(session: &Session, system: &mut System, kind: &str, wanted: PowerState) -> Result<(), Fault> {
-    system.reset(session, kind).await?;
-    system.must_reach(session, wanted).await
+async fn switch_off(session: &Session, system: &mut System) -> Result<(), Fault> {
+    let types = system.reset_types(session).await?;
+    system.switch_off(session, &types).await
 }
 
 async fn soft(session: &Session, system: &mut System) -> Result<(), Fault> {
@@ -174,42 +168,17 @@ async fn soft(session: &Session, system: &mut System) -> Result<(), Fault> {
 }
 
 async fn override_once(session: &Session, device: Device) -> Result<Boot, Fault> {
-    let mut system = System::find(session).await?;
+    let system = System::find(session).await?;
     // DSP0268, ComputerSystem `BootSource`.
     let wanted = match device {
         Device::Pxe => "Pxe",
         Device::Http => "UefiHttp",
         Device::Disk => "Hdd",
         Device::Bios => "BiosSetup",
-        Device::None => "None",
-    };
-    let known = strings(&system.body()["Boot"]["BootSourceOverrideTarget@Redfish.AllowableValues"]);
-    // To clear an override is always possible, whatever the list says.
-    let known = known.filter(|_| device != Device::None);
-    if let Some(known) = known.filter(|known| !known.iter().any(|known| known == wanted)) {
-        let message = format!("the system cannot be told to boot from {wanted}, only from {}", known.join(", "));
-        return Err(session.permanent("BootTargetNotSupported", message));
-    }
-    let enabled = if device == Device::None { "Disabled" } else { "Once" };
-    let mut boot = json!({ "BootSourceOverrideEnabled": enabled, "BootSourceOverrideTarget": wanted });
-    if device == Device::Http && system.boot("BootSourceOverrideMode").is_some_and(|mode| mode != "UEFI") {
-        boot["BootSourceOverrideMode"] = json!("UEFI");
-    }
-    if let Some(fault) = system.patch(session, &json!({ "Boot": boot })).await? {
-        return Err(fault);
-    }
-    for _ in 0..READBACKS {
-        system.refresh(session).await?;
-        let found = override_of(&system).unwrap_or_default();
-        let kept = match device {
-            Device::None => matches!(found.enabled.as_str(), "" | "Disabled"),
-            _ => found.target == wanted && found.enabled != "Disabled",
-        };
-        if kept {
-            return Ok(found);
+        Device::None => {
+            boot::clear(session, &system).await?;
+            return boot::cleared(session, &system).await;
         }
-        tokio::time::sleep(session.patience().poll).await;
-    }
-    let fault = session.transient("BootOverrideNotKept", "the boot override was taken and does not read back");
-    Err(Fault { class: FaultClass::Permanent, ..fault })
+    };
+    boot::set_once(session, &system, wanted, BootMode::AsIs).await
 }

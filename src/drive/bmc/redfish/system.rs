@@ -116,10 +116,6 @@ impl System {
         self.body()["PowerState"].as_str() == Some(if wanted == PowerState::On { "On" } else { "Off" })
     }
 
-    pub(super) fn boot(&self, name: &str) -> Option<&str> {
-        self.body().pointer("/Boot")?.get(name)?.as_str()
-    }
-
     pub(super) async fn patch(&self, session: &Session, body: &Value) -> Result<Option<Fault>, Fault> {
         session.patch(&self.path, self.reply.etag.as_deref(), body).await
     }
