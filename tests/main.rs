@@ -17,6 +17,7 @@ mod bmc_redfish_rig;
 mod bmc_redfish_session;
 mod bmc_rig;
 mod bmc_sim;
+mod bmc_sim_tls;
 mod bmc_trees;
 mod cli;
 mod e2e_bmc_cli;

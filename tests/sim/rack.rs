@@ -132,7 +132,7 @@ pub struct Sim {
 impl Sim {
     fn new(season: Season, seed: u64, aloud: bool) -> Sim {
         let mut dice = Dice::new(seed);
-        let policy = Arc::new(policy());
+        let policy = Arc::new(policy(season));
         let mut rack = if season.bmcs { Rack::with_bmcs(&mut dice) } else { Rack::random(&mut dice) };
         let machines = machines(&mut rack, season, &mut dice, seed);
         let desired = load(&rack, &policy.site, None, "0".repeat(40)).expect("the first revision is valid");
@@ -317,6 +317,7 @@ impl Sim {
             }
         }
         laws::bmc::strangers(look(&self.stranger).bmc());
+        self.count_recovered();
     }
 
     fn happen(&mut self, item: Item) {

@@ -84,6 +84,17 @@ impl Sim {
         news
     }
 
+    /// Sessions that a crash left open and that were closed afterwards, rather than left to time out.
+    pub(super) fn count_recovered(&mut self) {
+        let (machines, told) = (&self.machines, &mut self.told);
+        self.behind.retain(|id, uri| {
+            let unit = look(&machines[id]);
+            let open = unit.bmc().session_uris().any(|open| open == *uri);
+            told.recovered += u64::from(!open && unit.bmc().tally.closed.contains(uri));
+            open
+        });
+    }
+
     /// What the BMCs tell of themselves in the end.
     pub(super) fn count_bmcs(&mut self) {
         for unit in self.machines.values() {

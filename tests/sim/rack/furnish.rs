@@ -3,7 +3,7 @@
 use super::line::Unit;
 use super::*;
 
-pub(super) fn policy() -> Policy {
+pub(super) fn policy(season: Season) -> Policy {
     let address = Ipv4Addr::new(10, 255, 255, 1);
     let subnet = Subnet {
         net: "10.255.255.0/24".parse().unwrap(),
@@ -16,7 +16,12 @@ pub(super) fn policy() -> Policy {
         lease_time: Duration::from_secs(3600),
     };
     let site = Site { address, http_port: 9999, tftp_port: 69, subnets: vec![subnet], leases_are_ours: true };
-    Policy { site, concurrent_installs: 3, concurrent_bmc: 3, notify: true, ..Policy::default() }
+    let policy = Policy { site, concurrent_installs: 3, concurrent_bmc: 3, notify: true, ..Policy::default() };
+    match season.bmcs {
+        // Whoever pushes says so; looking every 30 seconds as well would be most of what happens.
+        true => Policy { poll_interval: Duration::from_secs(900), ..policy },
+        false => policy,
+    }
 }
 
 /// Whether the BMC's half of the driver makes volumes and changes settings.
