@@ -72,7 +72,7 @@ fn bmc(host: &mut crate::racks::Host, season: Season, dice: &mut Dice) -> BmcCon
     let vendor = VENDORS[(dice.draw() % VENDORS.len() as u64) as usize];
     let mut config = BmcConfig::new(vendor, "admin", Secret::new(&host.password));
     config.slow = Duration::from_secs(if dice.roll(128) { 3 } else { 20 });
-    config.basic &= dice.roll(200);
+    config.basic &= !config.sessions || dice.roll(200);
     if season.bmcs && PREPARES {
         wish(host, vendor, dice);
         config = furnish_drives(host, config, dice);
