@@ -30,7 +30,7 @@ use rackwright::sim::bmc::{Bmc, BmcConfig, Volume};
 use rackwright::sim::fault::{Dice, Fault as Trouble, FaultPlan};
 use rackwright::sim::ipmi::{Habit, IpmiBmc, IpmiConfig};
 use rackwright::sim::machine::{
-    Ack, BootOrder, DhcpClient, Effect, Firmware, Machine, MachineConfig, MachineEvent, Override, Power, Timings,
+    Ack, BootOrder, DhcpClient, Disk, Effect, Firmware, Machine, MachineConfig, MachineEvent, Override, Power, Timings,
 };
 use rackwright::sim::tree::Vendor;
 use tokio::task::JoinSet;
@@ -305,7 +305,10 @@ impl Sim {
             let unit = look(unit);
             self.oracle.wipes(id, &unit.machine);
             if let Some(daemon) = &self.daemon {
-                laws::belief(&daemon.world, id, &unit.machine);
+                let gone = |bmc: &Bmc| laws::bmc::disk_may_be_gone(&daemon.world, id, bmc);
+                if *unit.machine.disk() != Disk::Blank || !unit.bmc.as_ref().is_some_and(gone) {
+                    laws::belief(&daemon.world, id, &unit.machine);
+                }
             }
             self.bmcs.logins(id, unit.failed());
             if let Some(bmc) = &unit.bmc {

@@ -174,11 +174,11 @@ impl Bmc {
             let of = task.lasts.as_millis().max(1);
             task.percent = u32::try_from(spent.as_millis() * 100 / of).unwrap_or(100).min(99);
             if spent >= task.lasts {
-                due.push(index);
+                due.push((index, begun + task.lasts));
             }
         }
-        for index in due {
-            self.end(machine, now, index);
+        for (index, at) in due {
+            self.end(machine, at, index);
         }
     }
 
