@@ -81,7 +81,7 @@ fn bmc(host: &mut crate::racks::Host, season: Season, dice: &mut Dice) -> BmcCon
 }
 
 /// The makes that there are.
-const VENDORS: &[Vendor] = &Vendor::ALL;
+const VENDORS: &[Vendor] = &Vendor::EVERY;
 
 /// Settings with other values than the machine has, and now and then one that it does not have.
 fn wish(host: &mut crate::racks::Host, vendor: Vendor, dice: &mut Dice) {
