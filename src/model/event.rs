@@ -176,6 +176,10 @@ impl CheckInAction {
 /// How an action that succeeded ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "outcomes are few and short-lived; most bytes of an inventory are on the heap"
+)]
 pub enum Outcome {
     /// Of `Adopt`: what the status branch says; `None` when there is no such branch.
     Adopted(Option<Adoption>),
