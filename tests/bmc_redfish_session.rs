@@ -58,7 +58,7 @@ async fn nobody_there_and_no_tls_there() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    assert_fault(bmc::probe(&target(port), None).await, FaultClass::Transient, "Unreachable");
+    assert_fault(bmc::probe(&target(port), None).await, FaultClass::Transient, "ConnectionRefused");
 
     let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let at = target(plain.local_addr().unwrap().port());
@@ -69,7 +69,7 @@ async fn nobody_there_and_no_tls_there() {
         let _ = tokio::io::AsyncReadExt::read_to_end(&mut peer, &mut rest).await;
     };
     let (result, ()) = tokio::join!(bmc::probe(&at, None), talk);
-    assert_fault(result, FaultClass::Permanent, "TlsFailed");
+    assert_fault(result, FaultClass::Permanent, "NoTls");
 }
 
 #[tokio::test]

@@ -49,13 +49,8 @@ fn world() -> World {
 }
 
 fn failure() -> Failure {
-    Failure {
-        action: "fetch".into(),
-        fault: Fault::transient("Unreachable", "no route to <git.example.net>"),
-        count: 3,
-        at: NOW,
-        basis: Digest::new(""),
-    }
+    let fault = Fault::transient("Unreachable", "no route to <git.example.net>");
+    Failure { action: "fetch".into(), fault, count: 3, at: NOW, basis: Digest::new("") }
 }
 
 #[tokio::test]
@@ -315,8 +310,10 @@ fn status() -> (ClusterStatus, HostStatus) {
         claim: None,
         announced: None,
         bmc: None,
-        boot: Endpoint { mac: None, address: None, certificate: None },
+        boot: Endpoint::default(),
         power: None,
+        preparing: None,
+        disk: None,
         inventory: None,
         drift: true,
         notes: vec![evil.into()],
@@ -388,8 +385,8 @@ fn the_page_begins_with_what_waits_for_a_person() {
     broken.host = "hv3".into();
     let message = "the BMC refuses the password of bootstrap.yml";
     broken.condition = condition("Stalled", "BmcLogin", message, Some(NOW + Duration::from_secs(40)));
-    broken.bmc =
-        Some(Endpoint { mac: Some(Mac([2, 0, 0, 0, 0, 3])), address: Some("192.0.2.3".into()), certificate: None });
+    let mac = Some(Mac([2, 0, 0, 0, 0, 3]));
+    broken.bmc = Some(Endpoint { mac, address: Some("192.0.2.3".into()), ..Endpoint::default() });
     broken.inventory = Some(Inventory { serial: Some("ABC1234".into()), ..Inventory::default() });
     let rack = Rack { armed: true, clusters: vec![(cluster, vec![ready, busy, broken])], ..Rack::default() };
     let html = page::render(&rack, NOW, "abc");

@@ -95,6 +95,7 @@ fn outcome(action: &Action) -> Outcome {
         Action::PowerCycle { .. } => Outcome::PowerCycled,
         Action::Run { .. } => Outcome::TaskDone,
         Action::Finish { .. } => Outcome::Finished(PowerState::On),
+        Action::Release { .. } => Outcome::Released,
         Action::Notify { .. } => Outcome::Notified,
         Action::FetchImage { .. } => Outcome::ImageVerified(ImageStamp { size: 1, inode: 1, modified: (1, 0) }),
     }

@@ -167,6 +167,7 @@ impl Bench {
             Action::Arm { .. } => Outcome::Armed,
             Action::PowerCycle { .. } => Outcome::PowerCycled,
             Action::Finish { .. } => Outcome::Finished(PowerState::Off),
+            Action::Release { .. } => Outcome::Released,
             Action::Run { .. } => Outcome::TaskDone,
             Action::Publish { .. } => Outcome::Published(None),
             other => panic!("{other:?}"),

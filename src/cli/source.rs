@@ -1,5 +1,6 @@
 //! Where commands read from: a working tree, a revision, a status branch, a running daemon.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -7,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::drive::git::{Git, Local, local_path};
-use crate::model::{ClusterName, Desired, Revision};
-use crate::plan::report::{ClusterStatus, Files, HostStatus, RejectedStatus};
+use crate::model::{ClusterName, Desired, Mac, Revision};
+use crate::plan::report::{ClusterStatus, Files, HostStatus, RejectedStatus, UnclaimedStatus};
 use crate::repo::{self, Entry, Tree};
 use crate::serve::api::chain::BootChain;
 use crate::settings::{Repository, Settings};
@@ -76,10 +77,20 @@ pub struct Rack {
     /// Present while the watched head is refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rejected: Option<RejectedStatus>,
+    /// Who is on the network and not in the repository, by MAC.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub unclaimed: BTreeMap<Mac, UnclaimedStatus>,
     /// Every cluster, in name order.
     pub clusters: Vec<ClusterStatus>,
     /// Every host, in name order.
     pub hosts: Vec<HostStatus>,
+}
+
+/// The part of what concerns the whole rack that is shown; an older daemon does not have it.
+#[derive(Deserialize)]
+struct Strangers {
+    #[serde(default)]
+    unclaimed: BTreeMap<Mac, UnclaimedStatus>,
 }
 
 /// Who was asked for a boot chain.
@@ -152,6 +163,7 @@ pub fn from_files(files: &Files) -> anyhow::Result<Rack> {
     for (path, text) in files {
         let parts: Vec<&str> = path.split('/').collect();
         match parts[..] {
+            ["rack.yaml"] => rack.unclaimed = yaml::<Strangers>(path, text)?.unclaimed,
             ["rejected.yaml"] => rack.rejected = Some(yaml(path, text)?),
             ["clusters", name] if name.ends_with(".yaml") => rack.clusters.push(yaml(path, text)?),
             ["hosts", _, name] if name.ends_with(".yaml") => rack.hosts.push(yaml(path, text)?),
@@ -186,7 +198,8 @@ async fn daemon(url: &str) -> anyhow::Result<Rack> {
     let base = url.trim_end_matches('/');
     let clusters = get(&client, &format!("{base}/api/v1/clusters")).await?;
     let hosts = get(&client, &format!("{base}/api/v1/hosts")).await?;
-    Ok(sorted(Rack { clusters, hosts, ..Rack::default() }))
+    let strangers: Strangers = get(&client, &format!("{base}/api/v1/rack")).await?;
+    Ok(sorted(Rack { clusters, hosts, unclaimed: strangers.unclaimed, ..Rack::default() }))
 }
 
 async fn get<T: DeserializeOwned>(client: &reqwest::Client, url: &str) -> anyhow::Result<T> {

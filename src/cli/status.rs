@@ -98,6 +98,13 @@ fn print(rack: &Rack, args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<
     if let Some(rejected) = &rack.rejected {
         print_rejected(rejected, out)?;
     }
+    if !rack.unclaimed.is_empty() && args.subject.is_none() {
+        writeln!(out, "On the network and not in the repository, left alone:")?;
+        for (mac, it) in &rack.unclaimed {
+            writeln!(out, "  {mac}  {}  since {}", it.address, it.since)?;
+        }
+        writeln!(out)?;
+    }
     if !rack.clusters.is_empty() {
         clusters(&rack.clusters, now).print(out)?;
         writeln!(out)?;

@@ -183,7 +183,7 @@ impl Core {
             }
         }
         servers.stop().await;
-        self.stop().await
+        self.stop(signals).await
     }
 
     /// Journals facts in one transaction, folds them, shows the new World, and tells their bringers.
@@ -277,20 +277,32 @@ impl Core {
         self.view.send_replace(Arc::new(self.world.clone()));
     }
 
-    /// A clean stop: what is under way may end, and its end is recorded.
-    async fn stop(mut self) -> Result<(), DaemonError> {
-        let until_all_ended = async {
-            let mut ended = Vec::new();
-            while let Some(done) = self.tasks.join_next().await {
-                ended.extend(done.ok());
-            }
-            ended
-        };
-        if let Ok(ended) = tokio::time::timeout(GRACE, until_all_ended).await {
-            let mut news = ended.into_iter().map(bare).collect();
-            self.take(&mut news)?;
+    /// A clean stop: what is under way may end, and its end is recorded; what does not end is given up. Then the sessions
+    /// on BMCs are closed. Drivers' facts are journaled to the last, for they wait for that.
+    async fn stop(mut self, mut signals: mpsc::Receiver<Signal>) -> Result<(), DaemonError> {
+        let grace = tokio::time::sleep(GRACE);
+        tokio::pin!(grace);
+        while !self.tasks.is_empty() {
+            let signal = tokio::select! {
+                biased;
+                () = &mut grace => break,
+                Some(signal) = signals.recv() => signal,
+                Some(done) = self.tasks.join_next() => bare(done.unwrap_or(Event::Woken)),
+            };
+            self.take(&mut VecDeque::from([signal]))?;
         }
-        Ok(())
+        self.tasks.shutdown().await;
+        let drivers = self.drivers.clone();
+        let closing = tokio::time::timeout(GRACE, drivers.bmcs.close());
+        tokio::pin!(closing);
+        loop {
+            let signal = tokio::select! {
+                biased;
+                Some(signal) = signals.recv() => signal,
+                _ = &mut closing => return Ok(()),
+            };
+            self.take(&mut VecDeque::from([signal]))?;
+        }
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Drivers {
     pub git: git::Git,
     http: reqwest::Client,
     images: image::Store,
-    bmcs: bmc::Guardians,
+    /// BMCs.
+    pub bmcs: bmc::Guardians,
     settings: Arc<Settings>,
     clock: fn() -> Time,
 }
@@ -47,7 +48,9 @@ impl Drivers {
         };
         images.clear();
         let bmcs = bmc::Guardians::new(settings.bmc.tls.clone(), settings.bmc.port, tell)
-            .with_ipmi_port(settings.bmc.ipmi_port);
+            .with_ipmi_port(settings.bmc.ipmi_port)
+            .with_limits(bmc::Limits { at_once: settings.bmc.concurrency, ..bmc::Limits::default() })
+            .locked_in(settings.state_dir.clone());
         Ok(Drivers { git, http: http::client()?, images, bmcs, settings, clock })
     }
 
@@ -89,7 +92,8 @@ impl Drivers {
             | Action::Prepare { .. }
             | Action::Arm { .. }
             | Action::PowerCycle { .. }
-            | Action::Finish { .. } => self.bmcs.perform(&job.action, &job.world).await,
+            | Action::Finish { .. }
+            | Action::Release { .. } => self.bmcs.perform(&job.action, &job.world).await,
         }
     }
 

@@ -73,6 +73,11 @@ pub enum Action {
         /// Whether to power it off.
         power_off: bool,
     },
+    /// End the session on a BMC that an earlier life of the daemon left open.
+    Release {
+        /// Whose BMC.
+        host: HostId,
+    },
     /// Tell people.
     Notify {
         /// Number of the last state change these messages cover.
@@ -90,7 +95,8 @@ impl Action {
             | Action::Prepare { host, .. }
             | Action::Arm { host, .. }
             | Action::PowerCycle { host }
-            | Action::Finish { host, .. } => Some(host),
+            | Action::Finish { host, .. }
+            | Action::Release { host } => Some(host),
             Action::Adopt
             | Action::Fetch
             | Action::FetchImage { .. }
@@ -113,6 +119,7 @@ impl Action {
             Action::PowerCycle { .. } => "power-cycle",
             Action::Run { .. } => "run",
             Action::Finish { .. } => "finish",
+            Action::Release { .. } => "release",
             Action::Notify { .. } => "notify",
         }
     }

@@ -220,14 +220,18 @@ pub struct BmcFacts {
     pub accepted: Option<Digest>,
     /// The session that is, or before a crash was, open: its URI, and the account it was opened with.
     pub session: Option<(String, Digest)>,
+    /// Whether that session is an earlier life's of the daemon: nobody has its token any more.
+    pub left_open: bool,
     /// What the BMC is doing after a preparation: since when, how many times it was begun, and when it was last looked at.
     pub pending: Option<(Pending, Time, u32, Time)>,
     /// What it was last prepared for ([`Prepare::id`]), to the end.
     pub prepared_as: Option<Digest>,
     /// The disk that the slots chosen in that amount to.
     pub disk: Option<String>,
-    /// What people should know about this BMC.
+    /// What people should know about this BMC, as the last preparation found.
     pub notes: Vec<String>,
+    /// What is done in another way than the one first thought of.
+    pub fallbacks: BTreeSet<String>,
 }
 
 /// The disk that the slots of a host amount to: a `detect:` string, once it was prepared for just these. It goes into files

@@ -87,6 +87,13 @@ pub enum Event {
         /// The session's URI and the account it was opened with; nothing when it is closed.
         session: Option<(String, Digest)>,
     },
+    /// Something that people should know about a host's BMC, found while an action was carried out.
+    BmcNoted {
+        /// Whose BMC.
+        host: HostId,
+        /// What.
+        note: String,
+    },
     /// The file of a verified image is not the one that was verified.
     ImageChanged {
         /// Its definition's digest.
@@ -208,6 +215,8 @@ pub enum Outcome {
     TaskDone,
     /// Of `Finish`, with the power state that was reached.
     Finished(PowerState),
+    /// Of `Release`.
+    Released,
     /// Of `Notify`.
     Notified,
 }
@@ -271,6 +280,9 @@ pub struct AdoptedHost {
     pub bmc: (Option<Mac>, Option<IpAddr>),
     /// Pinned certificate of the BMC (SHA-256, hex).
     pub pin: Option<String>,
+    /// What the BMC was spoken to in.
+    #[serde(default)]
+    pub protocol: Option<Protocol>,
     /// Boot MAC and address.
     pub boot: (Option<Mac>, Option<IpAddr>),
     /// Inventory as observed.

@@ -35,6 +35,9 @@ impl Fault {
     /// Reason of a fault in which a BMC refused an account.
     pub const AUTHENTICATION_FAILED: &'static str = "AuthenticationFailed";
 
+    /// Reason of a fault in which a BMC showed another certificate than the one that is trusted.
+    pub const CERTIFICATE_CHANGED: &'static str = "CertificateChanged";
+
     /// A fault that may pass by itself.
     pub fn transient(reason: &str, message: impl Into<String>) -> Self {
         Fault { class: FaultClass::Transient, reason: reason.into(), message: message.into() }

@@ -49,7 +49,8 @@ pub use inventory::{Cpus, Drive, Inventory, Nic, PowerState, Volume, size};
 pub use lease::{Lease, Leases};
 pub use moves::{Move, MoveKind, Moves};
 pub use observed::{
-    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, TaskRecord, World,
+    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, TaskRecord, Unclaimed,
+    World,
 };
 pub use policy::{Policy, Site, Subnet};
 pub use secret::Secret;

@@ -3,7 +3,7 @@
 //! Only `plan::reduce` changes a World. Its parts are shared behind `Arc`, so that cloning it costs nothing at
 //! 10,000 hosts and every reader may keep a copy as long as it likes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -37,10 +37,15 @@ pub struct World {
     /// `facts.boot_mac` -> host: an index over `hosts`, maintained by `reduce`, so that a network boot finds its host
     /// without looking at all of them.
     pub boot_macs: Arc<BTreeMap<Mac, HostId>>,
+    /// NICs of hosts that were ordered to boot from the network and are not installed yet, as their BMCs list them: an
+    /// index over `hosts` likewise.
+    pub nics: Arc<BTreeSet<(Mac, HostId)>>,
     /// What was observed of each cluster.
     pub clusters: Arc<BTreeMap<ClusterName, Arc<ClusterFacts>>>,
     /// Addresses handed out.
     pub leases: Arc<Leases>,
+    /// Machines and BMCs on the network that the repository does not name: for people to see, never touched.
+    pub unclaimed: Arc<BTreeMap<Mac, Unclaimed>>,
     /// The repository, seen from here.
     pub git: GitFacts,
     /// Whether anything may be armed at all (law 11).
@@ -66,6 +71,8 @@ impl World {
             rejected: None,
             hosts: Arc::default(),
             boot_macs: Arc::default(),
+            nics: Arc::default(),
+            unclaimed: Arc::default(),
             clusters: Arc::default(),
             leases: Arc::default(),
             git: GitFacts::default(),
@@ -96,6 +103,8 @@ impl World {
             rejected,
             hosts,
             boot_macs,
+            nics,
+            unclaimed,
             clusters,
             leases: _,
             git,
@@ -111,6 +120,8 @@ impl World {
             && same(rejected, &earlier.rejected)
             && Arc::ptr_eq(hosts, &earlier.hosts)
             && Arc::ptr_eq(boot_macs, &earlier.boot_macs)
+            && Arc::ptr_eq(nics, &earlier.nics)
+            && Arc::ptr_eq(unclaimed, &earlier.unclaimed)
             && Arc::ptr_eq(clusters, &earlier.clusters)
             && Arc::ptr_eq(moves, &earlier.moves)
             && Arc::ptr_eq(full_ranges, &earlier.full_ranges)
@@ -123,6 +134,15 @@ impl World {
     pub fn facts(&self, id: &HostId) -> Option<&Arc<HostFacts>> {
         self.hosts.get(id)
     }
+}
+
+/// Somebody on the network whom the repository does not name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unclaimed {
+    /// The address it was given.
+    pub ip: Ipv4Addr,
+    /// Since when it is known.
+    pub since: Time,
 }
 
 /// Whether anything may be armed (law 11: an empty journal must not look like a rack of blank machines).
@@ -192,6 +212,20 @@ pub struct HostFacts {
     pub refused: Option<(String, Time)>,
     /// The state it showed last and since when; history for people, never consulted for decisions.
     pub shown: Option<(HostState, Time)>,
+}
+
+impl HostFacts {
+    /// The NICs that its BMC lists, as far as they can be a machine's.
+    pub fn nics(&self) -> impl Iterator<Item = Mac> + '_ {
+        let listed = self.inventory.iter().flat_map(|(inventory, _)| &inventory.nics).map(|nic| nic.mac);
+        listed.filter(|mac| !mac.is_zero() && !mac.is_multicast())
+    }
+
+    /// Whether it was ordered to boot from the network, and is not installed yet.
+    pub fn is_expected(&self) -> bool {
+        let installed = self.installed.as_ref().map(|installed| installed.generation);
+        self.armed.map(|(generation, ..)| generation) > installed
+    }
 }
 
 /// A claim: an installer was given a token.

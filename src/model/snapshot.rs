@@ -8,11 +8,11 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::desired::Desired;
-use super::id::{ClusterName, Digest, HostId, Revision};
+use super::id::{ClusterName, Digest, HostId, Mac, Revision};
 use super::image::ImageFacts;
 use super::lease::Leases;
 use super::moves::Moves;
-use super::observed::{ClusterFacts, Consent, GitFacts, HostFacts, Rejected, World};
+use super::observed::{ClusterFacts, Consent, GitFacts, HostFacts, Rejected, Unclaimed, World};
 use super::policy::Policy;
 use super::time::Time;
 
@@ -32,18 +32,23 @@ impl World {
             foreign_dhcp: self.foreign_dhcp,
             full_ranges: self.full_ranges.clone(),
             images: self.images.clone(),
+            unclaimed: self.unclaimed.clone(),
         }
     }
 
     /// The World of a snapshot, given the tree of the snapshot's revision.
     pub fn restore(policy: Arc<Policy>, snapshot: Snapshot, desired: Option<Arc<Desired>>) -> Self {
         let boot_macs = snapshot.hosts.iter().filter_map(|(id, facts)| Some((facts.boot_mac?, id.clone()))).collect();
+        let expected = snapshot.hosts.iter().filter(|(_, facts)| facts.is_expected());
+        let nics = expected.flat_map(|(id, facts)| facts.nics().map(move |mac| (mac, id.clone()))).collect();
         World {
             policy,
             desired,
             rejected: snapshot.rejected,
             hosts: snapshot.hosts,
             boot_macs: Arc::new(boot_macs),
+            nics: Arc::new(nics),
+            unclaimed: snapshot.unclaimed,
             clusters: snapshot.clusters,
             leases: snapshot.leases,
             git: snapshot.git,
@@ -75,4 +80,6 @@ pub struct Snapshot {
     pub full_ranges: Arc<BTreeMap<Ipv4Net, Time>>,
     #[serde(default)]
     pub images: Arc<BTreeMap<Digest, ImageFacts>>,
+    #[serde(default)]
+    pub unclaimed: Arc<BTreeMap<Mac, Unclaimed>>,
 }

@@ -117,12 +117,12 @@ impl<'w> Desk<'w> {
     /// Begins an action on a host's BMC, unless an earlier failure or a limit says to wait.
     pub(super) fn try_bmc(&mut self, spec: &HostSpec, facts: &HostFacts, retries: u32, action: Action) -> Step {
         if spec.has_bmc() && bmc::credential(spec, facts).is_none() {
-            let message = facts.failure.as_ref().map(|failure| failure.fault.message.clone());
-            let message = message.unwrap_or_else(|| "the BMC has refused every account in the repository".to_owned());
-            return Step::stalled(Fault::AUTHENTICATION_FAILED, message, None);
+            return Step::stalled(Fault::AUTHENTICATION_FAILED, bmc::all_refused(spec), None);
         }
-        let basis = bmc::basis(spec, facts);
-        if let Some(step) = self.held_back(&spec.id, facts.failure.as_ref(), &action, &basis, retries) {
+        let failure = facts.failure.as_ref().filter(|failure| failure.action == action.kind());
+        if let Some(failure) = failure
+            && let Some(step) = self.held_back(spec, facts, failure, retries)
+        {
             return step;
         }
         if spec.has_bmc() && self.bmcs >= self.policy.concurrent_bmc {
@@ -137,17 +137,16 @@ impl<'w> Desk<'w> {
         Step::act(reason, message, self.now + self.policy.action_timeout)
     }
 
-    /// What to wait for because this action failed before, if anything.
-    fn held_back(
-        &self,
-        id: &HostId,
-        failure: Option<&Failure>,
-        action: &Action,
-        basis: &Digest,
-        retries: u32,
-    ) -> Option<Step> {
-        let failure = failure.filter(|failure| failure.action == action.kind())?;
-        self.verdict_on(failure, basis, retries, self.backoff(id, failure.count))
+    /// What to wait for because an action on a BMC failed before, if anything.
+    fn held_back(&self, spec: &HostSpec, facts: &HostFacts, failure: &Failure, retries: u32) -> Option<Step> {
+        let basis = bmc::basis(spec, facts);
+        if failure.fault.reason == Fault::CERTIFICATE_CHANGED && failure.basis == basis {
+            // To look again costs nothing: no account is shown to a certificate that is not trusted.
+            let at = failure.at + self.policy.backoff_cap;
+            let message = failure.fault.message.clone();
+            return (self.now < at).then(|| Step::stalled(Fault::CERTIFICATE_CHANGED, message, Some(at)));
+        }
+        self.verdict_on(failure, &basis, retries, self.backoff(&spec.id, failure.count))
     }
 
     /// What a failure means for the next try, `delay` after it; `None` when it may be made now.

@@ -75,7 +75,12 @@ fn cluster_state(spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> 
 /// Decides what happens next to one host.
 pub fn plan<'w>(desk: &mut Desk<'w>, spec: &'w HostSpec, facts: &'w HostFacts, view: &ClusterView<'w>) -> HostPlan {
     let state = state(spec, facts, view);
-    let step = decide(desk, spec, facts, view, state);
+    let begun = desk.actions.len();
+    let mut step = decide(desk, spec, facts, view, state);
+    if desk.actions.len() == begun {
+        desk.wake_for(&step);
+        step = bmc::release(desk, spec, facts, view.spec.retries).unwrap_or(step);
+    }
     desk.wake_for(&step);
     HostPlan { id: spec.id.clone(), state, step, notes: notes(spec, facts, state) }
 }
@@ -293,7 +298,9 @@ fn installed(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Clu
         due = due + desk.backoff(&spec.id, times - view.spec.retries);
     }
     let stalled = "the installed system has not reported its first boot: look at the machine's console";
-    if desk.now < due {
+    // A restart that could not be ordered is not one to wait for.
+    let failed = facts.failure.as_ref().is_some_and(|failure| failure.action == "power-cycle");
+    if desk.now < due && !failed {
         return match spent {
             true => Step::stalled("FirstBootOverdue", stalled, Some(due)),
             false => Step::wait("FirstBoot", "installed; waiting for the system's first boot", due),
@@ -326,11 +333,13 @@ fn notes(spec: &HostSpec, facts: &HostFacts, state: HostState) -> Vec<String> {
             spec.generation
         ));
     }
+    notes.extend(bmc::notes(spec, facts));
     if let Some((why, at)) = &facts.refused {
         notes.push(format!("a check-in was refused at {at}: {why}"));
     }
     if state == HostState::Completed
-        && let Some(failure) = facts.failure.as_ref().filter(|failure| failure.fault.class == FaultClass::Transient)
+        && let Some(failure) = &facts.failure
+        && (failure.fault.class == FaultClass::Transient || failure.action == "release")
     {
         notes.push(format!("degraded: {}", failure.fault));
     }
@@ -352,6 +361,7 @@ fn doing_reason(action: &Action) -> &'static str {
         Action::Arm { .. } => "Arming",
         Action::PowerCycle { .. } => "PowerCycling",
         Action::Finish { .. } => "Finishing",
+        Action::Release { .. } => "Releasing",
         _ => "Acting",
     }
 }
@@ -365,6 +375,7 @@ pub(super) fn doing_message(action: &Action) -> String {
         Action::PowerCycle { .. } => "restarting the machine, whose first boot is overdue",
         Action::Finish { power_off: true, .. } => "LED off and graceful power-off",
         Action::Finish { .. } => "LED off",
+        Action::Release { .. } => "ending a session on the BMC that was left open",
         _ => "at work",
     }
     .to_owned()

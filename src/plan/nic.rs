@@ -3,12 +3,15 @@
 //! network for an installer.
 
 use super::Step;
-use crate::model::{HostFacts, HostId, HostSpec, Mac, World};
+use crate::model::{ClusterName, HostFacts, HostId, HostSpec, Mac, World};
 
-/// The host whose BMC lists a NIC with this MAC: the machine that asks over PXE with it. Nobody's when two hosts list
-/// it, or when the repository names that host's boot NIC.
+/// The host that was ordered to boot from the network and whose BMC lists a NIC with this MAC: the machine that asks over
+/// PXE with it. Nobody's when another host lists it as well, or when the repository names that host's boot NIC.
 pub fn lister(world: &World, mac: Mac) -> Option<&HostId> {
     let desired = world.desired.as_ref()?;
+    // Few are expected at a time, and strangers ask often: all hosts are looked through for an expected one's NIC only.
+    let first = HostId::new(&ClusterName::new(""), "");
+    world.nics.range((mac, first)..).next().filter(|(nic, _)| *nic == mac)?;
     let listing = world.hosts.iter().filter(|(_, facts)| lists(facts, mac));
     let mut candidates = listing.filter_map(|(id, _)| Some((id, desired.hosts.get(id)?)));
     let (id, spec) = candidates.next()?;

@@ -130,6 +130,7 @@ impl Shown {
         (world.consent as u8).hash(&mut hash);
         world.foreign_dhcp.map(|(server, _)| server).hash(&mut hash);
         world.full_ranges.hash(&mut hash);
+        world.unclaimed.iter().for_each(|(mac, it)| (mac, it.ip).hash(&mut hash));
         world.git.fetch_failure.as_ref().map(|failure| &failure.fault.message).hash(&mut hash);
         Shown(hash)
     }
@@ -142,6 +143,9 @@ impl Shown {
         (facts.bmc_seen.map(|(ip, _)| ip), facts.host_seen.map(|(ip, _)| ip), facts.boot_mac).hash(hash);
         (facts.inventory.as_ref().map(|(_, at)| at), &facts.pin, facts.intent).hash(hash);
         facts.power.map(|(power, _)| power as u8).hash(hash);
+        facts.bmc.protocol.map(|protocol| protocol as u8).hash(hash);
+        facts.bmc.pending.as_ref().map(|(pending, since, times, _)| (&pending.what, since, times)).hash(hash);
+        facts.bmc.disk.hash(hash);
         facts.claim.as_ref().map(|claim| &claim.token).hash(hash);
         facts.installed.as_ref().map(|installed| &installed.token).hash(hash);
         (spec.generation, spec.boot_mac, spec.bmc_mac).hash(hash);

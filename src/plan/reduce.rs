@@ -2,21 +2,22 @@
 
 use std::sync::Arc;
 
-use super::bmc;
 use super::boot::{self, Decision};
 use super::cluster::{facts_of, task_basis};
-use super::host;
 use crate::model::{
-    Action, Claim, ClusterFacts, ClusterName, Consent, Digest, Doing, Event, Failure, Fault, Generation, HostFacts,
-    HostId, Mac, MacRole, MoveKind, Outcome, Preparation, TaskId, TaskRecord, Time, TokenId, Verdict, World,
+    Action, Claim, ClusterFacts, ClusterName, Consent, Doing, Event, Failure, Fault, HostFacts, HostId, Mac, MacRole,
+    MoveKind, Outcome, TaskId, TaskRecord, Time, TokenId, Verdict, World,
 };
 
 mod adopt;
+mod bmc;
 mod checkin;
 mod image;
 mod network;
+mod nics;
 mod repository;
 mod shown;
+mod unclaimed;
 
 use network::{declined, leased};
 use repository::{fetch_failed, fetched, notified, published};
@@ -61,14 +62,15 @@ fn fold(world: &mut World, event: &Event, now: Time) -> (Verdict, Touched) {
         Event::Released { mac, ip } => {
             if world.leases.of(*mac).is_some_and(|lease| lease.ip == *ip) {
                 Arc::make_mut(&mut world.leases).remove(*ip);
+                unclaimed::strike(world, *mac, *ip);
             }
             ok(Touched::Nobody)
         }
         Event::Declined { mac, ip, until } => (declined(world, *mac, *ip, *until), Touched::Nobody),
         Event::Claimed { mac, token, .. } => claimed(world, *mac, token, now),
         Event::CheckedIn(checkin) => checkin::fold(world, checkin, now),
-        Event::BmcSession { host, session } => {
-            host_mut(world, host).bmc.session = session.clone();
+        Event::BmcSession { .. } | Event::BmcNoted { .. } => {
+            bmc::told(world, event);
             ok(Touched::Nobody)
         }
         Event::ImageChanged { image } => {
@@ -124,11 +126,8 @@ fn interrupt(world: &mut World, now: Time) {
     world.git.publishing = None;
     world.git.notifying = None;
     image::forget(world);
-    let busy: Vec<HostId> =
-        world.hosts.iter().filter(|(_, facts)| facts.doing.is_some()).map(|(id, _)| id.clone()).collect();
-    for id in busy {
-        host_mut(world, &id).doing = None;
-    }
+    bmc::interrupt(world);
+    unclaimed::sort_out(world, now);
     let running: Vec<(ClusterName, Doing)> =
         world.clusters.iter().filter_map(|(name, facts)| Some((name.clone(), facts.doing.clone()?))).collect();
     for (name, doing) in running {
@@ -151,24 +150,8 @@ fn started(world: &mut World, action: &Action, now: Time) {
         | Action::Prepare { host, .. }
         | Action::Arm { host, .. }
         | Action::PowerCycle { host }
-        | Action::Finish { host, .. } => {
-            let credential = bmc_account(world, host);
-            let facts = host_mut(world, host);
-            facts.doing = Some(Doing { action: action.clone(), since: now, credential });
-            match action {
-                Action::Arm { generation, .. } => {
-                    let times = facts.armed.filter(|(armed, ..)| armed == generation).map_or(0, |(.., times)| times);
-                    facts.armed = Some((*generation, now, times + 1));
-                }
-                Action::PowerCycle { .. } => {
-                    let token = facts.installed.as_ref().map(|installed| installed.token.clone());
-                    let times = facts.cycled.as_ref().filter(|(of, ..)| Some(of) == token.as_ref());
-                    let times = times.map_or(0, |(.., times)| *times);
-                    facts.cycled = token.map(|token| (token, now, times + 1));
-                }
-                _ => {}
-            }
-        }
+        | Action::Finish { host, .. }
+        | Action::Release { host } => bmc::started(world, host, action, now),
     }
 }
 
@@ -205,84 +188,8 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
         | Action::Prepare { host, .. }
         | Action::Arm { host, .. }
         | Action::PowerCycle { host }
-        | Action::Finish { host, .. } => host_ended(world, host, action, result, now),
-    }
-}
-
-fn host_ended(world: &mut World, id: &HostId, action: &Action, result: &Result<Outcome, Fault>, now: Time) -> Touched {
-    let spec = world.spec(id).cloned();
-    let generation = spec.as_ref().map_or(Generation(0), |spec| spec.generation);
-    let facts = host_mut(world, id);
-    let credential = facts.doing.take().and_then(|doing| doing.credential);
-    let outcome = match result {
-        Ok(outcome) => outcome,
-        // The machine may be on its way: wait for it as if all had gone well, and order it again only when overdue.
-        Err(fault) if fault.reason == Fault::OUTCOME_UNKNOWN && matches!(action, Action::Arm { .. }) => {
-            facts.failure = None;
-            return Touched::Nobody;
-        }
-        Err(fault) => {
-            let basis = spec.map_or_else(|| Digest::new(""), |spec| bmc::basis(&spec, facts));
-            if fault.reason == Fault::AUTHENTICATION_FAILED {
-                facts.bmc.refused.extend(credential);
-            }
-            let count = facts.failure.as_ref().filter(|last| last.action == action.kind()).map_or(0, |last| last.count);
-            facts.failure = Some(Failure {
-                action: action.kind().to_owned(),
-                fault: fault.clone(),
-                count: count + 1,
-                at: now,
-                basis,
-            });
-            return Touched::Nobody;
-        }
-    };
-    facts.failure = None;
-    facts.bmc.accepted = credential.or(facts.bmc.accepted.take());
-    match outcome {
-        Outcome::Probed { inventory, pin, protocol } => {
-            facts.bmc.protocol = Some(*protocol);
-            facts.power = inventory.power.map(|power| (power, now));
-            facts.inventory = Some((inventory.clone(), now));
-            facts.pin = pin.clone().or(facts.pin.take());
-            if let Some(mac) = inventory.boot_mac {
-                set_boot_mac(world, id, mac);
-            }
-        }
-        Outcome::Prepared(preparation) => prepared(facts, action, preparation, generation, now),
-        Outcome::Finished(power) => {
-            facts.power = Some((*power, now));
-            facts.finished = host::running(facts).cloned().map(|token| (token, now));
-        }
-        _ => {}
-    }
-    Touched::Host(id.clone())
-}
-
-/// The account that an action on this host's BMC is begun with.
-fn bmc_account(world: &World, id: &HostId) -> Option<Digest> {
-    let spec = world.spec(id)?;
-    Some(bmc::credential(spec, &facts_of(world, id))?.id.clone())
-}
-
-fn prepared(facts: &mut HostFacts, action: &Action, preparation: &Preparation, generation: Generation, now: Time) {
-    facts.bmc.notes.clone_from(&preparation.notes);
-    let before = facts.bmc.pending.take();
-    match &preparation.pending {
-        None => {
-            facts.prepared = Some((generation, now));
-            // A disk is that of the slots it was found for, and of no others.
-            facts.bmc.prepared_as.clone_from(&preparation.of);
-            facts.bmc.disk.clone_from(&preparation.disk);
-        }
-        Some(pending) => {
-            let begun = matches!(action, Action::Prepare { apply: true, .. });
-            let (since, times) = match before {
-                Some((_, since, times, _)) if !begun => (since, times),
-                before => (now, before.map_or(0, |(_, _, times, _)| times) + 1),
-            };
-            facts.bmc.pending = Some((pending.clone(), since, times, now));
-        }
+        | Action::Finish { host, .. }
+        | Action::Release { host } => bmc::ended(world, host, action, result, now),
     }
 }
 

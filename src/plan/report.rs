@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ClusterName, Digest, Finding, Generation, HostId, HostState, Inventory, Mac, PowerState, Revision, TaskId, TokenId,
+    ClusterName, Digest, Finding, Generation, HostId, HostState, Inventory, Mac, PowerState, Protocol, Revision,
+    TaskId, TokenId, World,
 };
 
 mod adoption;
@@ -54,6 +55,12 @@ pub struct HostStatus {
     /// The power state last read from the BMC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerState>,
+    /// What a preparation has begun and is not in effect yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preparing: Option<PreparingStatus>,
+    /// The disk that the chosen chassis slots amount to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
     /// What the BMC says the machine is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
@@ -101,8 +108,19 @@ pub struct InstallStatus {
     pub at: String,
 }
 
-/// A network interface, as wanted or observed.
+/// What a preparation has begun.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PreparingStatus {
+    /// What, for people.
+    pub what: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// How many times it was begun.
+    pub times: u32,
+}
+
+/// A network interface, as wanted or observed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Its MAC, when known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -113,6 +131,9 @@ pub struct Endpoint {
     /// Pinned TLS certificate (SHA-256, hex), for a BMC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// What it is spoken to in, for a BMC that has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
 }
 
 /// `clusters/<cluster>.yaml`.
@@ -180,4 +201,22 @@ pub struct RackStatus {
     pub revision: Option<Revision>,
     /// Number of the last state change that the branch carries: no change is published twice.
     pub sequence: u64,
+    /// Who is on the network and not in the repository, by MAC.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unclaimed: BTreeMap<Mac, UnclaimedStatus>,
+}
+
+/// Somebody on the network whom the repository does not name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnclaimedStatus {
+    /// The address it was given.
+    pub address: String,
+    /// Since when it is known, RFC 3339.
+    pub since: String,
+}
+
+/// Everybody on the network whom the repository does not name.
+pub fn unclaimed(world: &World) -> BTreeMap<Mac, UnclaimedStatus> {
+    let all = world.unclaimed.iter();
+    all.map(|(mac, it)| (*mac, UnclaimedStatus { address: it.ip.to_string(), since: it.since.to_string() })).collect()
 }

@@ -12,7 +12,7 @@ use super::yaml::Place;
 use crate::model::desired::TOKEN_MARK;
 use crate::model::{
     BmcSpec, BootFile, ClusterSpec, Credential, CredentialKind, Digest, DiskChoice, Finding, Generation, HostId,
-    HostSpec, Prepare, Protocol,
+    HostSpec, Prepare, Protocol, Secret,
 };
 
 /// What many hosts share, kept once.
@@ -80,7 +80,14 @@ pub fn everything(
         let images = installer.map(|installer| installer.images.urls(&context.http_base)).unwrap_or_default();
         for draft in cluster.hosts {
             let (Some(installer), true) = (installer, draft.sound) else { continue };
-            let site = SiteTexts { context, next_server: &next_server, checkin_uri: &checkin_uri, images: &images };
+            let production = cluster.production.as_ref();
+            let site = SiteTexts {
+                context,
+                next_server: &next_server,
+                checkin_uri: &checkin_uri,
+                images: &images,
+                production,
+            };
             match one(&cluster.spec, &cluster.path, &draft, installer, &site, &mut pool) {
                 Ok(spec) => hosts.push(spec),
                 Err(errors) => {
@@ -124,6 +131,7 @@ struct SiteTexts<'a> {
     next_server: &'a str,
     checkin_uri: &'a str,
     images: &'a BTreeMap<String, String>,
+    production: Option<&'a (String, Secret)>,
 }
 
 fn one(
@@ -175,7 +183,7 @@ fn one(
         images: installer.images.specs.clone(),
         local_boot: config.local_boot,
         disks: config.disks.clone(),
-        bmc: bmc(cluster, draft, pool),
+        bmc: bmc(cluster, draft, site.production, pool),
         prepare: pool.prepare(draft),
         unsupported: draft.unsupported.clone(),
         origin: (path.clone(), draft.place.0),
@@ -190,26 +198,31 @@ fn spec_digest(cluster: &ClusterSpec, hostname: &str, draft: &Draft, installer: 
     Digest::of(head.into_iter().chain(own.iter().map(|part| &**part)).map(str::as_bytes))
 }
 
-fn bmc(cluster: &ClusterSpec, draft: &Draft, pool: &mut Pool) -> BmcSpec {
+fn bmc(cluster: &ClusterSpec, draft: &Draft, production: Option<&(String, Secret)>, pool: &mut Pool) -> BmcSpec {
     let address = draft.bmc.address.map(|(ip, _)| ip);
     let text = address.map(|ip| ip.to_string()).unwrap_or_default();
     let fingerprint = draft.bmc.fingerprint.as_deref().unwrap_or_default();
-    let (username, password) = (&draft.bmc.username, &draft.bmc.password);
-    let account = [text.as_str(), username, password.reveal(), fingerprint].map(str::as_bytes);
-    let identity = Digest::new(pool.share(Digest::of(account).as_str()));
-    let run = cluster.run.to_string();
-    let id = Digest::new(pool.share(Digest::of(account.into_iter().chain([run.as_bytes()])).as_str()));
-    let initial = Credential {
-        kind: CredentialKind::Initial,
-        username: draft.bmc.username.clone(),
-        password: draft.bmc.password.clone(),
-        id,
+    let parts = |username: &str, password: &Secret| {
+        Digest::of([text.as_str(), username, password.reveal(), fingerprint].map(str::as_bytes))
     };
+    let run = cluster.run.to_string();
+    let mut account = |kind, username: &String, password: &Secret| {
+        let id = [text.as_str(), username, password.reveal(), fingerprint, &run].map(str::as_bytes);
+        let id = Digest::new(pool.share(Digest::of(id).as_str()));
+        Credential { kind, username: username.clone(), password: password.clone(), id }
+    };
+    let (username, password) = (&draft.bmc.username, &draft.bmc.password);
+    let mut credentials = vec![account(CredentialKind::Initial, username, password)];
+    // The same pair twice would be two failed logins with one wrong password.
+    if let Some((user, secret)) = production.filter(|(user, secret)| (user, secret) != (username, password)) {
+        credentials.push(account(CredentialKind::Production, user, secret));
+    }
+    let identity = Digest::new(pool.share(parts(username, password).as_str()));
     let without = draft.bmc.protocol == Protocol::None;
     BmcSpec {
         protocol: draft.bmc.protocol,
         address,
-        credentials: if without { Arc::default() } else { Arc::new([initial]) },
+        credentials: if without { Arc::default() } else { credentials.into() },
         fingerprint: draft.bmc.fingerprint.as_deref().map(|text| pool.share(text)),
         network_boot: draft.bmc.network_boot,
         boot_mode: draft.bmc.boot_mode,

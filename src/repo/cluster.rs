@@ -12,8 +12,8 @@ use super::read::{Fields, Reader, nearest};
 use super::tree::{self, Found};
 use super::vars::{Doc, Scope};
 use super::yaml::{self, Node, Place};
-use super::{Context, Tree, hook};
-use crate::model::{ClusterName, ClusterSpec, Finding, TaskSpec};
+use super::{Context, Tree, account, hook};
+use crate::model::{ClusterName, ClusterSpec, Finding, Protocol, Secret, TaskSpec};
 
 /// The file that names the clusters.
 pub const CLUSTERS: &str = "clusters.yml";
@@ -26,6 +26,8 @@ pub struct ClusterDraft {
     pub path: Arc<str>,
     /// The installer of its hosts, when that is known and usable.
     pub installer: Option<String>,
+    /// The account that its BMCs have in production, where that is known.
+    pub production: Option<(String, Secret)>,
     /// Its machines, in the order in which they are written.
     pub hosts: Vec<Draft>,
 }
@@ -197,7 +199,9 @@ impl<'a> Site<'a> {
         self.check_inventory(name, place, &path, &hosts, found);
         let names: BTreeSet<String> =
             hosts.iter().filter_map(|draft| Some(draft.hostname.as_ref()?.0.clone())).collect();
-        let mut reader = Reader::new(&path, scope, found);
+        let mut reader = Reader::new(&path, scope.clone(), found);
+        let needed = block.playbook.is_some() && hosts.iter().any(|draft| draft.bmc.protocol != Protocol::None);
+        let production = account::production(&mut reader, &scope, needed);
         let mut tasks: Vec<TaskSpec> = block.ansible(&mut reader, &cluster, &names).into_iter().collect();
         tasks.extend(file.get("hooks").map(|node| hook::read(&mut reader, node, &cluster, &names)).unwrap_or_default());
         let spec = ClusterSpec {
@@ -208,7 +212,8 @@ impl<'a> Site<'a> {
             on_complete: block.on_complete,
             retries: block.retries,
         };
-        Some(ClusterDraft { spec, path, installer: installer.map(|installer| installer.name.to_string()), hosts })
+        let installer = installer.map(|installer| installer.name.to_string());
+        Some(ClusterDraft { spec, path, installer, production, hosts })
     }
 
     fn hosts(

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 use crate::model::{Desired, Finding, LocalBoot, Revision, Severity, Subnet};
 
-pub mod assemble;
+pub mod account;
+mod assemble;
 pub mod block;
 pub mod bmc;
 pub mod check;

@@ -71,7 +71,7 @@ impl Season {
 const LIMIT: Time = Time(120 * HOUR);
 
 /// Whether sessions that a crash left open, or that would not be closed, are closed before another is opened.
-const GUARDED: bool = false;
+const GUARDED: bool = true;
 
 /// Something that happens at a moment.
 enum Item {

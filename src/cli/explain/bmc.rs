@@ -14,7 +14,7 @@ pub fn advice(reason: &str) -> &'static str {
             "if the BMC was replaced, reset or given a new certificate, have it trusted: set bmc.fingerprint to the one \
              shown, or change bmc.password. If not, find out who answers at its address before any password goes there."
         }
-        "TlsFailed" | "TlsTooOld" | "TlsUnsupported" => {
+        "TlsFailed" | "TlsTooOld" | "TlsUnsupported" | "NoTls" => {
             "the BMC's TLS is too old or broken: update its firmware, give it a fresh certificate, or set \
              bmc.protocol: ipmi."
         }

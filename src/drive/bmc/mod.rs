@@ -16,7 +16,7 @@ pub mod redfish;
 mod target;
 mod turn;
 
-pub use guardian::{Guardians, Tell};
+pub use guardian::{Guardians, Limits, Tell};
 pub use redfish::{BODY_CAP, Tls};
 pub use target::{Order, Patience, Target, Via};
 pub use turn::Turn;

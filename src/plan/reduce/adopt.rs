@@ -47,6 +47,7 @@ fn adopt_host(world: &mut World, host: &AdoptedHost, now: Time) {
     facts.inventory = host.inventory.clone().map(|inventory| (inventory, host.since));
     facts.power = host.power.map(|power| (power, host.since));
     facts.pin.clone_from(&host.pin);
+    facts.bmc.protocol = host.protocol;
     facts.bmc_seen = host.bmc.1.map(|ip| (ip, host.since));
     facts.host_seen = host.boot.1.map(|ip| (ip, host.since));
     facts.installed.clone_from(&host.installed);

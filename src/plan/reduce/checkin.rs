@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Touched, host_mut, owner};
+use super::{Touched, host_mut, nics, owner};
 use crate::model::{CheckIn, CheckInAction, HostFacts, HostId, Installed, Time, TokenId, Verdict, World};
 use crate::plan::cluster::facts_of;
 
@@ -108,10 +108,14 @@ fn apply(world: &mut World, id: &HostId, checkin: &CheckIn, now: Time) -> Result
             }
         }
     }
+    let expected = facts.is_expected();
     if in_repository {
         facts.host_seen = Some((checkin.source.to_canonical(), now));
     }
     facts.refused = None;
+    if !expected {
+        nics::forget(world, id);
+    }
     Ok(())
 }
 
@@ -121,4 +125,5 @@ fn complete(facts: &mut HostFacts, claim: crate::model::Claim, now: Time) {
     facts.held = None;
     facts.failure = None;
     facts.cycled = None;
+    facts.bmc.pending = None;
 }

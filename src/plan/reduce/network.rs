@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::{Touched, facts_of, host_mut, owner};
+use super::{Touched, facts_of, host_mut, owner, unclaimed};
 use crate::model::{FaultClass, Lease, LeaseOrigin, Mac, MacRole, Time, Verdict, World};
 use crate::plan::lease;
 
@@ -43,7 +43,10 @@ pub(super) fn seen(world: &mut World, mac: Mac, ip: IpAddr, now: Time) -> Touche
             host_mut(world, &id).host_seen = Some((ip, now));
             Touched::Host(id)
         }
-        None => Touched::Nobody,
+        None => {
+            unclaimed::seen(world, mac, ip, now);
+            Touched::Nobody
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::network::seen;
 use super::shown::{note, trim};
-use super::{Touched, host_mut, image};
+use super::{Touched, bmc, host_mut, image, nics, unclaimed};
 use crate::model::{
     Action, Desired, Fault, Fetched, Generation, HostId, Mac, MoveKind, Outcome, Rejected, Time, World,
 };
@@ -56,12 +56,12 @@ fn load(world: &mut World, desired: Arc<Desired>, now: Time) {
     image::keep_wanted(world, &desired);
     for (id, old) in before.iter().flat_map(|before| &before.hosts) {
         let Some(new) = desired.hosts.get(id) else { continue };
-        if old.bmc.identity == new.bmc.identity && old.bmc_mac == new.bmc_mac {
+        let same = old.bmc == new.bmc && old.prepare == new.prepare && old.generation == new.generation;
+        if same && old.bmc_mac == new.bmc_mac {
             continue;
         }
         let facts = host_mut(world, id);
-        // Whoever changes how a BMC is spoken to has looked at it: its certificate is trusted on first use again.
-        facts.pin = None;
+        bmc::respecified(facts, old, new);
         if old.bmc_mac != new.bmc_mac {
             facts.bmc_seen = None;
             facts.inventory = None;
@@ -71,8 +71,10 @@ fn load(world: &mut World, desired: Arc<Desired>, now: Time) {
             if let Some(mac) = facts.boot_mac.take() {
                 Arc::make_mut(&mut world.boot_macs).remove(&mac);
             }
+            nics::forget(world, id);
         }
     }
+    unclaimed::sort_out(world, now);
     let leases: Vec<(Mac, Ipv4Addr)> =
         world.leases.iter().filter(|it| it.until > now).filter_map(|it| Some((it.mac?, it.ip))).collect();
     for (mac, ip) in leases {

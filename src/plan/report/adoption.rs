@@ -58,6 +58,7 @@ fn host(status: HostStatus) -> Result<AdoptedHost, String> {
         announced: status.announced,
         bmc: (bmc.and_then(|bmc| bmc.mac), address(bmc.and_then(|bmc| bmc.address.as_ref()))),
         pin: bmc.and_then(|bmc| bmc.certificate.clone()),
+        protocol: bmc.and_then(|bmc| bmc.protocol),
         boot: (status.boot.mac, address(status.boot.address.as_ref())),
         inventory: status.inventory,
         power: status.power,

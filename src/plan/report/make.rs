@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::{
-    ClusterStatus, Condition, Endpoint, Files, GenerationStatus, HostStatus, InstallStatus, RackStatus, RejectedStatus,
-    TaskStatus,
+    ClusterStatus, Condition, Endpoint, Files, GenerationStatus, HostStatus, InstallStatus, PreparingStatus,
+    RackStatus, RejectedStatus, TaskStatus, unclaimed,
 };
 use crate::model::{
     ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, TaskKind, TaskSpec, World,
@@ -38,6 +38,7 @@ fn present(spec: &HostSpec, facts: &HostFacts, host: &HostPlan) -> HostStatus {
             mac: Some(spec.bmc_mac),
             address: spec.bmc.address.or(facts.bmc_seen.map(|(ip, _)| ip)).map(|ip| ip.to_string()),
             certificate: facts.pin.clone(),
+            protocol: facts.bmc.protocol,
         }),
         boot: Endpoint { mac: spec.boot_mac.or(facts.boot_mac), ..boot_endpoint(facts) },
         drift: has_drift(spec, facts),
@@ -93,6 +94,12 @@ fn observed(id: &HostId, facts: &HostFacts) -> HostStatus {
         bmc: None,
         boot: boot_endpoint(facts),
         power: facts.power.map(|(power, _)| power),
+        preparing: facts.bmc.pending.as_ref().map(|(pending, since, times, _)| PreparingStatus {
+            what: pending.what.clone(),
+            since: since.to_string(),
+            times: *times,
+        }),
+        disk: facts.bmc.disk.clone(),
         inventory: facts.inventory.as_ref().map(|(inventory, _)| inventory.clone()),
         drift: false,
         notes: Vec::new(),
@@ -100,7 +107,12 @@ fn observed(id: &HostId, facts: &HostFacts) -> HostStatus {
 }
 
 fn boot_endpoint(facts: &HostFacts) -> Endpoint {
-    Endpoint { mac: facts.boot_mac, address: facts.host_seen.map(|(ip, _)| ip.to_string()), certificate: None }
+    Endpoint {
+        mac: facts.boot_mac,
+        address: facts.host_seen.map(|(ip, _)| ip.to_string()),
+        certificate: None,
+        protocol: None,
+    }
 }
 
 fn condition(step: &Step) -> Condition {
@@ -168,6 +180,7 @@ pub fn report(world: &World, plan: &Plan) -> Files {
         armed: world.consent == Consent::Open,
         revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
         sequence: world.moves.last,
+        unclaimed: unclaimed(world),
     };
     put(&mut files, "rack.yaml".to_owned(), &rack);
     if let Some(rejected) = &world.rejected {
@@ -243,6 +256,13 @@ fn readme(world: &World, plan: &Plan) -> String {
         _ = writeln!(
             text,
             "**No address is free in the dynamic range of {subnet}:** clients go without since {since}\n"
+        );
+    }
+    if !world.unclaimed.is_empty() {
+        _ = writeln!(
+            text,
+            "{} machines or BMCs on the network are not in the repository and left alone (`unclaimed` in rack.yaml).\n",
+            world.unclaimed.len()
         );
     }
     for cluster in &plan.clusters {

@@ -108,7 +108,9 @@ fn schemas() -> Value {
             "seq": { "type": "integer" }, "at": time(),
             "kind": { "type": "string", "enum": ["host", "cluster", "task", "repository"] }, "subject": text(), "from": text(), "to": text()
         })),
-        "Endpoint": object(&[], json!({ "mac": text(), "address": text(), "certificate": text() })),
+        "Endpoint": object(&[], json!({
+            "mac": text(), "address": text(), "certificate": text(), "protocol": { "enum": ["redfish", "ipmi"] }
+        })),
         "Install": object(&["id", "generation", "spec", "at"], json!({
             "id": text(), "generation": { "type": "integer" }, "spec": text(), "at": time()
         })),
@@ -196,8 +198,19 @@ fn rack() -> Value {
     );
     let foreign = object(&["server", "seen"], json!({ "server": text(), "seen": time() }));
     let full = object(&["subnet", "since"], json!({ "subnet": text(), "since": time() }));
+    let stranger = object(&["address", "since"], json!({ "address": text(), "since": time() }));
     object(
-        &["armed", "revision", "rejected", "warnings", "foreign_dhcp", "full_ranges", "troubles", "changes"],
+        &[
+            "armed",
+            "revision",
+            "rejected",
+            "warnings",
+            "foreign_dhcp",
+            "full_ranges",
+            "unclaimed",
+            "troubles",
+            "changes",
+        ],
         json!({
             "armed": { "type": "boolean" },
             "revision": { "type": ["string", "null"] },
@@ -205,6 +218,9 @@ fn rack() -> Value {
             "warnings": many("Finding"),
             "foreign_dhcp": { "oneOf": [foreign, { "type": "null" }] },
             "full_ranges": { "type": "array", "items": full },
+            "unclaimed": {
+                "type": "object", "additionalProperties": stranger, "description": "by MAC: not in the repository"
+            },
             "troubles": { "type": "array", "items": trouble },
             "changes": { "type": "integer" }
         }),
@@ -241,6 +257,8 @@ fn host() -> Value {
             "wanted": { "type": "integer" }, "installed": { "type": "integer" }
         }),
     );
+    let preparing =
+        object(&["what", "since", "times"], json!({ "what": text(), "since": time(), "times": { "type": "integer" } }));
     object(
         &["cluster", "host", "state", "since", "condition", "generation", "boot", "drift"],
         json!({
@@ -249,6 +267,7 @@ fn host() -> Value {
             "installed": one("Install"), "claim": one("Install"), "announced": { "type": "integer" },
             "bmc": one("Endpoint"), "boot": one("Endpoint"),
             "power": { "enum": ["on", "off", "unknown"] }, "inventory": one("Inventory"),
+            "preparing": preparing, "disk": text(),
             "drift": { "type": "boolean" }, "notes": { "type": "array", "items": text() }
         }),
     )

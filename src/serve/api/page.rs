@@ -157,6 +157,14 @@ fn banners(html: &mut String, rack: &Rack, now: Time) -> fmt::Result {
             "<div class=\"banner\"><strong>No address is free</strong> in the dynamic range of {subnet}, since {since}</div>"
         )?;
     }
+    if !rack.unclaimed.is_empty() {
+        let count = rack.unclaimed.len();
+        write!(html, "<details><summary>{count} on the network are not in the repository</summary><ul>")?;
+        for (mac, it) in &rack.unclaimed {
+            writeln!(html, "<li>{mac} at {}, since {}</li>", Safe(&it.address), When(&it.since, now))?;
+        }
+        html.push_str("</ul></details>\n");
+    }
     if !rack.warnings.is_empty() {
         let count = rack.warnings.len();
         write!(html, "<details><summary>{count} warnings about the revision in force</summary>")?;

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use crate::model::{Consent, Failure, Finding, Mac, Revision, World};
 use crate::plan::Plan;
-use crate::plan::report::{ClusterStatus, HostStatus, RejectedStatus, cluster_status, host_status};
+use crate::plan::report::{
+    ClusterStatus, HostStatus, RejectedStatus, UnclaimedStatus, cluster_status, host_status, unclaimed,
+};
 use crate::serve::trace::Standing;
 
 /// The whole rack.
@@ -26,6 +28,8 @@ pub struct Rack {
     pub foreign_dhcp: Option<(Ipv4Addr, String)>,
     /// Subnets whose dynamic range is used up, and since when, RFC 3339.
     pub full_ranges: Vec<(Ipv4Net, String)>,
+    /// Who is on the network and not in the repository, by MAC.
+    pub unclaimed: BTreeMap<Mac, UnclaimedStatus>,
     /// What fails around the repository: fetch, publish, notify.
     pub troubles: Vec<Trouble>,
     /// How many state changes there were so far.
@@ -72,6 +76,7 @@ impl Rack {
             warnings: desired.map(|desired| desired.warnings.clone()).unwrap_or_default(),
             foreign_dhcp: world.foreign_dhcp.map(|(server, at)| (server, at.to_string())),
             full_ranges: world.full_ranges.iter().map(|(subnet, at)| (*subnet, at.to_string())).collect(),
+            unclaimed: unclaimed(world),
             troubles: troubles(world),
             changes: world.moves.last,
             standings: BTreeMap::new(),
@@ -91,6 +96,7 @@ impl Rack {
             "warnings": self.warnings,
             "foreign_dhcp": foreign,
             "full_ranges": full,
+            "unclaimed": self.unclaimed,
             "troubles": self.troubles,
             "changes": self.changes,
         })

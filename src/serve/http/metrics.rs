@@ -108,6 +108,11 @@ fn register_rack(registry: &mut Registry, rack: &Rack) {
         "1 after another DHCP server was seen",
         gauge(rack.foreign_dhcp.is_some().into()),
     );
+    registry.register(
+        "unclaimed",
+        "Machines and BMCs on the network that are not in the repository",
+        gauge(i64::try_from(rack.unclaimed.len()).unwrap_or(i64::MAX)),
+    );
     registry.register("state_changes", "State changes so far", ConstCounter::new(rack.changes));
 }
 

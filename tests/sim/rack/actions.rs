@@ -18,7 +18,8 @@ impl Sim {
             | Action::Prepare { .. }
             | Action::Arm { .. }
             | Action::PowerCycle { .. }
-            | Action::Finish { .. } => return self.perform(action, world.clone()),
+            | Action::Finish { .. }
+            | Action::Release { .. } => return self.perform(action, world.clone()),
         };
         self.report(self.life, action, result);
     }

@@ -108,12 +108,18 @@ impl Session {
     pub(super) fn broken(&self, broken: Broken, path: &str) -> Fault {
         match broken {
             Broken::Certificate { expected, shown } => Fault::operator(
-                "CertificateChanged",
-                format!("{}: the pinned certificate is {expected}, but {shown} was shown", self.place()),
+                Fault::CERTIFICATE_CHANGED,
+                format!(
+                    "{}: the certificate {expected} is trusted, but {shown} was shown: where that is right, write \
+                     `bmc.fingerprint: {shown}` in bootstrap.yml; where it is not, find out who answers there, or put the \
+                     old one back",
+                    self.place()
+                ),
             ),
             Broken::Tls(tls) => self.no_tls(&tls),
             Broken::TooLarge => self.permanent("BmcNonsense", format!("the answer to {} is too large", clip(path))),
             Broken::Timeout => self.transient("Unreachable", format!("{}: no answer in time", clip(path))),
+            Broken::Refused => self.transient("ConnectionRefused", "nobody listens at its HTTPS port"),
             Broken::Connection => {
                 self.transient("Unreachable", format!("{}: the connection failed or broke", clip(path)))
             }
@@ -145,6 +151,7 @@ impl Session {
                 | Alert::InsufficientSecurity
                 | Alert::IllegalParameter,
             ) => ("TlsTooOld", "it speaks no TLS 1.2 or 1.3 with forward secrecy: update the BMC's firmware"),
+            Error::InvalidMessage(_) => ("NoTls", "what answers there does not speak TLS"),
             _ => ("TlsFailed", "what answers there does not speak TLS as it should"),
         };
         self.permanent(reason, format!("{error}: {advice}; or write `bmc.protocol: ipmi`"))

@@ -71,8 +71,13 @@ impl Session {
         }
     }
 
+    /// Which BMC it is with.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The certificate that was shown (SHA-256, hex).
-    pub(super) fn pin(&self) -> Option<String> {
+    pub fn pin(&self) -> Option<String> {
         self.wire.pin()
     }
 

@@ -54,6 +54,8 @@ pub enum Broken {
     Timeout,
     /// The connection could not be made, or broke.
     Connection,
+    /// Nobody listens there.
+    Refused,
     /// TLS failed.
     Tls(rustls::Error),
     /// The certificate is not the one expected: SHA-256 of that and of the one shown, in hex.
@@ -93,7 +95,8 @@ impl Wire {
     pub(super) async fn new(target: &Target) -> Result<Self, Fault> {
         if let Via::Local(service) = &target.via {
             let expected = match &target.tls {
-                super::Tls::Pin(pin) => pin.clone(),
+                // Within one conversation the certificate must stay the same even when none was pinned yet.
+                super::Tls::Pin(pin) => Some(pin.clone().unwrap_or_else(|| service.certificate())),
                 super::Tls::Ca(_) | super::Tls::Insecure => None,
             };
             return Ok(Wire::Local { service: service.clone(), expected });
@@ -175,8 +178,22 @@ fn broken(error: &reqwest::Error) -> Broken {
     match tls_error(error) {
         Some(tls) => Broken::Tls(tls),
         None if error.is_timeout() => Broken::Timeout,
+        None if is_refused(error) => Broken::Refused,
         None => Broken::Connection,
     }
+}
+
+/// Whether the machine is there and nobody listens at that port.
+fn is_refused(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// The TLS error inside a client's error, if that is what it is.
