@@ -39,6 +39,9 @@ use seat::Seat;
 /// Journals a fact; resolves once it is durable.
 pub type Tell = Arc<dyn Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
+/// The way to a host's BMC at its address.
+type Way = Box<dyn Fn(&HostId, IpAddr) -> Via + Send + Sync>;
+
 /// How much is asked of BMCs at most.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -85,7 +88,7 @@ pub struct Guardians {
     port: u16,
     ipmi_port: u16,
     patience: Patience,
-    way: Box<dyn Fn(&HostId, IpAddr) -> Via + Send + Sync>,
+    way: Way,
     seats: Mutex<BTreeMap<(IpAddr, u16), Arc<Seat>>>,
     shared: Arc<Shared>,
     /// Those who close idle sessions. They end with the guardians.
