@@ -74,6 +74,8 @@ pub(super) fn preparing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts,
         return desk.try_bmc(spec, facts, view.spec.retries, Action::Prepare { host: spec.id.clone(), apply: true });
     }
     let overdue = *since + desk.policy.settings_timeout;
+    // Whatever is waited for until then, at that time there is something else to do.
+    desk.wake(overdue);
     if desk.now >= overdue {
         return prepare_again(desk, spec, facts, view, pending, (overdue, *times));
     }

@@ -21,6 +21,12 @@ fn bmcs_keep_the_laws() {
         ("sessions left open by a crash", totals.left_open),
         ("BMCs that restarted", totals.reboots),
         ("logins answered too late", totals.unheard),
+        ("logins over IPMI", totals.ipmi_logins),
+        ("certificates renewed", totals.certificates_renewed),
+        ("preparations that were waited for", totals.pending),
+        ("BIOS settings taken over in a restart", totals.configured),
+        ("volumes made", totals.volumes_made),
+        ("volumes deleted", totals.volumes_deleted),
     ];
     for (what, times) in happened {
         assert!(times > seeds / 100, "hardly any {what}: {times} in {seeds} racks");

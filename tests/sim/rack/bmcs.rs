@@ -80,6 +80,10 @@ impl Sim {
         let host = self.rack.host(id);
         let news = host.wishes.fingerprint.as_ref() != Some(&shown);
         host.wishes.fingerprint = Some(shown);
+        if news {
+            // A change of the repository that is about this BMC: its account may be tried once more.
+            self.bmcs.of(id).forgiven += 1;
+        }
         self.told.certificates_renewed += u64::from(news);
         news
     }

@@ -24,9 +24,6 @@ pub(super) fn policy(season: Season) -> Policy {
     }
 }
 
-/// Whether the BMC's half of the driver makes volumes and changes settings.
-const PREPARES: bool = false;
-
 pub(super) fn machines(rack: &mut Rack, season: Season, dice: &mut Dice, seed: u64) -> BTreeMap<HostId, Shared> {
     let mut machines = BTreeMap::new();
     for (index, host) in rack.hosts.iter_mut().enumerate() {
@@ -73,7 +70,7 @@ fn bmc(host: &mut crate::racks::Host, season: Season, dice: &mut Dice) -> BmcCon
     let mut config = BmcConfig::new(vendor, "admin", Secret::new(&host.password));
     config.slow = Duration::from_secs(if dice.roll(128) { 3 } else { 20 });
     config.basic &= !config.sessions || dice.roll(200);
-    if season.bmcs && PREPARES {
+    if season.bmcs {
         wish(host, vendor, dice);
         config = furnish_drives(host, config, dice);
     }

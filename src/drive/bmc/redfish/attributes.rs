@@ -43,7 +43,7 @@ impl Work<'_> {
             return Ok(Bios::Right);
         }
         let path = link(&self.system.body()["Bios"]).map(str::to_owned);
-        let bios = self.session.get_if_any(path.as_deref()).await?;
+        let bios = self.session.get_unless_absent(path.as_deref()).await?;
         let (Some(path), Some(current)) = (path, bios["Attributes"].as_object().filter(|map| !map.is_empty())) else {
             return self.no_bios(bios["Attributes"].is_object()).await;
         };
@@ -145,7 +145,7 @@ impl Work<'_> {
         if let Some(task) = task_of(&reply) {
             return Ok(Some(task));
         }
-        let after = self.session.get_if_any(Some(object)).await?;
+        let after = self.session.get_unless_absent(Some(object)).await?;
         let kept = difference.set.iter().all(|(name, value)| after["Attributes"][name] == *value);
         if !kept {
             let message = format!("BIOS settings were taken and are not kept: {}", names(difference.set.keys()));
@@ -228,14 +228,14 @@ impl Work<'_> {
             }
         };
         let Some(manager) = manager else { return Ok(Vec::new()) };
-        let body = self.session.get_if_any(Some(&manager)).await?;
+        let body = self.session.get_unless_absent(Some(&manager)).await?;
         let mut paths = links(&body["Links"]["Oem"]["Dell"]["DellAttributes"]);
         if paths.is_empty() {
             paths.push(format!("{}/Attributes", manager.trim_end_matches('/')));
         }
         let mut found = Vec::new();
         for path in paths.into_iter().take(8) {
-            let body = self.session.get_if_any(Some(&path)).await?;
+            let body = self.session.get_unless_absent(Some(&path)).await?;
             let attributes = body["Attributes"].as_object().filter(|map| !map.is_empty()).cloned();
             found.extend(attributes.map(|attributes| (path, attributes)));
         }

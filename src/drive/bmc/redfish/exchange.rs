@@ -39,6 +39,16 @@ impl Session {
         self.if_any(self.look(path).await?, path)
     }
 
+    /// GET of something that may be absent: null then. That it is forbidden is no reason to do without it.
+    pub(super) async fn get_unless_absent(&self, path: Option<&str>) -> Result<Value, Fault> {
+        let Some(path) = path else { return Ok(Value::Null) };
+        let reply = self.look(path).await?;
+        match reply.status {
+            StatusCode::FORBIDDEN => self.accept_json(reply, path).map(|reply| reply.body),
+            _ => self.if_any(reply, path),
+        }
+    }
+
     /// GET, whatever the status.
     pub(super) async fn look(&self, path: &str) -> Result<Reply, Fault> {
         Ok(self.exchange(self.signed("GET", path, None)?).await?.0)
