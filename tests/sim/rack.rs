@@ -74,6 +74,7 @@ const LIMIT: Time = Time(120 * HOUR);
 const GUARDED: bool = true;
 
 /// Something that happens at a moment.
+#[allow(clippy::large_enum_variant, reason = "few are in the queue at once")]
 enum Item {
     /// A machine's request arrives.
     Request(HostId, Effect),
@@ -190,10 +191,10 @@ impl Sim {
     /// Runs a rack from its seed, on a clock of its own.
     pub fn run(season: Season, seed: u64, aloud: bool) -> Told {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(async { Sim::new(season, seed, aloud).to_the_end().await })
+        runtime.block_on(async { Sim::new(season, seed, aloud).until_the_end().await })
     }
 
-    async fn to_the_end(mut self) -> Told {
+    async fn until_the_end(mut self) -> Told {
         self.start(true);
         self.later(0, 600_000, Item::StrangerBoots);
         for id in self.machines.keys().cloned().collect::<Vec<_>>() {

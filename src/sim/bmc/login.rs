@@ -39,7 +39,7 @@ impl Bmc {
     /// The password that it takes, which with [`Fault::BmcWrongPassword`] is not the one it was set up with.
     pub fn password(&self, faults: &FaultPlan) -> Secret {
         match faults.has(Fault::BmcWrongPassword) {
-            true => Secret::new(&format!("not-{}", self.config.password.reveal())),
+            true => Secret::new(format!("not-{}", self.config.password.reveal())),
             false => self.config.password.clone(),
         }
     }

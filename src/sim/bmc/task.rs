@@ -122,10 +122,10 @@ impl Bmc {
         let (begun, work) = (None, Some(work));
         self.tasks.push(Task { id, name, work, when, begun, lasts, percent: 0, failed: false, made: None, visible });
         let old = self.tasks.iter().filter(|task| task.visible && task.ended()).count();
-        if old > REMEMBERED {
-            if let Some(oldest) = self.tasks.iter_mut().find(|task| task.visible && task.ended()) {
-                oldest.visible = false;
-            }
+        if old > REMEMBERED
+            && let Some(oldest) = self.tasks.iter_mut().find(|task| task.visible && task.ended())
+        {
+            oldest.visible = false;
         }
     }
 

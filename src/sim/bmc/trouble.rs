@@ -92,12 +92,11 @@ pub(super) fn spoil(faults: &mut FaultPlan, request: &Request, response: Respons
 /// What a careless service leaves out of a resource, or puts there twice.
 pub(super) fn disfigure(faults: &FaultPlan, body: &mut Value) {
     let Some(body) = body.as_object_mut() else { return };
-    if faults.has(Fault::BmcDuplicates) {
-        if let Some(Value::Array(members)) = body.get_mut("Members") {
-            if let Some(first) = members.first().cloned() {
-                members.push(first);
-            }
-        }
+    if faults.has(Fault::BmcDuplicates)
+        && let Some(Value::Array(members)) = body.get_mut("Members")
+        && let Some(first) = members.first().cloned()
+    {
+        members.push(first);
     }
     if faults.has(Fault::BmcMissing) {
         for name in ["SKU", "ProcessorSummary", "FirmwareVersion", "BiosVersion", "Members@odata.count", "MediaType"] {
