@@ -33,13 +33,15 @@ impl BmcOracle {
         self.0.entry(id.clone()).or_default()
     }
 
-    /// Never more than one session of ours, apart from those that nobody can know of.
+    /// Never more than one session of ours, apart from those that nobody can know of. Where a session can be ended by a
+    /// token only, one that could not be closed is ended by the next, and for that moment there are two.
     pub fn sessions(&mut self, id: &HostId, bmc: &Bmc) {
         let seen = self.of(id);
         let open: BTreeSet<String> = bmc.session_uris().collect();
         seen.lost.retain(|uri| open.contains(uri));
         let ours: Vec<_> = open.difference(&seen.lost).collect();
-        assert!(ours.len() <= 1, "{id}: sessions {ours:?} are open at once");
+        let most = if bmc.config().basic { 1 } else { 2 };
+        assert!(ours.len() <= most, "{id}: sessions {ours:?} are open at once");
     }
 
     /// An account that was refused is not tried again.
