@@ -114,7 +114,7 @@ async fn what_a_crash_leaves_open_is_closed_before_another_is_opened() {
         sleep(secs(60)).await;
         assert_eq!(rig.line().open(), 1, "nobody is left to close it");
         rig.bench.tell(Event::DaemonStarted);
-        assert_eq!(rig.bench.actions(), [probe.clone()], "the probe comes first, and closes it");
+        assert_eq!(rig.bench.actions(), std::slice::from_ref(&probe), "the probe comes first, and closes it");
         let guardians = rig.guardians(Limits::default());
         rig.act(&guardians, probe).await.unwrap();
         assert_eq!((rig.line().opened(), rig.line().open()), (2, 1));

@@ -31,7 +31,7 @@ fn the_layout_of_pvcs_local_repository_is_accepted() {
     let codes: BTreeSet<_> = loaded.findings.iter().map(|finding| finding.code.as_str()).collect();
     assert_eq!(
         codes,
-        BTreeSet::from(["boot-mac-from-key", "empty-inventory", "not-supported-yet"]),
+        BTreeSet::from(["boot-mac-from-key", "empty-inventory", "no-production-account", "not-supported-yet"]),
         "{:#?}",
         loaded.findings
     );
