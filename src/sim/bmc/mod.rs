@@ -111,6 +111,8 @@ pub struct Tally {
     pub closed: Vec<String>,
     /// Requests of any kind that reached it.
     pub requests: u64,
+    /// Requests to end a session, heard or not.
+    pub farewells: u64,
     /// Requests that wanted to change something, sessions apart.
     pub writes: u64,
     /// Volumes made.
@@ -235,8 +237,10 @@ impl Bmc {
         }
         self.tally.requests += 1;
         let login = login::is_login(request);
-        if !login && request.method != "GET" {
-            self.tally.writes += 1;
+        match request.method.as_str() {
+            "GET" => {}
+            "DELETE" if login => self.tally.farewells += 1,
+            _ => self.tally.writes += u64::from(!login),
         }
         if let Some(answer) = self.refuse(machine.faults(), now, request) {
             return answer;

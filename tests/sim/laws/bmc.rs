@@ -76,7 +76,7 @@ impl BmcOracle {
 
     /// A BMC whose host has left the repository is left alone, but for closing what was opened there.
     pub fn gone(&mut self, id: &HostId, bmc: &Bmc, gone: bool) {
-        let asked = bmc.tally.requests - bmc.tally.closed.len() as u64;
+        let asked = bmc.tally.requests - bmc.tally.farewells;
         let seen = self.of(id);
         seen.asked = gone.then(|| seen.asked.unwrap_or(asked));
         let since = seen.asked.unwrap_or(asked);

@@ -20,7 +20,8 @@ impl Sim {
                 self.rack.raise_generation(id);
                 self.push();
             }
-            4 => {
+            // A host that comes back after the journal was lost is new: the status branch has forgotten it as well.
+            4 if self.told.journals_lost == 0 => {
                 let host = self.rack.host(id);
                 host.hidden = true;
                 self.push();

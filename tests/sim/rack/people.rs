@@ -61,6 +61,9 @@ impl Sim {
     /// The journal goes, and with it what was known of sessions and refused accounts.
     fn lose_journal(&mut self) {
         self.crash();
+        if self.rack.any_hidden() {
+            return;
+        }
         self.say(|| "the journal is lost".into());
         self.journal = Journal::default();
         self.told.journals_lost += 1;
