@@ -4,7 +4,7 @@
 //! * [`file`](mod@file): the on-disk shape, JSON Schemas, known keys.
 //! * [`inventory`], [`vars`], [`template`]: Ansible's inventory and variables, and Jinja.
 //! * [`cluster`], [`block`], [`host`], [`disk`], [`bmc`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
-//! * [`installer`], [`assemble`]: installers and the rendering of every boot file.
+//! * [`installer`], `assemble`: installers and the rendering of every boot file.
 //! * [`check`]: what one host alone cannot know.
 //! * [`tree`]: looking things up in a [`Tree`].
 
