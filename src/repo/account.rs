@@ -92,7 +92,9 @@ mod tests {
             let text = format!("ipmi:\n  users:\n    admin:\n      username: admin\n      password: {password}\n");
             let (pair, found) = read(&text);
             assert_eq!(pair, None);
-            assert!(found.len() == 1 && found[0].starts_with("base.yml:5:"), "{found:?}");
+            // The place of a block is that of its text.
+            let line = if password.starts_with("!vault") { 6 } else { 5 };
+            assert!(found.len() == 1 && found[0].starts_with(&format!("base.yml:{line}:")), "{found:?}");
             assert!(found[0].contains("warning") && found[0].contains("ipmi.users.admin"), "{found:?}");
         }
     }
