@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use rackwright::model::desired::TOKEN_MARK;
 use rackwright::model::{
-    BootFile, ClaimBy, ClusterName, ClusterSpec, Desired, Event, Generation, HostFacts, HostSpec, HostState, Inventory,
-    LocalBoot, OnComplete, Protocol, Revision, World,
+    BootFile, ClaimBy, Desired, Event, Generation, HostFacts, HostSpec, HostState, Inventory, LocalBoot, Protocol,
+    Revision, World,
 };
 use rackwright::settings::DhcpMode;
 use serde_json::{Value, json};
 
 use crate::http_rig::{NOW, Reply, Rig, settings};
-use crate::net_support::{armed, host, host_id, lease_to, mac, world};
+use crate::net_support::{armed, cluster, host, host_id, lease_to, mac, world};
 
 /// Where hv1 and hv2 are.
 const HV1: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
@@ -30,18 +30,10 @@ fn ready() -> HostFacts {
 
 /// One cluster of these hosts, adopted, with leases for the boot NICs of hv1 and hv2.
 fn rack(hosts: Vec<(HostSpec, HostFacts)>) -> World {
-    let cluster = ClusterSpec {
-        name: ClusterName::new("cluster1"),
-        domain: "example.net".into(),
-        tasks: Vec::new(),
-        run: 1,
-        on_complete: OnComplete::None,
-        retries: 3,
-    };
     let specs: Vec<HostSpec> = hosts.iter().map(|(spec, _)| spec.clone()).collect();
     let mut world = world(hosts);
     world.adopted = true;
-    world.desired = Some(Arc::new(Desired::new(Some(Revision::new("feed")), [cluster], specs, Vec::new())));
+    world.desired = Some(Arc::new(Desired::new(Some(Revision::new("feed")), [cluster()], specs, Vec::new())));
     for (n, ip) in [(3, HV1), (5, HV2)] {
         lease_to(&mut world, mac(n), ip, NOW);
     }

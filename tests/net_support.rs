@@ -82,6 +82,18 @@ pub fn host(n: u64) -> HostSpec {
     }
 }
 
+/// A cluster of which nothing is asked but that its hosts be installed.
+pub fn cluster() -> ClusterSpec {
+    ClusterSpec {
+        name: ClusterName::new("cluster1"),
+        domain: "example.net".into(),
+        tasks: Vec::new(),
+        run: 1,
+        on_complete: OnComplete::None,
+        retries: 3,
+    }
+}
+
 /// Announced and armed for a generation.
 pub fn armed(generation: u32) -> HostFacts {
     let generation = Generation(generation);

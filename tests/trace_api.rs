@@ -3,8 +3,7 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use rackwright::model::desired::OnComplete;
-use rackwright::model::{ClusterName, ClusterSpec, Desired, Mac, Time};
+use rackwright::model::{Desired, Mac, Time};
 use rackwright::plan::report::HostStatus;
 use rackwright::serve::api::chain::Traced;
 use rackwright::serve::api::openapi::document;
@@ -12,21 +11,13 @@ use rackwright::serve::trace::Service;
 
 use crate::git_rig::Rig as Repository;
 use crate::http_rig::{NOW, Rig, settings};
-use crate::net_support::{armed, host, mac, world};
+use crate::net_support::{armed, cluster, host, mac, world};
 
 /// A server whose World has one armed host, whose firmware got an address three minutes ago and asked for nothing since.
 async fn stuck() -> (Rig, Mac) {
     let mut world = world(vec![(host(1), armed(1))]);
-    let cluster = ClusterSpec {
-        name: ClusterName::new("cluster1"),
-        domain: "example.net".into(),
-        tasks: Vec::new(),
-        run: 1,
-        on_complete: OnComplete::None,
-        retries: 3,
-    };
     world.adopted = true;
-    world.desired = Some(Arc::new(Desired::new(None, [cluster], [host(1)], Vec::new())));
+    world.desired = Some(Arc::new(Desired::new(None, [cluster()], [host(1)], Vec::new())));
     let rig = Rig::with(settings(), world).await;
     let (boot, at) = (mac(3), |seconds: i64| Time(NOW.0 - 180_000 + seconds * 1000));
     for n in 0..3 {

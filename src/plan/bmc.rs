@@ -1,5 +1,7 @@
 //! What is asked of a BMC before an install, and in which protocol and with which account it is spoken to.
 
+use std::net::IpAddr;
+
 use super::Step;
 use super::cluster::ClusterView;
 use super::desk::Desk;
@@ -39,6 +41,16 @@ pub fn protocol(spec: &HostSpec, facts: &HostFacts) -> Protocol {
     }
 }
 
+/// Where the BMC is, if that is known.
+pub fn address(spec: &HostSpec, facts: &HostFacts) -> Option<IpAddr> {
+    spec.bmc.address.or(facts.bmc_seen.map(|(ip, _)| ip))
+}
+
+/// The certificate that must be shown: what the repository says, else the first one that was seen.
+pub fn pin(spec: &HostSpec, facts: &HostFacts) -> Option<String> {
+    spec.bmc.fingerprint.as_deref().map(str::to_owned).or_else(|| facts.pin.clone())
+}
+
 /// Whether an action on the BMC has failed for this reason for a while. A refused connection means that there is no Redfish
 /// service only then: a BMC that starts answers IPMI before its web server does.
 pub fn stays(facts: &HostFacts, reason: &str) -> bool {
@@ -67,12 +79,11 @@ pub(super) fn preparing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts,
         let message = format!("this version cannot do what the repository asks for: {}", spec.unsupported.join("; "));
         return Step::stalled("NotSupportedYet", message, None);
     }
-    let Some((pending, since, times, looked)) = &facts.bmc.pending else {
+    let begun =
+        facts.bmc.pending.as_ref().filter(|(pending, _, times, _)| pending.stage != Stage::Next || *times > STEPS);
+    let Some((pending, since, times, looked)) = begun else {
         return desk.try_bmc(spec, facts, view.spec.retries, Action::Prepare { host: spec.id.clone(), apply: true });
     };
-    if pending.stage == Stage::Next && *times <= STEPS {
-        return desk.try_bmc(spec, facts, view.spec.retries, Action::Prepare { host: spec.id.clone(), apply: true });
-    }
     let overdue = *since + desk.policy.settings_timeout;
     // Whatever is waited for until then, at that time there is something else to do.
     desk.wake(overdue);

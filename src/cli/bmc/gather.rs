@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::target;
 use crate::drive::bmc::hand::{self, Depth, Look};
 use crate::model::{Fault, HostFacts, HostSpec, Protocol, World};
+use crate::plan;
 use crate::settings::{BmcTls, Settings};
 
 /// How long one BMC may take, whatever it does.
@@ -117,7 +118,7 @@ fn unasked(spec: &HostSpec, facts: &HostFacts, fault: Fault) -> Answer {
     let refused = fault.reason == Fault::AUTHENTICATION_FAILED;
     Answer {
         host: spec.id.to_string(),
-        address: target::address(spec, facts),
+        address: plan::bmc::address(spec, facts),
         reachable: None,
         protocol: None,
         certificate: Certificate::Unseen,
@@ -139,7 +140,7 @@ fn heard(answer: Answer, look: Look, settings: &Settings, spec: &HostSpec, facts
         (None, _) => Certificate::Unseen,
         (Some(_), BmcTls::Insecure) => Certificate::Unchecked,
         (Some(_), BmcTls::Ca(_)) => Certificate::Signed,
-        (Some(_), BmcTls::Pin) if target::pin(spec, facts).is_some() => Certificate::Pinned,
+        (Some(_), BmcTls::Pin) if plan::bmc::pin(spec, facts).is_some() => Certificate::Pinned,
         (Some(_), BmcTls::Pin) => Certificate::New,
     };
     Answer {

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::drive::bmc::{Patience, Target, Tls, Turn, Via};
-use crate::model::{Fault, HostFacts, HostSpec, Protocol, World};
+use crate::drive::bmc::{Patience, Target, Turn};
+use crate::model::{Fault, HostFacts, HostSpec, World};
 use crate::plan;
-use crate::settings::{BmcTls, Settings};
+use crate::settings::Settings;
 
 /// How long to wait, without a word and then altogether, for a BMC that the daemon or somebody else is at work with. A
 /// daemon keeps its session for a while, and nobody else may have one beside it.
@@ -17,16 +17,6 @@ const TURN: Duration = Duration::from_secs(40);
 /// What is observed of a host; nothing yet, perhaps.
 pub fn facts(world: &World, spec: &HostSpec) -> Arc<HostFacts> {
     world.facts(&spec.id).cloned().unwrap_or_default()
-}
-
-/// Where a host's BMC is, if that is known.
-pub fn address(spec: &HostSpec, facts: &HostFacts) -> Option<IpAddr> {
-    spec.bmc.address.or(facts.bmc_seen.map(|(address, _)| address))
-}
-
-/// The certificate that must be shown: what the repository says, else the first one that the daemon saw.
-pub fn pin(spec: &HostSpec, facts: &HostFacts) -> Option<String> {
-    spec.bmc.fingerprint.as_deref().map(str::to_owned).or_else(|| facts.pin.clone())
 }
 
 /// How a host's BMC is spoken to. An account that was refused is not tried again unless `force`: every further failure
@@ -39,7 +29,7 @@ pub fn target(settings: &Settings, spec: &HostSpec, facts: &HostFacts, force: bo
     if !spec.has_bmc() {
         return Err(Fault::operator("NoBmc", format!("{} has no BMC in the repository", spec.id)));
     }
-    let address = address(spec, facts).ok_or_else(no_address)?;
+    let address = plan::bmc::address(spec, facts).ok_or_else(no_address)?;
     let mut known = facts.clone();
     if force {
         known.bmc.refused.clear();
@@ -48,23 +38,11 @@ pub fn target(settings: &Settings, spec: &HostSpec, facts: &HostFacts, force: bo
         let message = "the BMC has refused every account in the repository; another try may lock it (--force tries)";
         Fault::operator(Fault::AUTHENTICATION_FAILED, message)
     })?;
-    let tls = match &settings.bmc.tls {
-        BmcTls::Pin => Tls::Pin(pin(spec, facts)),
-        BmcTls::Ca(file) => Tls::Ca(file.clone()),
-        BmcTls::Insecure => Tls::Insecure,
-    };
-    let found = facts.bmc.protocol.filter(|_| spec.bmc.protocol == Protocol::Auto);
     Ok(Target {
-        host: spec.id.clone(),
-        address,
         port: settings.bmc.port,
         ipmi_port: settings.bmc.ipmi_port,
-        protocol: found.unwrap_or(spec.bmc.protocol),
-        username: credential.username.clone(),
-        password: credential.password.clone(),
-        tls,
         patience: Patience { request: Duration::from_secs(10), ..Patience::default() },
-        via: Via::Network,
+        ..Target::new(spec, facts, address, credential, &settings.bmc.tls)
     })
 }
 

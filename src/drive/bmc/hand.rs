@@ -134,7 +134,7 @@ impl Line {
 
 /// Whether a fault leaves it possible that the BMC speaks IPMI only.
 fn is_no_redfish(fault: &Fault) -> bool {
-    matches!(fault.reason.as_str(), "NotRedfish" | "Unreachable")
+    matches!(fault.reason.as_str(), "NotRedfish" | "NoTls" | "ConnectionRefused" | "Unreachable")
 }
 
 /// Looks at everything and changes nothing.

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::redfish::{Local, Tls};
-use crate::model::{BootMode, HostId, Mac, NetworkBoot, Pending, Prepare, Protocol, Secret};
+use crate::model::{
+    BootMode, Credential, HostFacts, HostId, HostSpec, Mac, NetworkBoot, Pending, Prepare, Protocol, Secret,
+};
+use crate::plan;
+use crate::settings::BmcTls;
 
 /// Which BMC, and how it is spoken to.
 #[derive(Clone, Debug)]
@@ -30,6 +34,28 @@ pub struct Target {
     pub patience: Patience,
     /// Which way it is reached.
     pub via: Via,
+}
+
+impl Target {
+    /// A host's BMC at this address, as the repository and what was observed say; the same for the daemon and for people.
+    pub fn new(spec: &HostSpec, facts: &HostFacts, address: IpAddr, credential: &Credential, tls: &BmcTls) -> Self {
+        Target {
+            host: spec.id.clone(),
+            address,
+            port: 443,
+            ipmi_port: 623,
+            protocol: plan::bmc::protocol(spec, facts),
+            username: credential.username.clone(),
+            password: credential.password.clone(),
+            tls: match tls {
+                BmcTls::Pin => Tls::Pin(plan::bmc::pin(spec, facts)),
+                BmcTls::Ca(file) => Tls::Ca(file.clone()),
+                BmcTls::Insecure => Tls::Insecure,
+            },
+            patience: Patience::default(),
+            via: Via::Network,
+        }
+    }
 }
 
 /// Which way a BMC is reached.

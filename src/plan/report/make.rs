@@ -10,6 +10,7 @@ use super::{
 use crate::model::{
     ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, TaskKind, TaskSpec, World,
 };
+use crate::plan::bmc;
 use crate::plan::cluster::facts_of;
 use crate::plan::host::{has_drift, may_install};
 use crate::plan::{HostPlan, Plan, Step};
@@ -36,7 +37,7 @@ fn present(spec: &HostSpec, facts: &HostFacts, host: &HostPlan) -> HostStatus {
         announced: announced(spec, facts, host),
         bmc: spec.has_bmc().then(|| Endpoint {
             mac: Some(spec.bmc_mac),
-            address: spec.bmc.address.or(facts.bmc_seen.map(|(ip, _)| ip)).map(|ip| ip.to_string()),
+            address: bmc::address(spec, facts).map(|ip| ip.to_string()),
             certificate: facts.pin.clone(),
             protocol: facts.bmc.protocol,
         }),

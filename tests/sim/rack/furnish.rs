@@ -4,19 +4,7 @@ use super::line::Unit;
 use super::*;
 
 pub(super) fn policy(season: Season) -> Policy {
-    let address = Ipv4Addr::new(10, 255, 255, 1);
-    let subnet = Subnet {
-        net: "10.255.255.0/24".parse().unwrap(),
-        first: Ipv4Addr::new(10, 255, 255, 100),
-        last: Ipv4Addr::new(10, 255, 255, 199),
-        gateway: None,
-        dns: Vec::new(),
-        domain: None,
-        ntp: Vec::new(),
-        lease_time: Duration::from_secs(3600),
-    };
-    let site = Site { address, http_port: 9999, tftp_port: 69, subnets: vec![subnet], leases_are_ours: true };
-    let policy = Policy { site, concurrent_installs: 3, concurrent_bmc: 3, notify: true, ..Policy::default() };
+    let policy = Policy { concurrent_installs: 3, concurrent_bmc: 3, notify: true, ..crate::plan_rig::policy() };
     match season.bmcs {
         // Whoever pushes says so; looking every 30 seconds as well would be most of what happens.
         true => Policy { poll_interval: Duration::from_secs(900), ..policy },

@@ -1,10 +1,9 @@
 //! What an action of the plan asks of a BMC, and where and how to speak to it.
 
 use super::Guardians;
-use crate::drive::bmc::{Order, Target, Tls};
+use crate::drive::bmc::{Order, Target};
 use crate::model::{Action, Digest, Fault, HostId, Protocol, World};
 use crate::plan;
-use crate::settings::BmcTls;
 
 /// Where and how to speak to a BMC, and with which account.
 pub(super) struct Door {
@@ -28,27 +27,16 @@ impl Guardians {
         if spec.bmc.protocol == Protocol::None {
             return Err(Fault::permanent("NoBmc", "the host has no BMC that can be driven"));
         }
-        let address = spec.bmc.address.or(facts.bmc_seen.map(|(ip, _)| ip));
+        let address = plan::bmc::address(spec, facts);
         let address = address.ok_or_else(|| Fault::transient("NoAddress", "the BMC's address is not known"))?;
         let credential = plan::bmc::credential(spec, facts)
             .ok_or_else(|| Fault::operator(Fault::AUTHENTICATION_FAILED, plan::bmc::all_refused(spec)))?;
-        let pinned = spec.bmc.fingerprint.as_deref().map(str::to_owned).or_else(|| facts.pin.clone());
-        let tls = match &self.tls {
-            BmcTls::Pin => Tls::Pin(pinned),
-            BmcTls::Ca(file) => Tls::Ca(file.clone()),
-            BmcTls::Insecure => Tls::Insecure,
-        };
         let target = Target {
-            host: host.clone(),
-            address,
             port: self.port,
             ipmi_port: self.ipmi_port,
-            protocol: plan::bmc::protocol(spec, facts),
-            username: credential.username.clone(),
-            password: credential.password.clone(),
-            tls,
             patience: self.patience.clone(),
             via: (self.way)(host, address),
+            ..Target::new(spec, facts, address, credential, &self.tls)
         };
         let journaled = facts.bmc.session.as_ref().map(|(uri, _)| uri.clone());
         let stays_refused = plan::bmc::stays(facts, "ConnectionRefused");
