@@ -154,6 +154,7 @@ fn check_in(c: &mut Criterion, world: &World) {
         host_ip: None,
         bmc_mac: None,
         bmc_ip: None,
+        ssh_host_key: None,
         source: "10.0.0.77".parse().expect("an address"),
     });
     c.bench_function("reduce/check-in, shared World", |b| {

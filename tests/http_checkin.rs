@@ -34,6 +34,7 @@ fn full(token: Option<&str>) -> CheckIn {
         host_ip: Some(IpAddr::from([192, 0, 2, 11])),
         bmc_mac: Some(mac("52:54:00:aa:bb:01")),
         bmc_ip: Some(IpAddr::from([192, 0, 2, 1])),
+        ssh_host_key: None,
         source: IpAddr::V4(Ipv4Addr::LOCALHOST),
     }
 }
@@ -137,6 +138,7 @@ fn empty_null_and_placeholder_fields_are_absent() {
         host_ip: Some(source),
         bmc_mac: None,
         bmc_ip: None,
+        ssh_host_key: None,
         source,
     };
     assert_eq!(parse_checkin(body, Some(""), source), Ok(Parsed::Report(expected.clone())));

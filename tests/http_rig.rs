@@ -218,7 +218,7 @@ pub fn settings() -> Settings {
             ipxe: "/nonexistent".into(),
             http_port: 0,
         },
-        deploy: Deploy { username: "deploy".into(), ssh_key: None },
+        deploy: Deploy { username: "deploy".into(), ssh_key: None, ssh_port: 22 },
         debian: Debian { mirror: "http://mirror.example.net/debian".into(), release: "bookworm".into() },
         ansible: Ansible { playbook: "ansible-playbook".into(), vault_password_file: None, timeout: minute },
         bmc: Bmc { tls: BmcTls::Pin, concurrency: 32, port: 443, ipmi_port: 623 },

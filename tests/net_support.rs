@@ -171,7 +171,7 @@ pub fn settings(listen: Ipv4Addr, root: Option<PathBuf>) -> Settings {
             ipxe: "/nonexistent".into(),
             http_port: 9999,
         },
-        deploy: settings::Deploy { username: "deploy".into(), ssh_key: None },
+        deploy: settings::Deploy { username: "deploy".into(), ssh_key: None, ssh_port: 22 },
         debian: settings::Debian { mirror: "http://mirror.example.net/debian".into(), release: "bookworm".into() },
         ansible: settings::Ansible {
             playbook: "ansible-playbook".into(),

@@ -65,6 +65,7 @@ fn touching_what_is_not_there_is() {
         definition: rackwright::model::Digest::new(""),
         covers,
         run: 1,
+        do_bootstrap: false,
     };
     assert!(complaints(&bench, vec![run(Default::default())]).contains("for nobody"));
     let early = [(bench.id(1), Bench::token(1).id())].into();

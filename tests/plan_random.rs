@@ -52,6 +52,7 @@ fn checkin() -> impl Strategy<Value = Event> {
                 host_ip: None,
                 bmc_mac,
                 bmc_ip: None,
+                ssh_host_key: None,
                 source,
             })
         },
@@ -94,6 +95,9 @@ fn outcome(action: &Action) -> Outcome {
         Action::Arm { .. } => Outcome::Armed,
         Action::PowerCycle { .. } => Outcome::PowerCycled,
         Action::Run { .. } => Outcome::TaskDone,
+        Action::Reach { .. } => Outcome::Reached { key: "ssh-ed25519 AAAA".into(), boot: "1".into() },
+        Action::WriteBack { .. } => Outcome::WrittenBack(None),
+        Action::TellForge { .. } => Outcome::ForgeTold,
         Action::Finish { .. } => Outcome::Finished(PowerState::On),
         Action::Release { .. } => Outcome::Released,
         Action::Notify { .. } => Outcome::Notified,

@@ -220,6 +220,7 @@ impl Bench {
             host_ip: Some(IpAddr::V4(Bench::host_ip(number))),
             bmc_mac: host.bmc.then_some(host.bmc_mac),
             bmc_ip: None,
+            ssh_host_key: None,
             source: IpAddr::V4(Bench::host_ip(number)),
         }
     }

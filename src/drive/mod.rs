@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::model::{Action, Desired, Digest, Fault, Fetched, Notice, Outcome, Revision, TaskId, Time, World};
+use crate::model::{Action, Desired, Digest, Fault, Fetched, Notice, Outcome, Revision, Time, World};
 use crate::plan::{Plan, report};
 use crate::repo;
 use crate::settings::Settings;
 
+pub mod ansible;
 pub mod bmc;
 pub mod git;
 pub mod hook;
@@ -14,6 +15,8 @@ pub mod http;
 pub mod image;
 pub mod notify;
 pub mod process;
+pub mod ssh;
+pub mod task;
 
 /// Everything that calls out.
 pub struct Drivers {
@@ -25,6 +28,7 @@ pub struct Drivers {
     pub bmcs: bmc::Guardians,
     settings: Arc<Settings>,
     clock: fn() -> Time,
+    tell: bmc::Tell,
 }
 
 /// An action, with the World and the plan it was decided from.
@@ -47,11 +51,11 @@ impl Drivers {
             client: http::downloads()?,
         };
         images.clear();
-        let bmcs = bmc::Guardians::new(settings.bmc.tls.clone(), settings.bmc.port, tell)
+        let bmcs = bmc::Guardians::new(settings.bmc.tls.clone(), settings.bmc.port, tell.clone())
             .with_ipmi_port(settings.bmc.ipmi_port)
             .with_limits(bmc::Limits { at_once: settings.bmc.concurrency, ..bmc::Limits::default() })
             .locked_in(settings.state_dir.clone());
-        Ok(Drivers { git, http: http::client()?, images, bmcs, settings, clock })
+        Ok(Drivers { git, http: http::client()?, images, bmcs, settings, clock, tell })
     }
 
     /// Says when a local repository changes; `None` for one that must be polled.
@@ -87,7 +91,10 @@ impl Drivers {
             Action::FetchImage { image } => self.fetch_image(&job.world, image).await,
             Action::Publish { moves_upto, .. } => self.publish(&job, *moves_upto).await,
             Action::Notify { notices, .. } => self.notify(notices).await,
-            Action::Run { cluster, task, .. } => self.run(&job.world, cluster, task).await,
+            Action::Run { .. } => self.run_task(&job.action, &job.world).await,
+            Action::Reach { host } => self.reach(host, &job.world).await,
+            Action::WriteBack { .. } => Err(Fault::permanent("NotSupportedYet", "this version cannot commit files")),
+            Action::TellForge { .. } => Err(Fault::permanent("NotSupportedYet", "this version cannot tell a forge")),
             Action::Probe { .. }
             | Action::Prepare { .. }
             | Action::Arm { .. }
@@ -157,21 +164,5 @@ impl Drivers {
             notify::notify(&self.http, to, notices).await?;
         }
         Ok(Outcome::Notified)
-    }
-
-    async fn run(&self, world: &World, cluster: &crate::model::ClusterName, task: &TaskId) -> Result<Outcome, Fault> {
-        use crate::model::TaskKind;
-        let spec = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster));
-        let task = spec.and_then(|spec| spec.tasks.iter().find(|it| it.id == *task));
-        match task.map(|task| &task.kind) {
-            Some(TaskKind::Webhook { uri, method, body }) => {
-                hook::webhook(&self.http, uri, method, body).await?;
-                Ok(Outcome::TaskDone)
-            }
-            Some(TaskKind::Unsupported { what }) => {
-                Err(Fault::operator("NotSupportedYet", format!("this version cannot run {what}")))
-            }
-            None => Err(Fault::permanent("NoSuchTask", "the task has left the repository")),
-        }
     }
 }

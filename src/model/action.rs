@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::id::{ClusterName, Digest, Generation, HostId, TaskId, TokenId};
+use super::id::{ClusterName, Digest, Generation, HostId, Revision, TaskId, TokenId};
+use super::task::CommitStatus;
 
 /// One thing to do. A driver performs it once and reports one [`Event::Ended`](super::event::Event::Ended).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +66,30 @@ pub enum Action {
         covers: BTreeMap<HostId, TokenId>,
         /// `cluster.run` at the time.
         run: u32,
+        /// Whether the cluster is made anew: nobody in it has been configured yet (`do_bootstrap` of PVC's playbook).
+        #[serde(default)]
+        do_bootstrap: bool,
+    },
+    /// Connect to a host that is up over SSH: learn its host key or compare it, and see which boot it is in.
+    Reach {
+        /// Which machine.
+        host: HostId,
+    },
+    /// Commit the files that a playbook made to the watched branch.
+    WriteBack {
+        /// Whose files.
+        cluster: ClusterName,
+        /// Which ([`Generated::id`](super::Generated::id)).
+        generated: Digest,
+        /// The revision the playbook was run at.
+        revision: Option<Revision>,
+    },
+    /// Tell the forge how a revision stands.
+    TellForge {
+        /// For which cluster.
+        cluster: ClusterName,
+        /// What it is told.
+        status: CommitStatus,
     },
     /// LED off and, if asked, a graceful power-off.
     Finish {
@@ -96,12 +121,15 @@ impl Action {
             | Action::Arm { host, .. }
             | Action::PowerCycle { host }
             | Action::Finish { host, .. }
-            | Action::Release { host } => Some(host),
+            | Action::Release { host }
+            | Action::Reach { host } => Some(host),
             Action::Adopt
             | Action::Fetch
             | Action::FetchImage { .. }
             | Action::Publish { .. }
             | Action::Run { .. }
+            | Action::WriteBack { .. }
+            | Action::TellForge { .. }
             | Action::Notify { .. } => None,
         }
     }
@@ -118,6 +146,9 @@ impl Action {
             Action::Arm { .. } => "arm",
             Action::PowerCycle { .. } => "power-cycle",
             Action::Run { .. } => "run",
+            Action::Reach { .. } => "reach",
+            Action::WriteBack { .. } => "write-back",
+            Action::TellForge { .. } => "tell-forge",
             Action::Finish { .. } => "finish",
             Action::Release { .. } => "release",
             Action::Notify { .. } => "notify",

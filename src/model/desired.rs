@@ -2,18 +2,17 @@
 //!
 //! Made by `repo::load`; nothing behind it does YAML, Git or template work any more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::bmc::{BmcFacts, BmcSpec, DiskChoice, Prepare, Protocol, chosen_disk};
 use super::fault::Finding;
-use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId};
+use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision};
 use super::image::ImageSpec;
-use super::secret::Secret;
+use super::task::TaskSpec;
 
 /// Stands for the claim's token in a rendered boot file until a machine claims. Shell- and URL-safe.
 pub const TOKEN_MARK: &str = "RACKWRIGHT-TOKEN";
@@ -121,50 +120,6 @@ pub enum OnComplete {
     PowerOff,
     /// LED off, left running.
     None,
-}
-
-/// One task of a cluster: an Ansible run or a hook.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskSpec {
-    /// Its identity inside the cluster.
-    pub id: TaskId,
-    /// For people: the hook's `name`, or `ansible`.
-    pub name: String,
-    /// What is run.
-    pub kind: TaskKind,
-    /// The hosts it is about.
-    pub targets: BTreeSet<HostId>,
-    /// Whether running it twice is harmless: then a failure is tried again with backoff; otherwise it is `Stalled`
-    /// until `cluster.run` is raised.
-    pub idempotent: bool,
-    /// Digest of kind and arguments.
-    pub definition: Digest,
-}
-
-/// What a task runs.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TaskKind {
-    /// One HTTP request from the bootstrap host (PVC hook type `webhook`).
-    Webhook {
-        /// Absolute `http` or `https` URI. May carry a secret: never printed.
-        uri: Secret,
-        /// HTTP method, upper case.
-        method: String,
-        /// JSON body.
-        body: Value,
-    },
-    /// Validated, but not carried out by this version; the cluster stops here as `Stalled`.
-    Unsupported {
-        /// What it would be, for people: `ansible (pvc.yml)`, `hook type osd`.
-        what: String,
-    },
-}
-
-impl TaskSpec {
-    /// Whether this is the configuration task (before the hooks).
-    pub fn is_ansible(&self) -> bool {
-        self.id.as_str() == "ansible"
-    }
 }
 
 /// A host: one machine.

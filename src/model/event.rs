@@ -17,6 +17,7 @@ use super::image::ImageStamp;
 use super::inventory::{Inventory, PowerState};
 use super::observed::Installed;
 use super::state::HostState;
+use super::task::TaskNews;
 use super::time::Time;
 
 /// A fact.
@@ -94,6 +95,15 @@ pub enum Event {
         /// What.
         note: String,
     },
+    /// News from a task that is running; journaled so that nothing runs twice after a crash.
+    TaskTold {
+        /// Whose task.
+        cluster: ClusterName,
+        /// Which.
+        task: TaskId,
+        /// What is new.
+        news: TaskNews,
+    },
     /// The file of a verified image is not the one that was verified.
     ImageChanged {
         /// Its definition's digest.
@@ -140,6 +150,9 @@ pub struct CheckIn {
     pub bmc_mac: Option<Mac>,
     /// `bmc_ipaddr`.
     pub bmc_ip: Option<IpAddr>,
+    /// `ssh_host_key`: the host's SSH public key, where the installer reports it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh_host_key: Option<String>,
     /// Where the request came from.
     pub source: IpAddr,
 }
@@ -211,8 +224,24 @@ pub enum Outcome {
     Armed,
     /// Of `PowerCycle`.
     PowerCycled,
-    /// Of `Run`.
+    /// Of `Run`: done for all that it was to be run for.
     TaskDone,
+    /// Of `Run` with Ansible: done, and the files that the playbook made, kept until they are pushed.
+    Configured {
+        /// Digest of paths and contents; `None` when it made none.
+        generated: Option<Digest>,
+    },
+    /// Of `Reach`.
+    Reached {
+        /// Its host key (OpenSSH public key), as pinned or as shown on first use.
+        key: String,
+        /// The boot it is in (`/proc/sys/kernel/random/boot_id`).
+        boot: String,
+    },
+    /// Of `WriteBack`: the commit, or none when the branch has them already.
+    WrittenBack(Option<Revision>),
+    /// Of `TellForge`.
+    ForgeTold,
     /// Of `Finish`, with the power state that was reached.
     Finished(PowerState),
     /// Of `Release`.

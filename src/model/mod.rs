@@ -10,6 +10,7 @@
 //! * [`observed`]: the `World`: facts, and nothing but facts; [`snapshot`]: how the journal keeps it.
 //! * [`inventory`], [`lease`], [`moves`]: parts of it.
 //! * [`bmc`]: how BMCs are reached, what is wanted of them, what was observed of them.
+//! * [`task`]: what is run once machines are up, and how it went.
 //! * [`event`]: the closed list of facts that can arrive.
 //! * [`action`]: the closed list of things rackwright can do.
 //! * [`fault`]: why an action failed, classed by what happens next; findings about a repository.
@@ -29,6 +30,7 @@ pub mod policy;
 pub mod secret;
 pub mod snapshot;
 pub mod state;
+pub mod task;
 pub mod time;
 
 pub use action::{Action, Notice, NoticeKind};
@@ -36,9 +38,7 @@ pub use bmc::{
     BmcFacts, BmcSpec, BootMode, Credential, CredentialKind, DiskChoice, NetworkBoot, Pending, Preparation, Prepare,
     Protocol, Stage,
 };
-pub use desired::{
-    BootFile, ClaimBy, ClusterSpec, Desired, HostSpec, Lifecycle, LocalBoot, MacRole, OnComplete, TaskKind, TaskSpec,
-};
+pub use desired::{BootFile, ClaimBy, ClusterSpec, Desired, HostSpec, Lifecycle, LocalBoot, MacRole, OnComplete};
 pub use event::{
     AdoptedHost, AdoptedTask, Adoption, CheckIn, CheckInAction, Event, Fetched, LeaseOrigin, Outcome, Verdict,
 };
@@ -49,11 +49,14 @@ pub use inventory::{Cpus, Drive, Inventory, Nic, PowerState, Volume, size};
 pub use lease::{Lease, Leases};
 pub use moves::{Move, MoveKind, Moves};
 pub use observed::{
-    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, TaskRecord, Unclaimed,
-    World,
+    Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, Unclaimed, World,
 };
 pub use policy::{Policy, Site, Subnet};
 pub use secret::Secret;
 pub use snapshot::Snapshot;
 pub use state::HostState;
+pub use task::{
+    AnsibleTask, CommitState, CommitStatus, CommitStatusFacts, Generated, HookFile, HookProgram, HookTask, OnFailure,
+    Place, Progress, Rerun, Scope, SshFacts, TaskKind, TaskNews, TaskRecord, TaskSpec,
+};
 pub use time::Time;

@@ -21,6 +21,7 @@ use super::lease::Leases;
 use super::moves::Moves;
 use super::policy::Policy;
 use super::state::HostState;
+use super::task::{CommitStatusFacts, Generated, Progress, SshFacts, TaskRecord};
 use super::time::Time;
 
 /// Everything that is known.
@@ -178,6 +179,8 @@ pub struct HostFacts {
     pub boot_mac: Option<Mac>,
     /// What was observed of its BMC.
     pub bmc: BmcFacts,
+    /// What was observed of it over SSH.
+    pub ssh: SshFacts,
     /// Who and what the machine is, and when that was read.
     pub inventory: Option<(Inventory, Time)>,
     /// The BMC certificate pinned on first use (SHA-256, hex).
@@ -293,21 +296,14 @@ pub struct ClusterFacts {
     pub tasks: BTreeMap<TaskId, TaskRecord>,
     /// The task being run.
     pub doing: Option<Doing>,
+    /// How far it is.
+    pub progress: Option<Progress>,
+    /// Files that its playbook made and that are not on the watched branch yet.
+    pub generated: Option<Generated>,
+    /// What the forge is told.
+    pub commit_status: CommitStatusFacts,
     /// The state it showed last and since when; history for people.
     pub shown: Option<(String, Time)>,
-}
-
-/// What is known of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskRecord {
-    /// The definition it last ran with.
-    pub definition: Digest,
-    /// The installs it is done for.
-    pub covers: BTreeMap<HostId, TokenId>,
-    /// Its last failure, until it succeeds, and the value of `cluster.run` it failed at.
-    pub failure: Option<(Failure, u32)>,
-    /// When it last ended.
-    pub at: Time,
 }
 
 /// The repository, seen from here.

@@ -34,8 +34,14 @@ pub struct Policy {
     pub concurrent_installs: usize,
     /// BMCs that may be talked to at once.
     pub concurrent_bmc: usize,
+    /// How long an Ansible run may take.
+    pub ansible_timeout: Duration,
+    /// Whether there is a key to reach installed hosts with over SSH.
+    pub ssh: bool,
     /// Whether a notification address is configured.
     pub notify: bool,
+    /// Whether there is a forge to be told how revisions stand.
+    pub commit_status: bool,
     /// What machines are told.
     pub site: Site,
 }
@@ -111,7 +117,10 @@ impl Default for Policy {
             backoff_cap: minutes(15),
             concurrent_installs: 64,
             concurrent_bmc: 32,
+            ansible_timeout: minutes(120),
+            ssh: true,
             notify: false,
+            commit_status: false,
             site: Site {
                 address: Ipv4Addr::LOCALHOST,
                 http_port: 9999,

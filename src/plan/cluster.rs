@@ -6,8 +6,8 @@ use super::desk::Desk;
 use super::host::{is_here, running};
 use super::{ClusterPlan, Step};
 use crate::model::{
-    Action, ClusterFacts, ClusterName, ClusterSpec, Digest, HostFacts, HostId, HostSpec, Lifecycle, TaskKind,
-    TaskRecord, TaskSpec, Time, TokenId, World,
+    Action, ClusterFacts, ClusterName, ClusterSpec, Digest, HostFacts, HostId, HostSpec, Lifecycle, TaskRecord,
+    TaskSpec, Time, TokenId, World,
 };
 
 /// What a cluster's members need to know of it; made once per cluster and plan.
@@ -142,10 +142,8 @@ impl<'w> ClusterView<'w> {
             return Step::act("TaskRunning", format!("running {name}"), until);
         }
         let Some(task) = self.next else { return Step::done("completed") };
-        if let TaskKind::Unsupported { what } = &task.kind {
-            let message =
-                format!("this version cannot run {what}; remove it from the repository or wait for a newer one");
-            return Step::stalled("NotSupportedYet", message, None);
+        if let Some(why) = &task.blocked {
+            return Step::stalled("Blocked", format!("{}: {why}", task.name), None);
         }
         self.failed_step(desk, task).unwrap_or_else(|| {
             let until = desk.now + desk.policy.action_timeout;
@@ -160,12 +158,8 @@ impl<'w> ClusterView<'w> {
         }
         let basis = task_basis(&task.definition, self.spec.run);
         let delay = desk.backoff(&HostId::new(&self.spec.name, ""), failure.count);
-        let verdict = if task.idempotent {
-            desk.verdict_on(failure, &basis, self.spec.retries, delay)
-        } else {
-            Some(Step::stalled(failure.fault.reason.clone(), failure.fault.message.clone(), None))
-        };
-        verdict.map(|step| name_task(step, &task.name, self.spec.run))
+        desk.verdict_on(failure, &basis, self.spec.retries, delay)
+            .map(|step| name_task(step, &task.name, self.spec.run))
     }
 
     /// Decides what happens next to the cluster, and begins its next task when all is ready.
@@ -187,6 +181,7 @@ impl<'w> ClusterView<'w> {
                 definition: task.definition.clone(),
                 covers: self.due.clone(),
                 run: self.spec.run,
+                do_bootstrap: task.is_ansible() && self.due.len() == self.present,
             });
         }
         desk.wake_for(&step);

@@ -203,8 +203,8 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        BmcSpec, ClaimBy, ClusterName, ClusterSpec, Digest, LocalBoot, Mac, OnComplete, Prepare, Protocol, Secret,
-        TaskId, TaskKind, TaskSpec,
+        BmcSpec, ClaimBy, ClusterName, ClusterSpec, Digest, HookProgram, HookTask, LocalBoot, Mac, OnComplete,
+        OnFailure, Place, Prepare, Protocol, Rerun, Scope, Secret, TaskId, TaskKind, TaskSpec,
     };
 
     fn host(name: &str, generation: u32, spec: &str) -> HostSpec {
@@ -234,9 +234,24 @@ mod tests {
         TaskSpec {
             id: TaskId::new(name),
             name: name.into(),
-            kind: TaskKind::Unsupported { what: "x".into() },
+            kind: TaskKind::Hook(HookTask {
+                program: Arc::new(HookProgram {
+                    name: "x".into(),
+                    scope: Scope::Each,
+                    place: Place::Host,
+                    ready: None,
+                    run: Arc::from([]),
+                }),
+                args: Secret::new("{}"),
+                files: Vec::new(),
+                sudo: false,
+            }),
             targets: targets.iter().map(|host| host.id.clone()).collect::<BTreeSet<_>>(),
             idempotent: true,
+            rerun: Rerun::OnReinstall,
+            on_failure: OnFailure::Stop,
+            time_limit: None,
+            blocked: None,
             definition: Digest::new("d"),
         }
     }

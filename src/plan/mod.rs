@@ -13,6 +13,7 @@ pub mod nic;
 mod rack;
 pub mod reduce;
 pub mod report;
+pub mod ssh;
 
 pub use check::check;
 pub use reduce::reduce;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::boot::{self, Decision};
-use super::cluster::{facts_of, task_basis};
+use super::cluster::facts_of;
 use crate::model::{
-    Action, Claim, ClusterFacts, ClusterName, Consent, Doing, Event, Failure, Fault, HostFacts, HostId, Mac, MacRole,
-    MoveKind, Outcome, TaskId, TaskRecord, Time, TokenId, Verdict, World,
+    Action, Claim, ClusterFacts, ClusterName, Consent, Doing, Event, Fault, HostFacts, HostId, Mac, MacRole, Outcome,
+    Time, TokenId, Verdict, World,
 };
 
 mod adopt;
@@ -15,13 +15,16 @@ mod checkin;
 mod image;
 mod network;
 mod nics;
+mod outward;
 mod repository;
 mod shown;
+mod ssh;
+mod task;
 mod unclaimed;
 
 use network::{declined, leased};
 use repository::{fetch_failed, fetched, notified, published};
-use shown::{note, show};
+use shown::show;
 
 /// Whose shown state an event may have changed.
 enum Touched {
@@ -73,6 +76,7 @@ fn fold(world: &mut World, event: &Event, now: Time) -> (Verdict, Touched) {
             bmc::told(world, event);
             ok(Touched::Nobody)
         }
+        Event::TaskTold { cluster, task, news } => task::told(world, cluster, task, news, now),
         Event::ImageChanged { image } => {
             image::changed(world, image);
             ok(Touched::Nobody)
@@ -125,6 +129,7 @@ fn interrupt(world: &mut World, now: Time) {
     world.git.fetching = None;
     world.git.publishing = None;
     world.git.notifying = None;
+    outward::interrupt(world);
     image::forget(world);
     bmc::interrupt(world);
     unclaimed::sort_out(world, now);
@@ -132,8 +137,7 @@ fn interrupt(world: &mut World, now: Time) {
         world.clusters.iter().filter_map(|(name, facts)| Some((name.clone(), facts.doing.clone()?))).collect();
     for (name, doing) in running {
         let fault = Fault::transient("Interrupted", "rackwright was restarted while it ran; its outcome is unknown");
-        task_ended(world, &doing.action, Err(&fault), now);
-        cluster_mut(world, &name).doing = None;
+        task::interrupted(world, &name, &doing.action, &fault, now);
     }
 }
 
@@ -143,9 +147,9 @@ fn started(world: &mut World, action: &Action, now: Time) {
         Action::FetchImage { image } => image::started(world, image, now),
         Action::Publish { .. } => world.git.publishing = Some(now),
         Action::Notify { .. } => world.git.notifying = Some(now),
-        Action::Run { cluster, .. } => {
-            cluster_mut(world, cluster).doing = Some(Doing { action: action.clone(), since: now, credential: None });
-        }
+        Action::Run { cluster, .. } => task::started(world, cluster, action, now),
+        Action::WriteBack { .. } | Action::TellForge { .. } => outward::started(world, action, now),
+        Action::Reach { host } => ssh::started(world, host, action, now),
         Action::Probe { host }
         | Action::Prepare { host, .. }
         | Action::Arm { host, .. }
@@ -179,11 +183,12 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
             notified(world, result, *moves_upto, now);
             Touched::Nobody
         }
-        Action::Run { cluster, .. } => {
-            task_ended(world, action, result.as_ref().map(|_| ()), now);
-            cluster_mut(world, cluster).doing = None;
-            Touched::Cluster(cluster.clone())
+        Action::Run { cluster, .. } => task::ended(world, cluster, action, result, now),
+        Action::WriteBack { .. } | Action::TellForge { .. } => {
+            outward::ended(world, action, result, now);
+            Touched::Nobody
         }
+        Action::Reach { host } => ssh::ended(world, host, action, result, now),
         Action::Probe { host }
         | Action::Prepare { host, .. }
         | Action::Arm { host, .. }
@@ -191,43 +196,6 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
         | Action::Finish { host, .. }
         | Action::Release { host } => bmc::ended(world, host, action, result, now),
     }
-}
-
-fn task_ended(world: &mut World, action: &Action, result: Result<(), &Fault>, now: Time) {
-    let Action::Run { cluster, task, definition, covers, run } = action else { return };
-    let idempotent = task_is_idempotent(world, cluster, task);
-    let facts = cluster_mut(world, cluster);
-    let record = facts.tasks.entry(task.clone()).or_insert_with(|| TaskRecord {
-        definition: definition.clone(),
-        covers: Default::default(),
-        failure: None,
-        at: now,
-    });
-    record.definition = definition.clone();
-    record.at = now;
-    let to = match result {
-        Ok(()) => {
-            record.covers.extend(covers.iter().map(|(id, token)| (id.clone(), token.clone())));
-            record.failure = None;
-            "done"
-        }
-        Err(fault) => {
-            let mut fault = fault.clone();
-            if !idempotent {
-                fault.class = crate::model::FaultClass::Operator;
-            }
-            let count = record.failure.as_ref().map_or(0, |(last, _)| last.count) + 1;
-            let basis = task_basis(definition, *run);
-            record.failure = Some((Failure { action: "run".to_owned(), fault, count, at: now, basis }, *run));
-            "failed"
-        }
-    };
-    note(world, MoveKind::Task, &format!("{cluster}/{task}"), "running", to, now);
-}
-
-fn task_is_idempotent(world: &World, cluster: &ClusterName, task: &TaskId) -> bool {
-    let spec = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster));
-    spec.and_then(|spec| spec.tasks.iter().find(|it| it.id == *task)).is_some_and(|it| it.idempotent)
 }
 
 fn claimed(world: &mut World, mac: Mac, token: &TokenId, now: Time) -> (Verdict, Touched) {

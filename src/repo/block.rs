@@ -8,7 +8,9 @@ use super::installer::Installers;
 use super::read::{Fields, Reader, nearest};
 use super::tree::{self, Found};
 use super::yaml::{Node, Place};
-use crate::model::{ClusterName, Digest, HostId, OnComplete, TaskId, TaskKind, TaskSpec};
+use crate::model::{
+    AnsibleTask, ClusterName, Digest, HostId, OnComplete, OnFailure, Rerun, TaskId, TaskKind, TaskSpec,
+};
 
 /// `cluster:`, with its defaults.
 pub struct Block {
@@ -70,26 +72,27 @@ impl Block {
         block
     }
 
-    /// The configuration task. This version cannot run it.
-    pub fn ansible(
-        &self,
-        reader: &mut Reader<'_>,
-        cluster: &ClusterName,
-        names: &BTreeSet<String>,
-    ) -> Option<TaskSpec> {
-        let (path, place) = self.playbook.as_ref()?;
-        let message = format!(
-            "configuring cluster `{cluster}` with Ansible ({path}) is not supported yet; it will stop there and wait"
-        );
-        let hint = "write `cluster: { ansible: none }` to do without";
-        reader.warning(place.unwrap_or((1, 1)), "not-supported-yet", message, hint);
+    /// The configuration task.
+    pub fn ansible(&self, cluster: &ClusterName, names: &BTreeSet<String>) -> Option<TaskSpec> {
+        let (path, _) = self.playbook.as_ref()?;
+        let targets: BTreeSet<HostId> = names.iter().map(|name| HostId::new(cluster, name)).collect();
         Some(TaskSpec {
             id: TaskId::new("ansible"),
             name: "ansible".into(),
-            kind: TaskKind::Unsupported { what: format!("ansible ({path})") },
-            targets: names.iter().map(|name| HostId::new(cluster, name)).collect(),
+            kind: TaskKind::Ansible(AnsibleTask {
+                playbook: path.clone(),
+                reboots: self.installer == "pvc",
+                order: targets.iter().cloned().collect(),
+                generated: format!("files/{cluster}"),
+                encrypt_generated: false,
+            }),
+            targets,
             idempotent: false,
+            rerun: Rerun::OnReinstall,
+            on_failure: OnFailure::Stop,
+            time_limit: None,
             definition: Digest::of([b"ansible".as_slice(), path.as_bytes()]),
+            blocked: None,
         })
     }
 }

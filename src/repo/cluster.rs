@@ -202,7 +202,7 @@ impl<'a> Site<'a> {
         let mut reader = Reader::new(&path, scope.clone(), found);
         let needed = block.playbook.is_some() && hosts.iter().any(|draft| draft.bmc.protocol != Protocol::None);
         let production = account::production(&mut reader, &scope, needed);
-        let mut tasks: Vec<TaskSpec> = block.ansible(&mut reader, &cluster, &names).into_iter().collect();
+        let mut tasks: Vec<TaskSpec> = block.ansible(&cluster, &names).into_iter().collect();
         tasks.extend(file.get("hooks").map(|node| hook::read(&mut reader, node, &cluster, &names)).unwrap_or_default());
         let spec = ClusterSpec {
             name: cluster,

@@ -1,12 +1,15 @@
-//! Hooks of a `bootstrap.yml`: every type is checked in full; those that this version cannot run become
-//! [`TaskKind::Unsupported`].
+//! Hooks of a `bootstrap.yml`: every type is checked in full when the repository is read.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::file::KEYS;
 use super::read::{Fields, Reader, nearest};
 use super::yaml::{self, Node};
-use crate::model::{ClusterName, Digest, HostId, Secret, TaskId, TaskKind, TaskSpec};
+use crate::model::{
+    ClusterName, Digest, HookProgram, HookTask, HostId, OnFailure, Place, Rerun, Scope, Secret, TaskId, TaskKind,
+    TaskSpec,
+};
 
 pub mod args;
 
@@ -68,38 +71,39 @@ fn one(
     let known = KEYS.args.get(kind)?;
     let sealed = reader.sealed.len();
     let args = reader.fields(args?, fields.place_of("args"), &fields.name("args"), known)?;
-    let (task, definition) = match kind {
+    let definition = Digest::of([kind.as_bytes(), raw_json(&args).as_bytes()]);
+    let args = match kind {
         "webhook" => webhook(reader, &args)?,
         _ => {
             args::check(reader, kind, &args);
-            let place = kind_node.map_or(item.place, |node| node.place);
-            let message = format!("the hook type `{kind}` is not supported yet; the cluster will stop here and wait");
-            reader.warning(
-                place,
-                "not-supported-yet",
-                message,
-                "remove the hook to let the cluster complete without it",
-            );
-            let text = raw_json(&args);
-            (
-                TaskKind::Unsupported { what: format!("hook type {kind}") },
-                Digest::of([kind.as_bytes(), text.as_bytes()]),
-            )
+            raw_json(&args)
         }
     };
-    let task = match reader.sealed.get(sealed) {
-        Some(_) => TaskKind::Unsupported { what: format!("hook type {kind} with encrypted arguments") },
-        None => task,
-    };
+    let blocked = (reader.sealed.len() > sealed).then(|| format!("its arguments are encrypted ({kind})"));
     reader.sealed.truncate(sealed);
     Some(TaskSpec {
         // Given by `identify`, once all are known.
         id: TaskId::new(""),
         name,
         idempotent: kind == "webhook",
-        kind: task,
+        kind: TaskKind::Hook(HookTask {
+            program: Arc::new(HookProgram {
+                name: kind.to_owned(),
+                scope: if kind == "webhook" { Scope::None } else { Scope::Each },
+                place: if kind == "webhook" { Place::Bootstrap } else { Place::Host },
+                ready: None,
+                run: Arc::from([]),
+            }),
+            args: Secret::new(args),
+            files: Vec::new(),
+            sudo: false,
+        }),
         targets: targets.iter().map(|host| HostId::new(cluster, host)).collect(),
+        rerun: Rerun::OnReinstall,
+        on_failure: OnFailure::Stop,
+        time_limit: None,
         definition,
+        blocked,
     })
 }
 
@@ -158,7 +162,7 @@ fn target(
     listed.into_iter().map(|(name, _)| name).collect()
 }
 
-fn webhook(reader: &mut Reader<'_>, args: &Fields<'_>) -> Option<(TaskKind, Digest)> {
+fn webhook(reader: &mut Reader<'_>, args: &Fields<'_>) -> Option<String> {
     let verbs = [
         ("get", "GET"),
         ("post", "POST"),
@@ -185,18 +189,12 @@ fn webhook(reader: &mut Reader<'_>, args: &Fields<'_>) -> Option<(TaskKind, Dige
         reader.choice(&Node::scalar_at(node.place, lower, false), &args.name("action"), &verbs)
     });
     let body = args.get("body").and_then(|node| resolve_all(reader, node, &args.name("body")));
-    if reader.sealed.len() > before.1 {
-        let text = raw_json(args);
-        return Some((TaskKind::Unsupported { what: "webhook".into() }, Digest::of([text.as_bytes()])));
-    }
-    let (uri, method) = (uri?.0, method?);
+    let (uri, method) = if reader.sealed.len() > before.1 { Default::default() } else { (uri?.0, method?) };
     if reader.errors() > before.0 {
         return None;
     }
     let body = body.map_or(serde_json::Value::Null, |node| node.to_json());
-    let text = body.to_string();
-    let definition = Digest::of([b"webhook", method.as_bytes(), uri.as_bytes(), text.as_bytes()]);
-    Some((TaskKind::Webhook { uri: Secret::new(uri), method: method.into(), body }, definition))
+    Some(serde_json::json!({ "uri": uri, "action": method, "body": body }).to_string())
 }
 
 /// The node with the Jinja of every text in it worked out.

@@ -93,6 +93,8 @@ impl Settings {
             backoff_base: limits.backoff,
             concurrent_installs: limits.concurrent_installs,
             concurrent_bmc: self.bmc.concurrency,
+            ansible_timeout: self.ansible.timeout,
+            ssh: self.deploy.ssh_key.is_some(),
             notify: self.notifications.is_some(),
             site: Site {
                 address: self.network.address,
@@ -205,6 +207,8 @@ pub struct Deploy {
     pub username: String,
     /// Private key; its public half (`<path>.pub`) is served as `keys.txt`.
     pub ssh_key: Option<PathBuf>,
+    /// Port of the hosts' SSH servers (22).
+    pub ssh_port: u16,
 }
 
 /// `debian:`

@@ -178,6 +178,7 @@ fn deploy(mut at: Section<'_>, base: &Path) -> Deploy {
     let deploy = Deploy {
         username: at.parse("username", parse::text).unwrap_or_else(|| "deploy".into()),
         ssh_key: at.parse("ssh_key", parse::path(base)),
+        ssh_port: at.parse("ssh_port", parse::port).unwrap_or(22),
     };
     at.finish();
     deploy

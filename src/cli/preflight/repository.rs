@@ -6,7 +6,7 @@ use super::Check;
 use crate::cli::source;
 use crate::drive::git::{Git, Reach};
 use crate::drive::process::Run;
-use crate::model::{Desired, Protocol, TaskKind};
+use crate::model::{Desired, Protocol, TaskSpec};
 use crate::settings::{Settings, without_credentials};
 
 /// Fetches the watched branch into a temporary directory, tries a push that is none, and reads the definitions.
@@ -64,9 +64,7 @@ pub async fn programs(settings: &Settings, desired: Option<&Desired>) -> Vec<Che
     let hosts = || desired.into_iter().flat_map(|desired| desired.hosts.values());
     let ipmi = hosts().filter(|host| host.bmc.protocol == Protocol::Ipmi).count();
     let clusters = desired.into_iter().flat_map(|desired| desired.clusters.values());
-    let runs_ansible = |kind: &TaskKind| matches!(kind, TaskKind::Unsupported { what } if what.starts_with("ansible"));
-    let ansible =
-        clusters.filter(|it| it.tasks.iter().any(|task| task.is_ansible() || runs_ansible(&task.kind))).count();
+    let ansible = clusters.filter(|it| it.tasks.iter().any(TaskSpec::is_ansible)).count();
     let mut checks = vec![program("git", "--version", "", Some("every rack needs it: apt install git")).await];
     let url = &settings.repository.url;
     if url.starts_with("ssh://") || (!url.contains("://") && url.contains(':')) {

@@ -86,6 +86,12 @@ fn adopt_task(world: &mut World, task: &AdoptedTask) {
         let failure = Failure { action: "run".into(), fault, count: 1, at: task.at, basis: Digest::new("") };
         (failure, *run)
     });
-    let record = TaskRecord { definition: task.definition.clone(), covers: task.covers.clone(), failure, at: task.at };
+    let record = TaskRecord {
+        definition: task.definition.clone(),
+        covers: task.covers.clone(),
+        failure,
+        failed: Default::default(),
+        at: task.at,
+    };
     cluster_mut(world, &task.cluster).tasks.insert(task.task.clone(), record);
 }

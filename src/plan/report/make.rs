@@ -7,9 +7,7 @@ use super::{
     ClusterStatus, Condition, Endpoint, Files, GenerationStatus, HostStatus, InstallStatus, PreparingStatus,
     RackStatus, RejectedStatus, TaskStatus, unclaimed,
 };
-use crate::model::{
-    ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, TaskKind, TaskSpec, World,
-};
+use crate::model::{ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, TaskSpec, World};
 use crate::plan::bmc;
 use crate::plan::cluster::facts_of;
 use crate::plan::host::{has_drift, may_install};
@@ -154,9 +152,9 @@ fn task_status(world: &World, cluster: &ClusterSpec, task: &TaskSpec) -> TaskSta
         |doing| matches!(&doing.action, crate::model::Action::Run { task: running, .. } if *running == task.id),
     );
     let failure = record.and_then(|record| record.failure.as_ref());
-    let (result, message) = match (&task.kind, failure, record) {
+    let (result, message) = match (&task.blocked, failure, record) {
         _ if running => ("running", None),
-        (TaskKind::Unsupported { what }, ..) => ("unsupported", Some(format!("this version cannot run {what}"))),
+        (Some(why), ..) => ("blocked", Some(why.clone())),
         (_, Some((failure, _)), _) => ("failed", Some(failure.fault.to_string())),
         (_, None, Some(record)) if !record.covers.is_empty() => ("done", None),
         _ => ("pending", None),

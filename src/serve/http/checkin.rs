@@ -22,6 +22,8 @@ use crate::serve::trace::Service;
 
 /// Octets of a check-in.
 pub(super) const LIMIT: usize = 64 << 10;
+/// Longest SSH public key: 8192 bits of RSA, in base64, with its comment.
+const KEY_LENGTH: usize = 2048;
 /// Longest hostname (RFC 1035 section 2.3.4).
 const HOSTNAME_LENGTH: usize = 253;
 
@@ -71,9 +73,10 @@ pub fn parse_checkin(body: &[u8], token: Option<&str>, source: IpAddr) -> Result
         Some(None) => return Ok(Parsed::WrongToken { action }),
         token => token.flatten().map(|token| token.id()),
     };
+    let ssh_host_key = text(&fields, "ssh_host_key")?.filter(|key| key.len() <= KEY_LENGTH).map(str::to_owned);
     // A BMC without a MAC of its own must not cost us the report: ipmitool then prints zeros or ones.
     let bmc_mac = bmc_mac.filter(|mac| !mac.is_multicast());
-    Ok(Parsed::Report(CheckIn { token, action, hostname, host_mac, host_ip, bmc_mac, bmc_ip, source }))
+    Ok(Parsed::Report(CheckIn { token, action, hostname, host_mac, host_ip, bmc_mac, bmc_ip, ssh_host_key, source }))
 }
 
 /// The body as a JSON object; octets that are not UTF-8 become replacement characters.

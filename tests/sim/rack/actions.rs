@@ -14,6 +14,9 @@ impl Sim {
                 Err(Fault::transient("Unreachable", "the hook's server does not answer"))
             }
             Action::Run { .. } => Ok(Outcome::TaskDone),
+            Action::Reach { .. } => Ok(Outcome::Reached { key: "ssh-ed25519 AAAA".into(), boot: "1".into() }),
+            Action::WriteBack { .. } => Ok(Outcome::WrittenBack(None)),
+            Action::TellForge { .. } => Ok(Outcome::ForgeTold),
             Action::Probe { .. }
             | Action::Prepare { .. }
             | Action::Arm { .. }

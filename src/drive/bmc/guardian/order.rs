@@ -68,6 +68,9 @@ pub(super) fn order(action: &Action, world: &World) -> Option<Order> {
         | Action::FetchImage { .. }
         | Action::Publish { .. }
         | Action::Run { .. }
+        | Action::Reach { .. }
+        | Action::WriteBack { .. }
+        | Action::TellForge { .. }
         | Action::Notify { .. } => return None,
     })
 }

@@ -1,0 +1,100 @@
+//! What the drivers of tasks are given, and how they are told what is new.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::bmc::Tell;
+use super::{Drivers, ansible, hook, ssh};
+use crate::model::{
+    Action, ClusterName, ClusterSpec, Event, Fault, HostId, HostSpec, Outcome, TaskId, TaskKind, TaskNews, TaskSpec,
+    TokenId, World,
+};
+use crate::plan;
+use crate::settings::Settings;
+
+/// One run of a task: what it is about, and where things are.
+pub struct TaskRun<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// The repository.
+    pub git: &'a super::git::Git,
+    /// The World at the time of the decision.
+    pub world: &'a World,
+    /// The cluster.
+    pub cluster: &'a ClusterSpec,
+    /// The task.
+    pub task: &'a TaskSpec,
+    /// The installs it is run for.
+    pub covers: &'a BTreeMap<HostId, TokenId>,
+    /// Whether the cluster is made anew.
+    pub do_bootstrap: bool,
+    /// How news is journaled.
+    pub tell: &'a Tell,
+}
+
+impl TaskRun<'_> {
+    /// Journals news of this task; returns when they are durable.
+    pub async fn tell(&self, news: TaskNews) {
+        let (cluster, task) = (self.cluster.name.clone(), self.task.id.clone());
+        (self.tell)(Event::TaskTold { cluster, task, news }).await;
+    }
+
+    /// A directory of this task's own under the state directory: `runs/<cluster>/<task>`. Not made yet.
+    pub fn dir(&self) -> PathBuf {
+        dir(&self.settings.state_dir, &self.cluster.name, &self.task.id)
+    }
+
+    /// The hosts it is run for, in name order.
+    pub fn hosts(&self) -> impl Iterator<Item = &Arc<HostSpec>> {
+        self.covers.keys().filter_map(|id| self.world.spec(id))
+    }
+
+    /// How to reach a host over SSH.
+    pub fn target(&self, host: &HostSpec) -> Result<ssh::Target, Fault> {
+        target(self.settings, self.world, host)
+    }
+}
+
+/// Where a task keeps its logs.
+pub fn dir(state_dir: &Path, cluster: &ClusterName, task: &TaskId) -> PathBuf {
+    state_dir.join("runs").join(cluster.as_str()).join(task.as_str())
+}
+
+/// How to reach a host over SSH.
+pub fn target(settings: &Settings, world: &World, host: &HostSpec) -> Result<ssh::Target, Fault> {
+    let address = plan::ssh::address(world, host).map_err(|why| Fault::operator("NoAddress", why))?;
+    let Some(key_file) = settings.deploy.ssh_key.clone() else {
+        return Err(Fault::operator("NoDeployKey", "the settings name no deploy.ssh_key"));
+    };
+    Ok(ssh::Target {
+        host: host.id.clone(),
+        address,
+        port: settings.deploy.ssh_port,
+        user: settings.deploy.username.clone(),
+        key_file,
+        host_key: plan::ssh::host_key(world, host),
+    })
+}
+
+impl Drivers {
+    /// Runs a task of a cluster.
+    pub(super) async fn run_task(&self, action: &Action, world: &World) -> Result<Outcome, Fault> {
+        let gone = || Fault::permanent("NoSuchTask", "the task has left the repository");
+        let Action::Run { cluster, task, covers, do_bootstrap, .. } = action else { return Err(gone()) };
+        let cluster = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster)).ok_or_else(gone)?;
+        let task = cluster.tasks.iter().find(|it| it.id == *task).ok_or_else(gone)?;
+        let (settings, git, tell, do_bootstrap) = (&*self.settings, &self.git, &self.tell, *do_bootstrap);
+        let run = TaskRun { settings, git, world, cluster, task, covers, do_bootstrap, tell };
+        match &task.kind {
+            TaskKind::Ansible(ansible) => ansible::run(ansible, &run).await,
+            TaskKind::Hook(hook) => hook::run(&self.http, hook, &run).await,
+        }
+    }
+
+    /// Connects to a host that is up.
+    pub(super) async fn reach(&self, host: &HostId, world: &World) -> Result<Outcome, Fault> {
+        let spec = world.spec(host).ok_or_else(|| Fault::permanent("NoSuchHost", "it has left the repository"))?;
+        ssh::reach(&target(&self.settings, world, spec)?).await
+    }
+}

@@ -1,0 +1,271 @@
+//! A cluster's tasks: what is run once its machines are up, how it went, and what is known of the machines over SSH.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::fault::Fault;
+use super::id::{Digest, HostId, Revision, TaskId, TokenId};
+use super::observed::Failure;
+use super::secret::Secret;
+use super::time::Time;
+
+/// One task of a cluster: an Ansible run or a hook.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskSpec {
+    /// Its identity inside the cluster.
+    pub id: TaskId,
+    /// For people: the hook's `name`, or `ansible`.
+    pub name: String,
+    /// What is run.
+    pub kind: TaskKind,
+    /// The hosts it is about.
+    pub targets: BTreeSet<HostId>,
+    /// Whether running it twice is harmless: then a failure is tried again with backoff; otherwise it is `Stalled`
+    /// until `cluster.run` is raised, unless it is known not to have begun.
+    pub idempotent: bool,
+    /// What makes it run again although it is done.
+    pub rerun: Rerun,
+    /// What its failure means for the tasks after it.
+    pub on_failure: OnFailure,
+    /// How long it may take, for each target; `None`: as long as the settings let Ansible take.
+    pub time_limit: Option<Duration>,
+    /// Digest of kind and arguments, as written: no secret goes into it in clear.
+    pub definition: Digest,
+    /// Why it cannot be run as it is written (a secret that cannot be read); it stops there as `Stalled` with this.
+    pub blocked: Option<String>,
+}
+
+impl TaskSpec {
+    /// Whether this is the configuration task (before the hooks).
+    pub fn is_ansible(&self) -> bool {
+        matches!(self.kind, TaskKind::Ansible(_))
+    }
+
+    /// Whether its targets must be reachable over SSH before it can begin.
+    pub fn needs_ssh(&self) -> bool {
+        match &self.kind {
+            TaskKind::Ansible(_) => true,
+            TaskKind::Hook(hook) => hook.program.place == Place::Host,
+        }
+    }
+}
+
+/// What makes a task that is done run again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rerun {
+    /// A new install of one of its targets, for that target.
+    #[default]
+    OnReinstall,
+    /// That, and a change of its definition, for all of them.
+    OnChange,
+}
+
+/// What the failure of a task means for those after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnFailure {
+    /// They wait.
+    #[default]
+    Stop,
+    /// They go on; the failure is shown.
+    Continue,
+}
+
+/// What a task runs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TaskKind {
+    /// `ansible-playbook` over the cluster.
+    Ansible(AnsibleTask),
+    /// A hook's program.
+    Hook(HookTask),
+}
+
+/// The configuration of a cluster (`cluster.ansible`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnsibleTask {
+    /// Path of the playbook in the repository.
+    pub playbook: String,
+    /// Whether its hosts are restarted by it: then success is its result and the restart seen (PVC's roles end so).
+    pub reboots: bool,
+    /// The cluster's hosts in the order of the inventory: for PVC coordinators first, by `node_id`, since its roles run
+    /// some tasks on the first host only.
+    pub order: Vec<HostId>,
+    /// Directory of the repository whose contents the playbook writes back: `files/<cluster_group>`.
+    pub generated: String,
+    /// Whether they are encrypted with ansible-vault before they are committed.
+    pub encrypt_generated: bool,
+}
+
+/// A hook: its program, and what it is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookTask {
+    /// The program and how it is run.
+    pub program: Arc<HookProgram>,
+    /// Its arguments, defaults filled in: a JSON object. May hold secrets.
+    pub args: Secret,
+    /// Files laid beside the program as `files/0`, `files/1`, …
+    pub files: Vec<HookFile>,
+    /// Whether it asks to be root on the host (`use_sudo`).
+    pub sudo: bool,
+}
+
+/// A hook directory, shipped or the site's: `hooks/<name>/{hook.yaml, run}`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookProgram {
+    /// The directory's name: the hook's `type`.
+    pub name: String,
+    /// How often it is run.
+    pub scope: Scope,
+    /// Where it is run.
+    pub place: Place,
+    /// A shell command that must succeed on the host before the hook begins: until it does, nothing has begun.
+    pub ready: Option<String>,
+    /// The program `run`, with its `#!` line.
+    pub run: Arc<[u8]>,
+}
+
+/// How often a hook is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Once for each target, one after the other.
+    Each,
+    /// Once, on the first target that is up.
+    Once,
+    /// Once, for no target in particular.
+    None,
+}
+
+/// Where a hook is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// Over SSH on the target.
+    Host,
+    /// On the machine that rackwright runs on.
+    Bootstrap,
+}
+
+/// A file that a hook is given.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HookFile {
+    /// These bytes (a file of the repository, or a text written in the arguments).
+    Bytes(Arc<[u8]>),
+    /// A file on the bootstrap host, read when the hook is run.
+    Path(PathBuf),
+}
+
+/// What is known of a host over SSH.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SshFacts {
+    /// Its host key (OpenSSH public key, `ssh-ed25519 AAAA…`), and the install it belongs to: fixed until the next one.
+    pub key: Option<(TokenId, String)>,
+    /// The boot it was last reached in (`/proc/sys/kernel/random/boot_id`), and when.
+    pub reached: Option<(String, Time)>,
+    /// It is up again after its configuration began: of which install, and since when (a `system-boot_configured`
+    /// check-in, or another boot than the one before).
+    pub configured: Option<(TokenId, Time)>,
+}
+
+/// News from a task that is running.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskNews {
+    /// How far it is.
+    Progress(Progress),
+    /// One target of a hook has ended; journaled before the next is begun.
+    Target {
+        /// Which.
+        host: HostId,
+        /// How.
+        result: Result<(), Fault>,
+    },
+}
+
+/// How far an Ansible run is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Progress {
+    /// The play's name.
+    pub play: String,
+    /// The task's name, as the playbook prints it.
+    pub task: String,
+    /// Tasks begun so far.
+    pub tasks: u32,
+    /// Hosts of which something failed or that cannot be reached.
+    pub failed: Vec<String>,
+}
+
+/// What is known of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// The definition it last ran with.
+    pub definition: Digest,
+    /// The installs it is done for.
+    pub covers: BTreeMap<HostId, TokenId>,
+    /// Its last failure, until it succeeds, and the value of `cluster.run` it failed at.
+    pub failure: Option<(Failure, u32)>,
+    /// Targets it last failed for, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<HostId, Fault>,
+    /// When it last ended.
+    pub at: Time,
+}
+
+/// Files that a playbook made, kept under the state directory until they are on the watched branch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Generated {
+    /// Digest of paths and contents: names the kept copy.
+    pub id: Digest,
+    /// The revision the playbook was run at.
+    pub revision: Option<Revision>,
+    /// Since when they wait.
+    pub since: Time,
+    /// They are being pushed, since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushing: Option<Time>,
+    /// The last push failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
+/// What a forge is told about a revision, for one cluster: commit status `rackwright/<cluster>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitStatus {
+    /// The desired revision.
+    pub revision: Revision,
+    /// How it stands.
+    pub state: CommitState,
+    /// Why, in a line.
+    pub description: String,
+}
+
+/// State of a commit status (GitHub's words).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommitState {
+    /// On its way.
+    Pending,
+    /// As wanted.
+    Success,
+    /// A person has to look.
+    Failure,
+}
+
+/// Telling the forge: what it was told last, and how that goes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CommitStatusFacts {
+    /// What it was told last.
+    pub told: Option<CommitStatus>,
+    /// It is being told, since.
+    pub telling: Option<Time>,
+    /// Telling failed last.
+    pub failure: Option<Failure>,
+}
