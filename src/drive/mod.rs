@@ -9,6 +9,7 @@ use crate::settings::Settings;
 
 pub mod ansible;
 pub mod bmc;
+pub mod generated;
 pub mod git;
 pub mod hook;
 pub mod http;

@@ -38,6 +38,12 @@ impl Fault {
     /// Reason of a fault in which a BMC showed another certificate than the one that is trusted.
     pub const CERTIFICATE_CHANGED: &'static str = "CertificateChanged";
 
+    /// Reason of a fault in which the kept copy of files that a playbook made is missing or damaged.
+    pub const GENERATED_LOST: &'static str = "GeneratedFilesLost";
+
+    /// Reason of a fault in which somebody else changed, on the watched branch, what a playbook made as well.
+    pub const WRITE_CONFLICT: &'static str = "WriteBackConflict";
+
     /// A fault that may pass by itself.
     pub fn transient(reason: &str, message: impl Into<String>) -> Self {
         Fault { class: FaultClass::Transient, reason: reason.into(), message: message.into() }
