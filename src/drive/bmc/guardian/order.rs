@@ -15,8 +15,6 @@ pub(super) struct Door {
     pub journaled: Option<String>,
     /// Whether it is known that the BMC goes on refusing connections.
     pub stays_refused: bool,
-    /// Whether it is known that it goes on answering with an error of its own.
-    pub stays_in_error: bool,
 }
 
 impl Guardians {
@@ -40,8 +38,7 @@ impl Guardians {
         };
         let journaled = facts.bmc.session.as_ref().map(|(uri, _)| uri.clone());
         let stays_refused = plan::bmc::stays(facts, "ConnectionRefused");
-        let stays_in_error = plan::bmc::stays(facts, "BmcError");
-        Ok(Door { target, account: credential.id.clone(), journaled, stays_refused, stays_in_error })
+        Ok(Door { target, account: credential.id.clone(), journaled, stays_refused })
     }
 }
 

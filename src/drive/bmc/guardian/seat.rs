@@ -11,6 +11,10 @@ use crate::drive::bmc::redfish::{Session, Tls};
 use crate::drive::bmc::{Target, Turn};
 use crate::model::{Digest, Event, Fault};
 
+/// How many times in a row a BMC may answer with an error when a session is to be ended, until another is opened beside
+/// it.
+const STUBBORN: u32 = 3;
+
 /// One BMC, as seen from here.
 #[derive(Default)]
 pub(super) struct Seat {
@@ -26,6 +30,8 @@ pub(super) struct State {
     pub kept: Option<Kept>,
     /// A session of ours that may be open there, and that could not be closed: it is ended before another is opened.
     pub left: Option<String>,
+    /// The session that the BMC last answered with an error when it was to be ended, and how many times in a row.
+    stubborn: Option<(String, u32)>,
     /// The session that was ended last: the journal may have been read before that.
     pub ended: Option<String>,
     /// Held as long as a session is kept: other processes must not have one beside it.
@@ -150,6 +156,17 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Notes that a session could not be ended; says whether the BMC has answered so to it often enough that it is given
+    /// up. Counted for this session alone: a BMC that was busy with other things may well end it yet.
+    pub fn kept_open(&mut self, uri: &str, fault: &Fault) -> bool {
+        if fault.reason != "BmcError" {
+            return false;
+        }
+        let times = self.stubborn.take().filter(|(last, _)| last == uri).map_or(0, |(_, times)| times) + 1;
+        self.stubborn = Some((uri.to_owned(), times));
+        times >= STUBBORN
     }
 
     async fn gone(&mut self, shared: &Shared, kept: &Kept) {

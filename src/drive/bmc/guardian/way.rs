@@ -125,7 +125,7 @@ impl Guardians {
             }
             Ok(false) => Ok(Some(uri)),
             // The BMC answers, but not to this: a new session is opened all the same.
-            Err(fault) if fault.class == FaultClass::Permanent || door.stays_in_error => Ok(Some(uri)),
+            Err(fault) if fault.class == FaultClass::Permanent || state.kept_open(&uri, &fault) => Ok(Some(uri)),
             Err(fault) => Err(fault),
         }
     }
