@@ -1,6 +1,7 @@
 //! The one test binary.
 #![allow(clippy::disallowed_methods, reason = "tests run programs, read clocks and are told things by the environment")]
 
+mod ansible_log;
 mod bmc_ipmi;
 mod bmc_ipmi_bench;
 mod bmc_ipmi_real;

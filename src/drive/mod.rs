@@ -14,6 +14,7 @@ pub mod git;
 pub mod hook;
 pub mod http;
 pub mod image;
+pub mod log;
 pub mod notify;
 pub mod process;
 pub mod ssh;

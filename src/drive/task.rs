@@ -8,7 +8,7 @@ use super::bmc::Tell;
 use super::{Drivers, ansible, hook, ssh};
 use crate::model::{
     Action, ClusterName, ClusterSpec, Event, Fault, HostId, HostSpec, Outcome, TaskId, TaskKind, TaskNews, TaskSpec,
-    TokenId, World,
+    Time, TokenId, World,
 };
 use crate::plan;
 use crate::settings::Settings;
@@ -31,6 +31,8 @@ pub struct TaskRun<'a> {
     pub do_bootstrap: bool,
     /// How news is journaled.
     pub tell: &'a Tell,
+    /// What time it is: the name of a log, and nothing that is decided.
+    pub clock: fn() -> Time,
 }
 
 impl TaskRun<'_> {
@@ -85,7 +87,7 @@ impl Drivers {
         let cluster = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster)).ok_or_else(gone)?;
         let task = cluster.tasks.iter().find(|it| it.id == *task).ok_or_else(gone)?;
         let (settings, git, tell, do_bootstrap) = (&*self.settings, &self.git, &self.tell, *do_bootstrap);
-        let run = TaskRun { settings, git, world, cluster, task, covers, do_bootstrap, tell };
+        let run = TaskRun { settings, git, world, cluster, task, covers, do_bootstrap, tell, clock: self.clock };
         match &task.kind {
             TaskKind::Ansible(ansible) => ansible::run(ansible, &run).await,
             TaskKind::Hook(hook) => hook::run(&self.http, hook, &run).await,
