@@ -98,6 +98,8 @@ mod repo_schema;
 mod repo_support;
 mod settings;
 mod sim;
+mod ssh_rig;
+mod ssh_session;
 mod tidy;
 mod tidy_text;
 mod trace;

@@ -97,6 +97,9 @@ impl Drivers {
             Action::Reach { host } => self.reach(host, &job.world).await,
             Action::WriteBack { .. } => Err(Fault::permanent("NotSupportedYet", "this version cannot commit files")),
             Action::TellForge { .. } => Err(Fault::permanent("NotSupportedYet", "this version cannot tell a forge")),
+            Action::Finish { host, power_off: true } if job.world.spec(host).is_some_and(|spec| !spec.has_bmc()) => {
+                self.power_off(host, &job.world).await
+            }
             Action::Probe { .. }
             | Action::Prepare { .. }
             | Action::Arm { .. }

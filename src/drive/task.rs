@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::bmc::Tell;
 use super::{Drivers, ansible, hook, ssh};
 use crate::model::{
-    Action, ClusterName, ClusterSpec, Event, Fault, HostId, HostSpec, Outcome, TaskId, TaskKind, TaskNews, TaskSpec,
-    Time, TokenId, World,
+    Action, ClusterName, ClusterSpec, Event, Fault, HostId, HostSpec, Outcome, PowerState, TaskId, TaskKind, TaskNews,
+    TaskSpec, Time, TokenId, World,
 };
 use crate::plan;
 use crate::settings::Settings;
@@ -98,5 +98,15 @@ impl Drivers {
     pub(super) async fn reach(&self, host: &HostId, world: &World) -> Result<Outcome, Fault> {
         let spec = world.spec(host).ok_or_else(|| Fault::permanent("NoSuchHost", "it has left the repository"))?;
         ssh::reach(&target(&self.settings, world, spec)?).await
+    }
+
+    /// Powers a host off that has no BMC, over SSH. One whose host key is not known, because no task ever had to go
+    /// there, is left to people.
+    pub(super) async fn power_off(&self, host: &HostId, world: &World) -> Result<Outcome, Fault> {
+        let spec = world.spec(host).ok_or_else(|| Fault::permanent("NoSuchHost", "it has left the repository"))?;
+        if self.settings.deploy.ssh_key.is_none() || plan::ssh::host_key(world, spec).is_none() {
+            return Ok(Outcome::Finished(PowerState::Unknown));
+        }
+        ssh::power_off(&target(&self.settings, world, spec)?).await
     }
 }

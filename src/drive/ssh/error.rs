@@ -1,0 +1,104 @@
+//! What can go wrong over SSH, and what follows from it.
+
+use std::time::Duration;
+
+use crate::model::Fault;
+
+/// Why something over SSH did not work. Never holds a command, a file's contents or a key.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SshError {
+    /// No session came about; nothing was begun.
+    #[error("{who} cannot be reached over SSH: {why}")]
+    Unreachable {
+        /// Host and address.
+        who: String,
+        /// What the system or the library said.
+        why: String,
+    },
+    /// It showed another host key than the one that is pinned; it was told nothing.
+    #[error(
+        "{who} shows another host key than before: {shown} instead of {pinned}; nothing was sent. If it was reinstalled \
+         by somebody else, raise its generation; otherwise somebody may be in between"
+    )]
+    HostKeyChanged {
+        /// Host and address.
+        who: String,
+        /// Fingerprint of the pinned key.
+        pinned: String,
+        /// Fingerprint of the key that was shown.
+        shown: String,
+    },
+    /// It has no host key of a kind that we understand.
+    #[error("{who} has no host key that can be used: it offers {theirs}; an ed25519 key is wanted")]
+    NoHostKey {
+        /// Host and address.
+        who: String,
+        /// What it offers.
+        theirs: String,
+    },
+    /// It does not let us in.
+    #[error("{who} refuses user {user} with the key {key}: is its public half in that user's authorized_keys?")]
+    Refused {
+        /// Host and address.
+        who: String,
+        /// The user name.
+        user: String,
+        /// Fingerprint of our key.
+        key: String,
+    },
+    /// Our own key cannot be used.
+    #[error("deploy.ssh_key cannot be used: {0}")]
+    Key(String),
+    /// The connection went away, or the other side stopped answering.
+    #[error("the connection to {who} was lost: {why}")]
+    Lost {
+        /// Host and address.
+        who: String,
+        /// How.
+        why: String,
+    },
+    /// A command took too long, and was left alone.
+    #[error("a command on {who} did not end within {limit:?}")]
+    TimedOut {
+        /// Host and address.
+        who: String,
+        /// Its time limit.
+        limit: Duration,
+    },
+    /// The other side does not do what was asked for.
+    #[error("{who} refuses {what}")]
+    Denied {
+        /// Host and address.
+        who: String,
+        /// What.
+        what: String,
+    },
+    /// A file did not get there.
+    #[error("{what} cannot be written on {who}: {why}")]
+    File {
+        /// Host and address.
+        who: String,
+        /// Its name there.
+        what: String,
+        /// What the other side said.
+        why: String,
+    },
+}
+
+impl SshError {
+    /// The fault of an action that this ends, as long as nothing that matters was begun.
+    pub fn fault(&self) -> Fault {
+        let message = self.to_string();
+        match self {
+            SshError::Unreachable { .. } => Fault::transient("SshUnreachable", message),
+            SshError::HostKeyChanged { .. } => Fault::operator("HostKeyChanged", message),
+            SshError::NoHostKey { .. } => Fault::operator("SshNoHostKey", message),
+            SshError::Refused { .. } => Fault::operator("SshRefused", message),
+            SshError::Key(_) => Fault::operator("SshKeyUnusable", message),
+            SshError::Lost { .. } => Fault::transient("SshLost", message),
+            SshError::TimedOut { .. } => Fault::transient("SshTimedOut", message),
+            SshError::Denied { .. } => Fault::operator("SshDenied", message),
+            SshError::File { .. } => Fault::transient("SshFile", message),
+        }
+    }
+}
