@@ -73,7 +73,7 @@
 //! ```
 //!
 //! `tests/tidy.rs` keeps this table and other laws; `.clippy.toml` says which functions may not be called where, and why.
-//! Beside the source lie `templates/` (installers, and how a machine is told to boot its disk), `repo-schema/` (JSON
+//! Beside the source lie `templates/` (installers, and how a machine is told to boot its disk), `hooks/`, `repo-schema/` (JSON
 //! Schemas and an example repository that is also the demo's), `tests/` (one test binary) and `benches/`.
 //!
 //! # The loop
@@ -102,7 +102,7 @@
 //! | OS installer | `templates/installers/<name>/`, no Rust |
 //! | BMC protocol | a module under [`drive::bmc`] and a variant of [`model::Protocol`]; the compiler lists the rest |
 //! | BMC vendor's oddity | one row in `drive/bmc/redfish/quirk.rs` |
-//! | kind of hook | [`repo::hook`] and [`model::TaskKind`]; carried out in [`drive::hook`] |
+//! | kind of hook | `hooks/<name>/`, no Rust |
 //! | kind of fact | [`model::Event`]; the compiler points to `reduce` |
 //! | provisioning stage | one rung in [`plan::host`] |
 //! | repository key | [`repo::file`](mod@repo::file); a test compares the schema |

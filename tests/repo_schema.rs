@@ -1,6 +1,7 @@
 //! The JSON Schemas: as generated, and in step with the reader.
 
 use rackwright::repo::file::{KEYS, schemas};
+use rackwright::repo::hook::directory::shipped;
 use serde_json::Value;
 
 use crate::repo_support::{c1, errors, load, root};
@@ -44,13 +45,7 @@ fn the_reader_knows_exactly_the_schemas_keys() {
         ("Bmc", &KEYS.bmc),
         ("Cluster", &KEYS.cluster),
         ("Playbook", &KEYS.ansible),
-        ("OsdDb", &KEYS.args["osddb"]),
-        ("Osd", &KEYS.args["osd"]),
-        ("Pool", &KEYS.args["pool"]),
-        ("Network", &KEYS.args["network"]),
-        ("Copy", &KEYS.args["copy"]),
-        ("Script", &KEYS.args["script"]),
-        ("Webhook", &KEYS.args["webhook"]),
+        ("Hook", &KEYS.hook),
     ];
     for (name, known) in pairs {
         let schema = definition(name);
@@ -58,15 +53,29 @@ fn the_reader_knows_exactly_the_schemas_keys() {
         assert_eq!(schema["additionalProperties"], false, "{name}");
         assert!(!known.is_empty(), "{name}");
     }
-    let hook = definition("Hook");
-    let types: Vec<_> = hook["oneOf"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|it| it["properties"]["type"]["const"].as_str().unwrap())
-        .collect();
-    assert_eq!(types.len(), KEYS.args.len());
-    assert!(types.iter().all(|word| KEYS.args.contains_key(word)));
+    let hook: Value = serde_json::from_str(&schemas()["hook"]).unwrap();
+    assert_eq!(properties(&hook), KEYS.definition);
+    assert_eq!(properties(&hook["$defs"]["Argument"]), KEYS.argument);
+}
+
+/// An editor is told the arguments of every shipped hook, from the definitions that the reader uses.
+#[test]
+fn the_schema_has_the_arguments_of_every_shipped_hook() {
+    let rules = definition("Hook")["allOf"].clone();
+    let rules = rules.as_array().unwrap();
+    assert_eq!(rules.len(), shipped().len());
+    for (rule, (name, hook)) in rules.iter().zip(shipped()) {
+        let hook = hook.as_ref().unwrap();
+        assert_eq!(rule["if"]["properties"]["type"]["const"], **name);
+        let there = rule["then"]["properties"]["args"]["$ref"].as_str().unwrap();
+        let args = definition(there.strip_prefix("#/$defs/").unwrap());
+        let known: Vec<_> = hook.args.iter().map(|argument| argument.name.clone()).collect();
+        assert_eq!(properties(&args), known, "{name}");
+        assert_eq!(args["additionalProperties"], false, "{name}");
+        for argument in &hook.args {
+            assert_eq!(args["properties"][&argument.name]["description"], argument.description, "{name}");
+        }
+    }
 }
 
 /// Every key is looked at: a value that no key of its kind can have is refused for each.

@@ -9,7 +9,7 @@ use crate::repo::file::schemas;
 /// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct SchemaArgs {
-    /// base, bootstrap, clusters, installer or pvc [default: all, as one JSON object by name]
+    /// base, bootstrap, clusters, hook, installer or pvc [default: all, as one JSON object by name]
     pub name: Option<String>,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::block::Block;
 use super::file::KEYS;
+use super::hook::directory::Hooks;
 use super::host::{self, Defaults, Draft};
 use super::installer::Installers;
 use super::inventory::Inventory;
@@ -42,13 +43,21 @@ pub struct Site<'a> {
     pub inventory: &'a Inventory,
     /// The installers.
     pub installers: &'a Installers,
+    /// The hooks.
+    pub hooks: &'a Hooks,
     docs: BTreeMap<String, Vec<Doc>>,
 }
 
 impl<'a> Site<'a> {
     /// Puts the parts together.
-    pub fn new(tree: &'a Tree, context: &'a Context<'a>, inventory: &'a Inventory, installers: &'a Installers) -> Self {
-        Site { tree, context, inventory, installers, docs: BTreeMap::new() }
+    pub fn new(
+        tree: &'a Tree,
+        context: &'a Context<'a>,
+        inventory: &'a Inventory,
+        installers: &'a Installers,
+        hooks: &'a Hooks,
+    ) -> Self {
+        Site { tree, context, inventory, installers, hooks, docs: BTreeMap::new() }
     }
 
     /// Every cluster of `clusters.yml`.
@@ -203,7 +212,8 @@ impl<'a> Site<'a> {
         let needed = block.playbook.is_some() && hosts.iter().any(|draft| draft.bmc.protocol != Protocol::None);
         let production = account::production(&mut reader, &scope, needed);
         let mut tasks: Vec<TaskSpec> = block.ansible(&cluster, &names).into_iter().collect();
-        tasks.extend(file.get("hooks").map(|node| hook::read(&mut reader, node, &cluster, &names)).unwrap_or_default());
+        let around = hook::Around { hooks: self.hooks, tree: self.tree, cluster: &cluster, names: &names };
+        tasks.extend(file.get("hooks").map(|node| hook::read(&mut reader, node, &around)).unwrap_or_default());
         let spec = ClusterSpec {
             name: cluster,
             domain,

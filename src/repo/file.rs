@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use self::bootstrap::{Bmc, BootstrapFile, Cluster, Config, DiskHints, Host, HostNode, Playbook};
-use self::hook::{Copy, Network, Osd, OsdDb, Pool, Script, Webhook};
+use self::hook::{Argument, Hook, HookDefinition, Items};
 use self::scalar::YesNo;
 
 pub mod bootstrap;
@@ -115,8 +115,9 @@ pub struct TemplateFile {
 pub fn schemas() -> BTreeMap<&'static str, String> {
     BTreeMap::from([
         ("base", text::<BaseFile>()),
-        ("bootstrap", text::<BootstrapFile>()),
+        ("bootstrap", pretty(crate::repo::hook::schema::known_types(schema::<BootstrapFile>().to_value()))),
         ("clusters", text::<ClustersFile>()),
+        ("hook", text::<HookDefinition>()),
         ("installer", text::<InstallerFile>()),
         ("pvc", text::<PvcFile>()),
     ])
@@ -127,8 +128,12 @@ fn schema<T: JsonSchema>() -> Schema {
 }
 
 fn text<T: JsonSchema>() -> String {
+    pretty(schema::<T>().to_value())
+}
+
+fn pretty(schema: Value) -> String {
     // Serializing a schema cannot fail: it is JSON already.
-    let mut text = serde_json::to_string_pretty(schema::<T>().as_value()).unwrap_or_default();
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text
 }
@@ -155,8 +160,12 @@ pub struct Keys {
     pub bmc: Vec<String>,
     /// One hook.
     pub hook: Vec<String>,
-    /// `args:` by hook type.
-    pub args: BTreeMap<&'static str, Vec<String>>,
+    /// `hook.yaml`
+    pub definition: Vec<String>,
+    /// One of its arguments.
+    pub argument: Vec<String>,
+    /// What an item of a list can be.
+    pub items: Vec<String>,
     /// `installer.yaml`
     pub installer: Vec<String>,
     /// One of its files.
@@ -178,16 +187,10 @@ pub static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys {
     config: keys::<Config>(),
     disk_hints: keys::<DiskHints>(),
     bmc: keys::<Bmc>(),
-    hook: ["name", "type", "target", "args"].map(String::from).to_vec(),
-    args: BTreeMap::from([
-        ("osddb", keys::<OsdDb>()),
-        ("osd", keys::<Osd>()),
-        ("pool", keys::<Pool>()),
-        ("network", keys::<Network>()),
-        ("copy", keys::<Copy>()),
-        ("script", keys::<Script>()),
-        ("webhook", keys::<Webhook>()),
-    ]),
+    hook: keys::<Hook>(),
+    definition: keys::<HookDefinition>(),
+    argument: keys::<Argument>(),
+    items: keys::<Items>(),
     installer: keys::<InstallerFile>(),
     template: keys::<TemplateFile>(),
     image: keys::<Image>(),

@@ -1,22 +1,44 @@
-//! Hooks of a `bootstrap.yml`: every type is checked in full when the repository is read.
+//! Hooks of a `bootstrap.yml`: each is checked in full by its definition when the repository is read.
+//!
+//! * [`definition`], [`kind`]: what `hook.yaml` says, and the types of arguments.
+//! * [`directory`]: the hooks that there are, shipped and the site's own.
+//! * [`args`]: the arguments of one hook.
+//! * [`schema`]: all that as JSON Schema, for editors.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use self::definition::Definition;
+use self::directory::Hooks;
+use super::Tree;
 use super::file::KEYS;
 use super::read::{Fields, Reader, nearest};
 use super::yaml::{self, Node};
 use crate::model::{
-    ClusterName, Digest, HookProgram, HookTask, HostId, OnFailure, Place, Rerun, Scope, Secret, TaskId, TaskKind,
-    TaskSpec,
+    ClusterName, Digest, HookFile, HookTask, HostId, OnFailure, Scope, Secret, TaskId, TaskKind, TaskSpec,
 };
 
 pub mod args;
+pub mod definition;
+pub mod directory;
+pub mod kind;
+pub mod schema;
 
-/// Reads `hooks:`. `names` are the short names of the cluster's hosts.
-pub fn read(reader: &mut Reader<'_>, node: &Node, cluster: &ClusterName, names: &BTreeSet<String>) -> Vec<TaskSpec> {
+/// What a cluster's hooks are read against.
+pub struct Around<'a> {
+    /// The hooks that there are.
+    pub hooks: &'a Hooks,
+    /// The repository.
+    pub tree: &'a Tree,
+    /// The cluster.
+    pub cluster: &'a ClusterName,
+    /// Short names of its hosts.
+    pub names: &'a BTreeSet<String>,
+}
+
+/// Reads `hooks:`.
+pub fn read(reader: &mut Reader<'_>, node: &Node, around: &Around<'_>) -> Vec<TaskSpec> {
     let items = reader.items(node, "hooks").unwrap_or_default();
-    let tasks = items.iter().enumerate().filter_map(|(index, item)| one(reader, item, index + 1, cluster, names));
+    let tasks = items.iter().enumerate().filter_map(|(index, item)| one(reader, item, index + 1, around));
     let mut tasks: Vec<_> = tasks.collect();
     identify(&mut tasks);
     tasks
@@ -42,74 +64,107 @@ fn identify(tasks: &mut [TaskSpec]) {
     }
 }
 
-fn one(
-    reader: &mut Reader<'_>,
-    item: &Node,
-    number: usize,
-    cluster: &ClusterName,
-    names: &BTreeSet<String>,
-) -> Option<TaskSpec> {
-    let what = format!("hooks[{number}]");
-    let fields = reader.fields(item, item.place, &what, &KEYS.hook)?;
+fn one(reader: &mut Reader<'_>, item: &Node, number: usize, around: &Around<'_>) -> Option<TaskSpec> {
+    let fields = reader.fields(item, item.place, &format!("hooks[{number}]"), &KEYS.hook)?;
     let name = reader.need(&fields, "name", "say what it does, for logs");
     let name = name.and_then(|node| reader.line(node, &fields.name("name"))).unwrap_or_default();
-    let words: Vec<(&'static str, &'static str)> = KEYS.args.keys().map(|word| (*word, *word)).collect();
-    let kind_node = reader.need(&fields, "type", "one of copy, network, osd, osddb, pool, script, webhook");
-    let kind = kind_node.and_then(|node| match reader.choice(node, &fields.name("type"), &words) {
+    let known = kind(reader, &fields, around.hooks);
+    let scope = known.flatten().map(|definition| definition.program.scope);
+    let targets = target(reader, &fields, scope, around);
+    let options = Options::read(reader, &fields);
+    // A hook whose own definition is wrong is said there.
+    let definition = match known {
         None => {
-            // The same finding under a word of its own: sites grep for it.
-            if let Some(last) = reader.found.last_mut().filter(|finding| finding.code == "unknown-value") {
-                last.code = "unknown-hook-type".into();
-            }
-            None
+            reader.need(&fields, "args", "its arguments");
+            return None;
         }
-        known => known,
-    });
-    let targets = target(reader, &fields, kind.unwrap_or_default(), cluster, names);
-    let args = reader.need(&fields, "args", "every hook type needs arguments");
-    let kind = kind?;
-    let known = KEYS.args.get(kind)?;
-    let sealed = reader.sealed.len();
-    let args = reader.fields(args?, fields.place_of("args"), &fields.name("args"), known)?;
-    let definition = Digest::of([kind.as_bytes(), raw_json(&args).as_bytes()]);
-    let args = match kind {
-        "webhook" => webhook(reader, &args)?,
-        _ => {
-            args::check(reader, kind, &args);
-            raw_json(&args)
-        }
+        Some(definition) => definition?,
     };
-    let blocked = (reader.sealed.len() > sealed).then(|| format!("its arguments are encrypted ({kind})"));
+    let sealed = reader.sealed.len();
+    let (raw, given) = arguments(reader, &fields, definition, around.tree)?;
+    let blocked = (reader.sealed.len() > sealed).then(|| reader.sealed[sealed..].join("; "));
     reader.sealed.truncate(sealed);
+    let bytes = given.files.iter().filter_map(|file| match file {
+        HookFile::Bytes(bytes) => Some(bytes.as_ref()),
+        HookFile::Path(_) => None,
+    });
+    let program = &definition.program;
+    let parts = [program.name.as_bytes(), raw.as_bytes(), program.run.as_ref()];
     Some(TaskSpec {
         // Given by `identify`, once all are known.
         id: TaskId::new(""),
         name,
-        idempotent: kind == "webhook",
-        kind: TaskKind::Hook(HookTask {
-            program: Arc::new(HookProgram {
-                name: kind.to_owned(),
-                scope: if kind == "webhook" { Scope::None } else { Scope::Each },
-                place: if kind == "webhook" { Place::Bootstrap } else { Place::Host },
-                ready: None,
-                run: Arc::from([]),
-            }),
-            args: Secret::new(args),
-            files: Vec::new(),
-            sudo: false,
-        }),
-        targets: targets.iter().map(|host| HostId::new(cluster, host)).collect(),
-        rerun: Rerun::OnReinstall,
-        on_failure: OnFailure::Stop,
-        time_limit: None,
-        definition,
+        idempotent: options.retry.unwrap_or(definition.retry),
+        targets: targets.iter().map(|host| HostId::new(around.cluster, host)).collect(),
+        rerun: options.rerun.unwrap_or(definition.rerun),
+        on_failure: options.on_failure,
+        time_limit: options.time_limit.or(definition.time_limit),
+        definition: Digest::of(parts.into_iter().chain(bytes)),
         blocked,
+        kind: TaskKind::Hook(HookTask {
+            program: program.clone(),
+            args: Secret::new(serde_json::Value::Object(given.args).to_string()),
+            files: given.files,
+            sudo: given.sudo,
+        }),
     })
 }
 
-fn raw_json(args: &Fields<'_>) -> String {
-    let entries = args.entries().iter().map(|(key, value)| (key.text.to_string(), value.to_json()));
-    serde_json::Value::Object(entries.collect()).to_string()
+/// `type:`; `Some(None)` for a hook whose definition is wrong.
+fn kind<'h>(reader: &mut Reader<'_>, fields: &Fields<'_>, hooks: &'h Hooks) -> Option<Option<&'h Definition>> {
+    let words: Vec<_> = hooks.iter().map(|(name, definition)| (name.as_str(), definition.as_deref())).collect();
+    let known: Vec<_> = hooks.keys().map(String::as_str).collect();
+    let node = reader.need(fields, "type", &format!("one of {}", known.join(", ")))?;
+    let kind = reader.choice(node, &fields.name("type"), &words);
+    if kind.is_none() {
+        // The same finding under a word of its own: sites grep for it.
+        if let Some(last) = reader.found.last_mut().filter(|finding| finding.code == "unknown-value") {
+            last.code = "unknown-hook-type".into();
+        }
+    }
+    kind
+}
+
+/// What a `bootstrap.yml` may say about how one of its hooks is run.
+struct Options {
+    on_failure: OnFailure,
+    retry: Option<bool>,
+    rerun: Option<crate::model::Rerun>,
+    time_limit: Option<std::time::Duration>,
+}
+
+impl Options {
+    fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Options {
+        let words = [("stop", OnFailure::Stop), ("continue", OnFailure::Continue)];
+        let name = |key: &str| fields.name(key);
+        let on_failure = fields.get("on_failure").and_then(|node| reader.choice(node, &name("on_failure"), &words));
+        Options {
+            on_failure: on_failure.unwrap_or_default(),
+            retry: fields.get("retry").and_then(|node| reader.boolean(node, &name("retry"))),
+            rerun: fields.get("rerun").and_then(|node| definition::rerun(reader, node, &name("rerun"))),
+            time_limit: fields.get("time_limit").and_then(|n| definition::time_limit(reader, n, &name("time_limit"))),
+        }
+    }
+}
+
+/// `args:`, as written and as the program gets them.
+fn arguments(
+    reader: &mut Reader<'_>,
+    fields: &Fields<'_>,
+    definition: &Definition,
+    tree: &Tree,
+) -> Option<(String, args::Given)> {
+    let optional = definition.one_of.is_empty() && definition.args.iter().all(|it| !it.required || !it.when.is_empty());
+    let empty = Node { place: fields.place_of("args"), tag: None, value: yaml::Value::Map(Vec::new()) };
+    let node = match fields.get("args") {
+        None if optional => &empty,
+        _ => reader.need(fields, "args", "this type of hook needs arguments")?,
+    };
+    let known: Vec<_> = definition.args.iter().map(|argument| argument.name.clone()).collect();
+    let written = reader.fields(node, fields.place_of("args"), &fields.name("args"), &known)?;
+    let given = args::read(reader, definition, &written, tree);
+    let entries = written.entries().iter().map(|(key, value)| (key.text.to_string(), value.to_json()));
+    Some((serde_json::Value::Object(entries.collect()).to_string(), given))
 }
 
 /// A name as part of an identifier: lower case, words joined by hyphens, at most 40 characters.
@@ -124,9 +179,8 @@ pub fn slug(text: &str) -> String {
 fn target(
     reader: &mut Reader<'_>,
     fields: &Fields<'_>,
-    kind: &str,
-    cluster: &ClusterName,
-    names: &BTreeSet<String>,
+    scope: Option<Scope>,
+    &Around { cluster, names, .. }: &Around<'_>,
 ) -> BTreeSet<String> {
     let what = fields.name("target");
     let Some(node) = fields.raw("target") else { return names.clone() };
@@ -140,8 +194,8 @@ fn target(
         None => reader.lines(node, &what),
     };
     let Some(listed) = listed else { return names.clone() };
-    // PVC ignores the target of these, and its samples leave it empty.
-    if listed.is_empty() && !matches!(kind, "pool" | "network" | "webhook") {
+    // For what is run once PVC ignores the target, and its samples leave it empty.
+    if listed.is_empty() && !matches!(scope, Some(Scope::Once | Scope::None)) {
         reader.error(node.place, "null-target", format!("`{what}` names no host"), "write `all` or some host names");
     }
     if listed.is_empty() || (listed.len() == 1 && listed[0].0 == "all") {
@@ -160,65 +214,4 @@ fn target(
         }
     }
     listed.into_iter().map(|(name, _)| name).collect()
-}
-
-fn webhook(reader: &mut Reader<'_>, args: &Fields<'_>) -> Option<String> {
-    let verbs = [
-        ("get", "GET"),
-        ("post", "POST"),
-        ("put", "PUT"),
-        ("patch", "PATCH"),
-        ("delete", "DELETE"),
-        ("options", "OPTIONS"),
-        ("head", "HEAD"),
-    ];
-    let before = (reader.errors(), reader.sealed.len());
-    let uri = reader.need(args, "uri", "where the request goes");
-    let uri = uri.and_then(|node| Some((reader.line(node, &args.name("uri"))?, node.place)));
-    if let Some((text, place)) = &uri
-        && !is_http_uri(text)
-    {
-        // The URI may carry a secret, so it is not quoted.
-        let message = format!("`{}` is not an absolute http or https URI", args.name("uri"));
-        reader.error(*place, "bad-uri", message, "as https://hooks.example.net/path");
-    }
-    let action = reader.need(args, "action", "an HTTP method, as `post`");
-    let method = action.and_then(|node| {
-        let node = reader.resolve(node, &args.name("action"))?.into_owned();
-        let lower = node.scalar().map(|(text, _)| text.to_ascii_lowercase()).unwrap_or_default();
-        reader.choice(&Node::scalar_at(node.place, lower, false), &args.name("action"), &verbs)
-    });
-    let body = args.get("body").and_then(|node| resolve_all(reader, node, &args.name("body")));
-    let (uri, method) = if reader.sealed.len() > before.1 { Default::default() } else { (uri?.0, method?) };
-    if reader.errors() > before.0 {
-        return None;
-    }
-    let body = body.map_or(serde_json::Value::Null, |node| node.to_json());
-    Some(serde_json::json!({ "uri": uri, "action": method, "body": body }).to_string())
-}
-
-/// The node with the Jinja of every text in it worked out.
-fn resolve_all(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Node> {
-    let mut node = reader.resolve(node, what)?.into_owned();
-    match &mut node.value {
-        yaml::Value::Scalar { .. } => {}
-        yaml::Value::List(items) => {
-            let all: Vec<_> = items.iter().map(|item| resolve_all(reader, item, what)).collect();
-            *items = all.into_iter().collect::<Option<_>>()?;
-        }
-        yaml::Value::Map(entries) => {
-            let all = entries.drain(..).map(|(key, value)| Some((key, resolve_all(reader, &value, what)?)));
-            let all: Vec<_> = all.collect();
-            *entries = all.into_iter().collect::<Option<_>>()?;
-        }
-    }
-    Some(node)
-}
-
-/// Whether a text is an absolute `http` or `https` URI with a host.
-pub fn is_http_uri(text: &str) -> bool {
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
-    let host = host.rsplit('@').next().unwrap_or_default();
-    !host.is_empty() && !host.starts_with(':') && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

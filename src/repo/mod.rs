@@ -4,7 +4,7 @@
 //! * [`file`](mod@file): the on-disk shape, JSON Schemas, known keys.
 //! * [`inventory`], [`vars`], [`template`]: Ansible's inventory and variables, and Jinja.
 //! * [`cluster`], [`block`], [`host`], [`disk`], [`bmc`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
-//! * [`installer`], `assemble`: installers and the rendering of every boot file.
+//! * [`installer`], `assemble`: installers and the rendering of every boot file; [`hook::directory`]: hooks likewise.
 //! * [`check`]: what one host alone cannot know.
 //! * [`tree`]: looking things up in a [`Tree`].
 
@@ -80,8 +80,9 @@ pub struct Loaded {
 pub fn load(tree: &Tree, context: &Context<'_>) -> Loaded {
     let mut found = Vec::new();
     let installers = installer::all(tree, &mut found);
+    let hooks = hook::directory::all(tree, &mut found);
     let inventory = inventory::read(tree, &mut found);
-    let clusters = cluster::Site::new(tree, context, &inventory, &installers).clusters(&mut found);
+    let clusters = cluster::Site::new(tree, context, &inventory, &installers, &hooks).clusters(&mut found);
     check::across(&clusters, context, &mut found);
     if inventory.is_empty() && clusters.iter().any(|cluster| !cluster.hosts.is_empty()) {
         let message = "the inventory is empty, so host names are not checked against it";

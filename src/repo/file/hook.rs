@@ -1,12 +1,12 @@
-//! Hooks of a `bootstrap.yml` on disk, with the arguments of every type.
+//! Hooks on disk: in a `bootstrap.yml`, and their definitions in `hooks/<name>/hook.yaml`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::scalar::{Mode, Number, Scalar, YesNo};
+use super::scalar::{Scalar, YesNo};
 
 /// A hook: something that is run after the configuration.
 #[derive(JsonSchema, Serialize)]
@@ -14,11 +14,21 @@ use super::scalar::{Mode, Number, Scalar, YesNo};
 pub struct Hook {
     /// For people.
     pub name: String,
+    /// A directory under `hooks/`: a shipped one, or the site's own.
+    #[serde(rename = "type")]
+    pub kind: String,
     /// The hosts it is about: short names, or `all`.
     pub target: Option<Target>,
-    /// What it does, and with what.
-    #[serde(flatten)]
-    pub kind: HookKind,
+    /// What it does that with; which there are is said by its definition.
+    pub args: Option<BTreeMap<String, Value>>,
+    /// What its failure means for the hooks after it. Default: `stop`.
+    pub on_failure: Option<OnFailure>,
+    /// Whether running it twice is harmless, so that a failure is tried again. Default: what its definition says.
+    pub retry: Option<YesNo>,
+    /// What makes it run again although it is done. Default: what its definition says.
+    pub rerun: Option<Rerun>,
+    /// How long it may take for each target, as `30m`. Default: what its definition says.
+    pub time_limit: Option<String>,
 }
 
 /// `target:`
@@ -31,192 +41,170 @@ pub enum Target {
     Many(BTreeSet<String>),
 }
 
-/// `type:` and `args:`
+/// `on_failure:`
 #[derive(JsonSchema, Serialize)]
-#[serde(tag = "type", content = "args", rename_all = "lowercase")]
-pub enum HookKind {
-    /// Create a volume group for OSD databases.
-    OsdDb(OsdDb),
-    /// Create OSDs.
-    Osd(Osd),
-    /// Create a storage pool.
-    Pool(Pool),
-    /// Create a network.
-    Network(Network),
-    /// Copy files to hosts.
-    Copy(Copy),
-    /// Run a script on hosts.
-    Script(Script),
-    /// Send one HTTP request from the bootstrap host.
-    Webhook(Webhook),
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// They wait until somebody has looked.
+    Stop,
+    /// They go on; the failure is shown.
+    Continue,
 }
 
-/// Arguments of `osddb`.
+/// `rerun:`
 #[derive(JsonSchema, Serialize)]
-#[schemars(deny_unknown_fields)]
-pub struct OsdDb {
-    /// The disk: a path or `detect:NAME:SIZE:INDEX`.
-    pub disk: String,
+#[serde(rename_all = "kebab-case")]
+pub enum Rerun {
+    /// A new install of one of its targets, for that target.
+    OnReinstall,
+    /// That, and a change of its arguments, files or program, for all of them.
+    OnChange,
 }
 
-/// Arguments of `osd`.
+/// `hooks/<name>/hook.yaml`: what the program `run` beside it does, where, and with which arguments.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
-pub struct Osd {
-    /// The disk: a path or `detect:NAME:SIZE:INDEX`.
-    pub disk: String,
-    /// Weight.
-    pub weight: Option<f64>,
-    /// OSDs on this disk.
-    pub osd_count: Option<u32>,
-    /// Whether the database goes to the volume group of `osddb`.
-    pub ext_db: Option<YesNo>,
-    /// How much of it, as a ratio of the disk.
-    pub ext_db_ratio: Option<f64>,
-}
-
-/// Arguments of `pool`.
-#[derive(JsonSchema, Serialize)]
-#[schemars(deny_unknown_fields)]
-pub struct Pool {
-    /// Name.
+pub struct HookDefinition {
+    /// Its name: that of its directory.
     pub name: String,
-    /// Placement groups.
-    pub pgs: Option<Number>,
-    /// Tier of disks.
-    pub tier: Option<Tier>,
-    /// Replication, as `copies=3,mincopies=2`.
-    pub replcfg: Option<String>,
-}
-
-/// `tier:`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// Any disk.
-    Default,
-    /// Rotating disks.
-    Hdd,
-    /// SATA and SAS solid-state disks.
-    Ssd,
-    /// NVMe disks.
-    Nvme,
-}
-
-/// Arguments of `network`.
-#[derive(JsonSchema, Serialize)]
-#[schemars(deny_unknown_fields)]
-pub struct Network {
-    /// VLAN or VXLAN number.
-    pub vni: Number,
-    /// Description, without spaces.
+    /// What it does, for people.
     pub description: String,
-    /// Bridged or managed.
+    /// How often it is run.
+    pub scope: Scope,
+    /// Where it is run.
+    pub run_on: RunOn,
+    /// A shell command that must succeed on the host before the hook begins; it is asked again until it does.
+    pub ready: Option<String>,
+    /// How long it may take for each target, as `90s`, `30m` or `1h30m`. Without it, as long as Ansible.
+    pub time_limit: Option<String>,
+    /// What makes it run again although it is done. Default: `on-reinstall`.
+    pub rerun: Option<Rerun>,
+    /// Whether running it twice is harmless: then a failure is tried again.
+    pub retry: YesNo,
+    /// Name of the boolean argument that asks for root on the host.
+    pub sudo: Option<String>,
+    /// Groups of arguments: exactly one group is written, and that whole.
+    pub one_of: Option<Vec<Vec<String>>>,
+    /// Lists that must have the same length.
+    pub same_length: Option<Vec<String>>,
+    /// Its arguments, by name.
+    pub args: Option<BTreeMap<String, Argument>>,
+}
+
+/// `scope:`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Once for each target, one after the other.
+    Each,
+    /// Once, on the first target that is up.
+    Once,
+    /// Once, for no target in particular.
+    None,
+}
+
+/// `run_on:`
+#[derive(JsonSchema, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunOn {
+    /// On the target, over SSH.
+    Host,
+    /// On the machine that rackwright runs on.
+    Bootstrap,
+}
+
+/// An argument. The program finds it as `ARG_<NAME>`, in upper case.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct Argument {
+    /// What it means, for people.
+    pub description: String,
+    /// What can be written.
+    #[serde(flatten)]
+    pub kind: Items,
+    /// Whether it must be written.
+    pub required: Option<YesNo>,
+    /// What it is when it is not written.
+    pub default: Option<Value>,
+    /// It counts only when these arguments, which are written above it, have these values; otherwise it is ignored.
+    pub when: Option<BTreeMap<String, Scalar>>,
+}
+
+/// What an argument, or each item of a list, can be.
+#[derive(JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct Items {
+    /// Its type.
     #[serde(rename = "type")]
-    pub kind: NetworkKind,
-    /// A number, `auto` or `default`.
-    pub mtu: Option<Scalar>,
-    /// DNS domain (managed).
-    pub domain: Option<String>,
-    /// DNS servers (managed).
-    pub dns_servers: Option<Vec<String>>,
-    /// Whether there is IPv4 (managed).
-    pub ip4: Option<YesNo>,
-    /// IPv4 network in CIDR notation.
-    pub ip4_network: Option<String>,
-    /// IPv4 gateway.
-    pub ip4_gateway: Option<String>,
-    /// Whether there is DHCP for IPv4.
-    pub ip4_dhcp: Option<YesNo>,
-    /// First address of the DHCP range.
-    pub ip4_dhcp_start: Option<String>,
-    /// Last address of the DHCP range.
-    pub ip4_dhcp_end: Option<String>,
-    /// Whether there is IPv6 (managed).
-    pub ip6: Option<YesNo>,
-    /// IPv6 network in CIDR notation.
-    pub ip6_network: Option<String>,
-    /// IPv6 gateway.
-    pub ip6_gateway: Option<String>,
+    pub kind: Type,
+    /// The smallest value of a number.
+    pub min: Option<f64>,
+    /// The largest value of a number.
+    pub max: Option<f64>,
+    /// Words that may stand instead of a number.
+    pub or: Option<Vec<String>>,
+    /// The words of a choice.
+    pub values: Option<Vec<String>>,
+    /// Whether a choice may be written in any case.
+    pub ignore_case: Option<YesNo>,
+    /// What each item of a list can be.
+    pub items: Option<BTreeMap<String, Value>>,
+    /// The version of an address or network: 4 or 6.
+    #[schemars(range(min = 4, max = 6))]
+    pub version: Option<u32>,
+    /// Whether a text, or the file that a `file` names, comes to lie beside the program, which is given its path there;
+    /// or the values of other arguments for which it does. Default: yes for `file`, no for `text`.
+    pub attach: Option<Attach>,
 }
 
-/// `args.type` of a network.
+/// `attach:`
+#[derive(JsonSchema, Serialize)]
+#[schemars(untagged)]
+pub enum Attach {
+    /// Always, or never.
+    Fixed(YesNo),
+    /// When these arguments have these values.
+    When(BTreeMap<String, Scalar>),
+}
+
+/// `type:` of an argument.
 #[derive(JsonSchema, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum NetworkKind {
-    /// A VLAN bridged to the outside.
-    Bridged,
-    /// A VXLAN with addresses and services of its own.
-    Managed,
-}
-
-/// Arguments of `copy`: three lists of the same length.
-#[derive(JsonSchema, Serialize)]
-#[schemars(deny_unknown_fields)]
-pub struct Copy {
-    /// Files, relative to the repository or absolute on the bootstrap host.
-    pub source: Vec<String>,
-    /// Where they go.
-    pub destination: Vec<String>,
-    /// Their modes, in octal.
-    pub mode: Vec<Mode>,
-}
-
-/// Arguments of `script`: either `script`, or `source` and `path`.
-#[derive(JsonSchema, Serialize)]
-#[schemars(deny_unknown_fields)]
-pub struct Script {
-    /// The script itself, with its `#!` line.
-    pub script: Option<String>,
-    /// Where `path` is: on the bootstrap host (relative to the repository), or on the hosts already.
-    pub source: Option<ScriptSource>,
-    /// Path of the script.
-    pub path: Option<String>,
-    /// Its arguments.
-    pub arguments: Option<Vec<String>>,
-    /// Whether it is run with `sudo`.
-    pub use_sudo: Option<YesNo>,
-}
-
-/// `args.source` of a script.
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ScriptSource {
-    /// Copied to the hosts first.
-    Local,
-    /// On the hosts already.
-    Remote,
-}
-
-/// Arguments of `webhook`.
-#[derive(JsonSchema, Serialize)]
-#[schemars(deny_unknown_fields)]
-pub struct Webhook {
-    /// Where to: an absolute `http` or `https` URI.
-    #[schemars(extend("format" = "uri"))]
-    pub uri: String,
-    /// HTTP method.
-    pub action: Verb,
-    /// Sent as JSON.
-    pub body: Option<Value>,
-}
-
-/// An HTTP method.
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verb {
-    /// GET
-    Get,
-    /// POST
-    Post,
-    /// PUT
-    Put,
-    /// PATCH
-    Patch,
-    /// DELETE
-    Delete,
-    /// OPTIONS
-    Options,
-    /// HEAD
-    Head,
+pub enum Type {
+    /// Any text.
+    Text,
+    /// Text on one line.
+    Line,
+    /// Text without blanks, not beginning with a hyphen.
+    Word,
+    /// A program's text with its `#!` line; comes to lie beside the program.
+    Script,
+    /// A boolean; given as `true` or `false`.
+    Boolean,
+    /// A whole number.
+    Number,
+    /// A number that may have a fraction.
+    Float,
+    /// One of some words.
+    Choice,
+    /// A list; `items` says of what.
+    List,
+    /// A disk: a path below `/dev`, or `detect:NAME:SIZE:INDEX`.
+    Disk,
+    /// File permission bits; given in octal, as `0644`.
+    Mode,
+    /// An absolute path on the host.
+    Path,
+    /// A file of the repository (relative), or of the bootstrap host (absolute).
+    File,
+    /// An IP address.
+    Address,
+    /// A network in CIDR notation.
+    Network,
+    /// An absolute `http` or `https` URI.
+    Uri,
+    /// Copies of data, as `copies=3,mincopies=2`.
+    Replication,
+    /// Anything; given as JSON.
+    Json,
 }

@@ -1,0 +1,418 @@
+//! `hook.yaml`: what a hook says of itself and of its arguments.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::kind::Kind;
+use crate::model::{HookProgram, Place, Rerun, Scope};
+use crate::repo::file::KEYS;
+use crate::repo::read::{Fields, Reader};
+use crate::repo::yaml::Node;
+
+/// A hook that can be used in a `bootstrap.yml`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Definition {
+    /// The program and how it is run.
+    pub program: Arc<HookProgram>,
+    /// What it does, for people.
+    pub description: String,
+    /// How long it may take for each target.
+    pub time_limit: Option<Duration>,
+    /// What makes it run again although it is done.
+    pub rerun: Rerun,
+    /// Whether running it twice is harmless.
+    pub retry: bool,
+    /// The argument that asks for root.
+    pub sudo: Option<String>,
+    /// Its arguments; conditions name earlier ones.
+    pub args: Vec<Argument>,
+    /// Groups of arguments of which exactly one is written, and that whole.
+    pub one_of: Vec<Vec<String>>,
+    /// Lists that have the same length.
+    pub same_length: Vec<String>,
+}
+
+/// One argument.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Argument {
+    /// Its name.
+    pub name: String,
+    /// What it means, for people.
+    pub description: String,
+    /// Its type.
+    pub kind: Kind,
+    /// Whether it must be written.
+    pub required: bool,
+    /// What it is when it is not written.
+    pub default: Option<Value>,
+    /// It counts only when these arguments have these values; otherwise it is ignored.
+    pub when: Vec<Condition>,
+    /// Whether what it names (or, for text, what it is) becomes a file beside the program.
+    pub attach: Attach,
+}
+
+/// An argument and the value it must have.
+pub type Condition = (String, Value);
+
+/// When an argument becomes a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Attach {
+    /// Never.
+    Never,
+    /// When all these hold.
+    When(Vec<Condition>),
+}
+
+/// Longest time limit.
+const MAX_TIME: Duration = Duration::from_secs(7 * 86_400);
+/// How many arguments a hook may have.
+const MAX_ARGS: usize = 100;
+
+impl Definition {
+    /// Reads a `hook.yaml`. `name` is its directory's, `run` the program beside it.
+    pub fn read(reader: &mut Reader<'_>, root: &Node, name: &str, run: Arc<[u8]>) -> Option<Definition> {
+        let before = reader.errors();
+        let fields = reader.fields(root, (1, 1), "", &KEYS.definition)?;
+        if let Some(node) = reader.need(&fields, "name", "write the name of the directory")
+            && let Some(text) = reader.text(node, "name")
+            && text != name
+        {
+            let message = format!("`name` is `{text}`, but the directory is `{name}`");
+            reader.error(node.place, "wrong-name", message, "use the directory's name");
+        }
+        let description = reader.need(&fields, "description", "say what it does, in a line");
+        let description = description.and_then(|node| reader.line(node, "description"));
+        let scopes = [("each", Scope::Each), ("once", Scope::Once), ("none", Scope::None)];
+        let scope = reader.need(&fields, "scope", "`each` (target), `once`, or `none` (for no target)");
+        let scope = scope.and_then(|node| reader.choice(node, "scope", &scopes));
+        let places = [("host", Place::Host), ("bootstrap", Place::Bootstrap)];
+        let place = reader.need(&fields, "run_on", "`host` (over SSH), or `bootstrap` (where rackwright runs)");
+        let place = place.and_then(|node| reader.choice(node, "run_on", &places));
+        let ready = fields.get("ready").and_then(|node| reader.line(node, "ready"));
+        let time_limit = fields.get("time_limit").and_then(|node| time_limit(reader, node, "time_limit"));
+        let rerun = fields.get("rerun").and_then(|node| rerun(reader, node, "rerun")).unwrap_or_default();
+        let retry = reader.need(&fields, "retry", "`yes` when running it twice is harmless, else `no`");
+        let retry = retry.and_then(|node| reader.boolean(node, "retry"));
+        let args = arguments(reader, &fields);
+        let sudo = fields.get("sudo").and_then(|node| sudo(reader, node, &args));
+        let one_of = fields.get("one_of").map(|node| groups(reader, node, &args)).unwrap_or_default();
+        let same_length = fields.get("same_length").map(|node| lists(reader, node, &args)).unwrap_or_default();
+        if place == Some(Place::Bootstrap) {
+            for key in ["ready", "sudo"].into_iter().filter(|key| fields.get(key).is_some()) {
+                let message = format!("`{key}` is about a host, and this hook runs on none");
+                reader.error(fields.place_of(key), "without-effect", message, "remove it, or write `run_on: host`");
+            }
+        }
+        if scope == Some(Scope::None) && place == Some(Place::Host) {
+            let message = "`scope: none` has no host to run on";
+            reader.error(
+                fields.place_of("run_on"),
+                "bad-value",
+                message,
+                "write `run_on: bootstrap`, or another scope",
+            );
+        }
+        let program = HookProgram { name: name.to_owned(), scope: scope?, place: place?, ready, run };
+        let (program, description, retry) = (Arc::new(program), description?, retry?);
+        let sound = reader.errors() == before;
+        let definition = Definition { program, description, time_limit, rerun, retry, sudo, args, one_of, same_length };
+        sound.then_some(definition)
+    }
+}
+
+/// A time limit such as `90s`, `30m`, `1h` or `1h30m`.
+pub fn time_limit(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Duration> {
+    let text = reader.line(node, what)?;
+    let value = duration(&text).filter(|value| !value.is_zero() && *value <= MAX_TIME);
+    if value.is_none() {
+        let message = format!("`{what}` cannot be `{text}`");
+        reader.error(node.place, "bad-value", message, "write for example 90s, 30m or 1h30m; seven days at most");
+    }
+    value
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let (mut rest, mut seconds) = (text, 0_u64);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let count: u64 = rest[..digits].parse().ok()?;
+        let unit = match rest[digits..].chars().next()? {
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            _ => return None,
+        };
+        seconds = seconds.checked_add(count.checked_mul(unit)?)?;
+        rest = &rest[digits + 1..];
+    }
+    Some(Duration::from_secs(seconds))
+}
+
+/// `rerun`
+pub fn rerun(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Rerun> {
+    reader.choice(node, what, &[("on-reinstall", Rerun::OnReinstall), ("on-change", Rerun::OnChange)])
+}
+
+fn arguments(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Argument> {
+    let Some(node) = fields.get("args") else { return Vec::new() };
+    let Some(list) = reader.open_fields(node, fields.place_of("args"), "args") else { return Vec::new() };
+    let mut args = Vec::new();
+    for (key, node) in list.entries().iter().take(MAX_ARGS) {
+        let name = key.text.to_string();
+        let shaped = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.len() <= 64
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
+        if !shaped {
+            let hint = "a lower-case letter, then lower-case letters, digits and `_`";
+            reader.error(key.place, "bad-name", format!("`{name}` cannot be the name of an argument"), hint);
+        } else if let Some(argument) = argument(reader, name, node, key.place, &args) {
+            args.push(argument);
+        }
+    }
+    if list.entries().len() > MAX_ARGS {
+        let message = format!("`args` has more than {MAX_ARGS} arguments");
+        reader.error(list.place, "too-large", message, "use fewer");
+    }
+    clashes(reader, &list, &args);
+    args
+}
+
+/// A list `x` is also given as `ARG_X_COUNT`, `ARG_X_0` and so on; another argument must not be called that.
+fn clashes(reader: &mut Reader<'_>, list: &Fields<'_>, args: &[Argument]) {
+    for argument in args.iter().filter(|argument| matches!(argument.kind, Kind::List(_))) {
+        for other in args {
+            let rest = other.name.strip_prefix(&argument.name).and_then(|rest| rest.strip_prefix('_'));
+            if rest.is_some_and(|rest| rest == "count" || rest.bytes().all(|byte| byte.is_ascii_digit())) {
+                let message = format!("`{}` has the name of a variable of the list `{}`", other.name, argument.name);
+                reader.error(list.place_of(&other.name), "bad-name", message, "choose another name");
+            }
+        }
+    }
+}
+
+fn argument(
+    reader: &mut Reader<'_>,
+    name: String,
+    node: &Node,
+    place: (u32, u32),
+    earlier: &[Argument],
+) -> Option<Argument> {
+    let what = format!("args.{name}");
+    let fields = reader.fields(node, place, &what, &KEYS.argument)?;
+    let description = reader.need(&fields, "description", "say what it means, in a line");
+    let description = description.and_then(|node| reader.line(node, &fields.name("description")));
+    let kind = kind(reader, &fields)?;
+    let required = fields.get("required").and_then(|node| reader.boolean(node, &fields.name("required")));
+    let default = fields.get("default").map(|node| kind.read(reader, node, &fields.name("default")));
+    if let (Some(true), Some(_)) = (required, &default) {
+        let message = format!("`{what}` is required, so its default is never used");
+        reader.error(fields.place_of("default"), "without-effect", message, "keep one of them");
+    }
+    let when = fields.get("when").map(|node| conditions(reader, node, &fields.name("when"), earlier));
+    let attach = attach(reader, &fields, &kind, earlier);
+    if default.is_some() && attach != Attach::Never {
+        let message = format!("`{what}` becomes a file, and can have no default");
+        reader.error(fields.place_of("default"), "bad-value", message, "remove the default");
+    }
+    Some(Argument {
+        name,
+        description: description?,
+        kind,
+        required: required.unwrap_or(false),
+        default: default.flatten(),
+        when: when.unwrap_or_default(),
+        attach,
+    })
+}
+
+/// `type:` and what belongs to it.
+fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Kind> {
+    // The rest of the keys is read by the variant.
+    let words = [
+        ("text", &[][..]),
+        ("line", &[]),
+        ("word", &[]),
+        ("script", &[]),
+        ("boolean", &[]),
+        ("number", &["min", "max", "or"]),
+        ("float", &["min", "max", "or"]),
+        ("choice", &["values", "ignore_case"]),
+        ("list", &["items"]),
+        ("disk", &[]),
+        ("mode", &[]),
+        ("path", &[]),
+        ("file", &["attach"]),
+        ("address", &["version"]),
+        ("network", &["version"]),
+        ("uri", &[]),
+        ("replication", &[]),
+        ("json", &[]),
+    ]
+    .map(|(word, keys)| (word, (word, keys)));
+    let node = reader.need(fields, "type", "its type, as `line` or `number`")?;
+    let (word, keys) = reader.choice(node, &fields.name("type"), &words)?;
+    for key in ["min", "max", "or", "values", "ignore_case", "items", "attach", "version"] {
+        let attached_text = word == "text" && key == "attach";
+        if fields.get(key).is_some() && !keys.contains(&key) && !attached_text {
+            let message = format!("`{}` means nothing for the type {word}", fields.name(key));
+            reader.error(fields.place_of(key), "without-effect", message, "remove it, or choose another type");
+        }
+    }
+    let what = |key: &str| fields.name(key);
+    let words = |reader: &mut Reader<'_>, key: &str| -> Vec<String> {
+        let list = fields.get(key).and_then(|node| reader.lines(node, &what(key)));
+        list.into_iter().flatten().map(|(word, _)| word).collect()
+    };
+    Some(match word {
+        "text" => Kind::Text,
+        "line" => Kind::Line,
+        "word" => Kind::Word,
+        "script" => Kind::Script,
+        "boolean" => Kind::Boolean,
+        "number" => {
+            let mut bound = |key: &str, default: u64| match fields.get(key) {
+                Some(node) => reader.number(node, &what(key), 0, u64::MAX),
+                None => Some(default),
+            };
+            let (min, max) = (bound("min", 0)?, bound("max", i64::MAX as u64)?);
+            ordered(reader, fields, min <= max);
+            Kind::Number(min, max, words(reader, "or"))
+        }
+        "float" => {
+            let mut bound = |key: &str, default: f64| match fields.get(key) {
+                Some(node) => reader.float(node, &what(key), f64::MIN, f64::MAX),
+                None => Some(default),
+            };
+            let (min, max) = (bound("min", f64::MIN)?, bound("max", f64::MAX)?);
+            ordered(reader, fields, min <= max);
+            Kind::Float(min, max, words(reader, "or"))
+        }
+        "choice" => {
+            reader.need(fields, "values", "list the words it can be")?;
+            let any_case = fields.get("ignore_case").and_then(|node| reader.boolean(node, &what("ignore_case")));
+            Kind::Choice(words(reader, "values"), any_case.unwrap_or(false))
+        }
+        "list" => {
+            let node = reader.need(fields, "items", "the type of its items, as { type: line }")?;
+            let items = reader.fields(node, fields.place_of("items"), &what("items"), &KEYS.items)?;
+            match self::kind(reader, &items)? {
+                Kind::List(_) => {
+                    reader.error(node.place, "bad-value", "a list of lists cannot be given", "use the type json");
+                    return None;
+                }
+                items => Kind::List(Box::new(items)),
+            }
+        }
+        "disk" => Kind::Disk,
+        "mode" => Kind::Mode,
+        "path" => Kind::Path,
+        "file" => Kind::File,
+        "address" | "network" => {
+            let version =
+                fields.get("version").map(|node| reader.choice(node, &what("version"), &[("4", 4), ("6", 6)]));
+            let version = version.flatten();
+            if word == "address" { Kind::Address(version) } else { Kind::Network(version) }
+        }
+        "uri" => Kind::Uri,
+        "replication" => Kind::Replication,
+        _ => Kind::Json,
+    })
+}
+
+fn ordered(reader: &mut Reader<'_>, fields: &Fields<'_>, fine: bool) {
+    if !fine {
+        let message = format!("no value can be between `{}` and `{}`", fields.name("min"), fields.name("max"));
+        reader.error(fields.place_of("max"), "out-of-range", message, "the smaller one is `min`");
+    }
+}
+
+/// `attach:`, or what it is by itself: a file's content lies beside the program.
+fn attach(reader: &mut Reader<'_>, fields: &Fields<'_>, kind: &Kind, earlier: &[Argument]) -> Attach {
+    let by_itself = match kind {
+        Kind::File | Kind::Script => true,
+        Kind::List(items) => matches!(**items, Kind::File | Kind::Script),
+        _ => false,
+    };
+    let what = fields.name("attach");
+    match fields.get("attach") {
+        None if by_itself => Attach::When(Vec::new()),
+        None => Attach::Never,
+        Some(node) if node.map().is_some() => Attach::When(conditions(reader, node, &what, earlier)),
+        Some(node) => match reader.boolean(node, &what) {
+            Some(true) => Attach::When(Vec::new()),
+            _ => Attach::Never,
+        },
+    }
+}
+
+/// Arguments and the values they must have; only arguments that are written before this one.
+fn conditions(reader: &mut Reader<'_>, node: &Node, what: &str, earlier: &[Argument]) -> Vec<Condition> {
+    let Some(fields) = reader.open_fields(node, node.place, what) else { return Vec::new() };
+    let mut conditions = Vec::new();
+    for (key, node) in fields.entries() {
+        match earlier.iter().find(|argument| argument.name == *key.text) {
+            Some(argument) => {
+                let value = argument.kind.read(reader, node, &fields.name(&key.text));
+                conditions.extend(value.map(|value| (argument.name.clone(), value)));
+            }
+            None => {
+                let message = format!("`{what}` names `{}`, which is no argument above this one", key.text);
+                reader.error(key.place, "unknown-value", message, "conditions name arguments that are written before");
+            }
+        }
+    }
+    conditions
+}
+
+fn sudo(reader: &mut Reader<'_>, node: &Node, args: &[Argument]) -> Option<String> {
+    let name = reader.line(node, "sudo")?;
+    if args.iter().any(|argument| argument.name == name && argument.kind == Kind::Boolean) {
+        return Some(name);
+    }
+    let message = format!("`sudo` names `{name}`, which is no boolean argument");
+    reader.error(node.place, "unknown-value", message, "the name of the argument that asks for root");
+    None
+}
+
+/// Names of arguments of which `fits`.
+fn names(
+    reader: &mut Reader<'_>,
+    node: &Node,
+    what: &str,
+    args: &[Argument],
+    fits: impl Fn(&Argument) -> bool,
+    wanted: &str,
+) -> Vec<String> {
+    let listed = reader.lines(node, what).unwrap_or_default();
+    for (name, place) in &listed {
+        if !args.iter().any(|argument| argument.name == *name && fits(argument)) {
+            let message = format!("`{what}` names `{name}`, which is no {wanted}");
+            reader.error(*place, "unknown-value", message, "names of arguments of this hook");
+        }
+    }
+    let mut seen = BTreeSet::new();
+    listed.into_iter().map(|(name, _)| name).filter(|name| seen.insert(name.clone())).collect()
+}
+
+fn groups(reader: &mut Reader<'_>, node: &Node, args: &[Argument]) -> Vec<Vec<String>> {
+    let optional = |argument: &Argument| !argument.required && argument.default.is_none();
+    let items = reader.items(node, "one_of").unwrap_or_default();
+    let groups: Vec<_> = items
+        .iter()
+        .map(|item| names(reader, item, "one_of", args, optional, "argument that may be left out"))
+        .collect();
+    let empty = groups.iter().any(Vec::is_empty) || groups.len() < 2;
+    let distinct: BTreeSet<_> = groups.iter().flatten().collect();
+    if empty || distinct.len() != groups.iter().map(Vec::len).sum::<usize>() {
+        let hint = "as [[script], [source, path]]";
+        reader.error(node.place, "bad-value", "`one_of` must be two or more groups without common arguments", hint);
+    }
+    groups
+}
+
+fn lists(reader: &mut Reader<'_>, node: &Node, args: &[Argument]) -> Vec<String> {
+    names(reader, node, "same_length", args, |argument| matches!(argument.kind, Kind::List(_)), "list")
+}
