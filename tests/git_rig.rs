@@ -60,6 +60,7 @@ impl Rig {
             known_hosts: None,
             webhook_secret_file: None,
             allowed_signers: None,
+            signing_key: None,
         }
     }
 

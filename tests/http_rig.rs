@@ -204,6 +204,7 @@ pub fn settings() -> Settings {
             known_hosts: None,
             webhook_secret_file: None,
             allowed_signers: None,
+            signing_key: None,
         },
         state_dir: PathBuf::from("/var/lib/rackwright"),
         network: Network {

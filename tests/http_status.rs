@@ -298,6 +298,7 @@ fn status() -> (ClusterStatus, HostStatus) {
             covers: BTreeMap::new(),
             failed_at_run: None,
         }],
+        notes: vec![evil.into()],
     };
     let host = HostStatus {
         cluster: ClusterName::new("cluster1"),

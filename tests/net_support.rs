@@ -157,6 +157,7 @@ pub fn settings(listen: Ipv4Addr, root: Option<PathBuf>) -> Settings {
             known_hosts: None,
             webhook_secret_file: None,
             allowed_signers: None,
+            signing_key: None,
         },
         state_dir: "/nonexistent".into(),
         network: settings::Network {

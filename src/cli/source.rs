@@ -147,6 +147,7 @@ impl StatusSource {
             known_hosts: None,
             webhook_secret_file: None,
             allowed_signers: None,
+            signing_key: None,
         };
         let fault = |fault: crate::model::Fault| anyhow::anyhow!("{}", fault.message);
         let git = Git::at(&repository, dir.path()).map_err(fault)?;

@@ -144,6 +144,7 @@ fn clusters(list: &[ClusterStatus], now: Time) -> Table {
         let total: usize = status.hosts.values().sum();
         let done = status.hosts.get(HostState::Completed.as_str()).copied().unwrap_or(0);
         let revision = status.revision.as_ref().map_or("-", |revision| revision.short());
+        let notes = status.notes.iter().map(|note| format!("; {note}")).collect::<String>();
         table.row([
             plain(status.cluster.as_str()),
             (status.state.clone(), colour(&status.condition)),
@@ -151,7 +152,7 @@ fn clusters(list: &[ClusterStatus], now: Time) -> Table {
             plain(age(&status.since, now)),
             plain(format!("{done}/{total}")),
             plain(revision),
-            plain(&status.condition.message),
+            plain(format!("{}{notes}", status.condition.message)),
         ]);
     }
     table

@@ -16,6 +16,7 @@ pub mod http;
 pub mod image;
 pub mod log;
 pub mod notify;
+mod outward;
 pub mod process;
 pub mod ssh;
 pub mod task;
@@ -89,13 +90,18 @@ impl Drivers {
     pub async fn perform(self: Arc<Self>, job: Job) -> Result<Outcome, Fault> {
         match &job.action {
             Action::Adopt => self.adopt().await,
-            Action::Fetch => self.clone().fetch(&job.world).await,
+            Action::Fetch => {
+                self.forget_pushed(&job.world).await;
+                self.clone().fetch(&job.world).await
+            }
             Action::FetchImage { image } => self.fetch_image(&job.world, image).await,
             Action::Publish { moves_upto, .. } => self.publish(&job, *moves_upto).await,
             Action::Notify { notices, .. } => self.notify(notices).await,
             Action::Run { .. } => self.run_task(&job.action, &job.world).await,
             Action::Reach { host } => self.reach(host, &job.world).await,
-            Action::WriteBack { .. } => Err(Fault::permanent("NotSupportedYet", "this version cannot commit files")),
+            Action::WriteBack { cluster, generated, revision } => {
+                self.write_back(cluster, generated, revision.as_ref(), &job.world).await
+            }
             Action::TellForge { .. } => Err(Fault::permanent("NotSupportedYet", "this version cannot tell a forge")),
             Action::Finish { host, power_off: true } if job.world.spec(host).is_some_and(|spec| !spec.has_bmc()) => {
                 self.power_off(host, &job.world).await

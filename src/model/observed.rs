@@ -296,6 +296,8 @@ pub struct ClusterFacts {
     pub tasks: BTreeMap<TaskId, TaskRecord>,
     /// The task being run.
     pub doing: Option<Doing>,
+    /// The revision that was in force when it began.
+    pub doing_at: Option<Revision>,
     /// How far it is.
     pub progress: Option<Progress>,
     /// Files that its playbook made and that are not on the watched branch yet.

@@ -225,11 +225,17 @@ pub struct Generated {
     pub id: Digest,
     /// The revision the playbook was run at.
     pub revision: Option<Revision>,
+    /// The value of `cluster.run` it was run with.
+    #[serde(default)]
+    pub run: u32,
     /// Since when they wait.
     pub since: Time,
     /// They are being pushed, since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushing: Option<Time>,
+    /// They are on the watched branch: a fetch that begins now or later finds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<Time>,
     /// The last push failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,

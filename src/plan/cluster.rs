@@ -145,6 +145,9 @@ impl<'w> ClusterView<'w> {
         if let Some(why) = &task.blocked {
             return Step::stalled("Blocked", format!("{}: {why}", task.name), None);
         }
+        if let Some(step) = super::outward::held(desk, self.spec, self.facts, task) {
+            return step;
+        }
         self.failed_step(desk, task).unwrap_or_else(|| {
             let until = desk.now + desk.policy.action_timeout;
             Step::act("TaskRunning", format!("running {}", task.name), until)
@@ -185,7 +188,7 @@ impl<'w> ClusterView<'w> {
             });
         }
         desk.wake_for(&step);
-        ClusterPlan { name: self.spec.name.clone(), state: self.state(), step }
+        ClusterPlan { name: self.spec.name.clone(), state: self.state(), step, notes: Vec::new() }
     }
 }
 

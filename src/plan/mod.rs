@@ -10,6 +10,7 @@ pub mod host;
 pub mod image;
 pub mod lease;
 pub mod nic;
+mod outward;
 mod rack;
 pub mod reduce;
 pub mod report;
@@ -59,6 +60,8 @@ pub struct ClusterPlan {
     pub state: &'static str,
     /// What happens next.
     pub step: Step,
+    /// Remarks that stop nothing.
+    pub notes: Vec<String>,
 }
 
 /// What happens next to a host or cluster. A wait without a deadline cannot be written.
@@ -166,7 +169,8 @@ fn plan_hosts(desk: &mut Desk<'_>, plan: &mut Plan, shown: &mut rack::Shown) {
         }
         let facts = world.clusters.get(&view.spec.name);
         let since = facts.and_then(|facts| facts.shown.as_ref()).map(|(_, at)| *at);
-        let cluster = view.plan(desk, since);
+        let mut cluster = view.plan(desk, since);
+        outward::write_back(desk, view.spec, facts.map(|facts| &**facts), &mut cluster);
         shown.cluster(&cluster, facts.map(|facts| &**facts));
         plan.clusters.push(cluster);
     }

@@ -153,7 +153,7 @@ impl Shown {
 
     /// Adds a cluster.
     pub(super) fn cluster(&mut self, cluster: &ClusterPlan, facts: Option<&ClusterFacts>) {
-        (&cluster.name, cluster.state).hash(&mut self.0);
+        (&cluster.name, cluster.state, &cluster.notes).hash(&mut self.0);
         hash_step(&cluster.step, &mut self.0);
         for (id, record) in facts.into_iter().flat_map(|facts| &facts.tasks) {
             (id, record.at, record.covers.len(), record.failure.is_some()).hash(&mut self.0);

@@ -153,6 +153,9 @@ pub struct ClusterStatus {
     pub hosts: BTreeMap<String, usize>,
     /// Its tasks, in order.
     pub tasks: Vec<TaskStatus>,
+    /// Remarks that stop nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One task of a cluster.

@@ -150,6 +150,8 @@ pub struct Repository {
     pub webhook_secret_file: Option<PathBuf>,
     /// With it an unsigned or badly signed head is rejected (`gpg.ssh.allowedSignersFile`).
     pub allowed_signers: Option<PathBuf>,
+    /// Private SSH key that commits to the watched branch are signed with.
+    pub signing_key: Option<PathBuf>,
 }
 
 impl fmt::Debug for Repository {

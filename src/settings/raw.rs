@@ -50,6 +50,7 @@ fn repository(mut at: Section<'_>, base: &Path, defaults: &Policy) -> Repository
         known_hosts: at.parse("known_hosts", parse::path(base)),
         webhook_secret_file: at.parse("webhook_secret_file", parse::path(base)),
         allowed_signers: at.parse("allowed_signers", parse::path(base)),
+        signing_key: at.parse("signing_key", parse::path(base)),
     };
     let (watched, status) = (format!("{}/", repository.branch), format!("{}/", repository.status_branch));
     if watched.starts_with(&status) || status.starts_with(&watched) {
@@ -58,6 +59,11 @@ fn repository(mut at: Section<'_>, base: &Path, defaults: &Policy) -> Repository
             repository.status_branch, repository.branch
         );
         at.findings().error(at.place("status_branch"), "branch-conflict", message, None);
+    }
+    if repository.allowed_signers.is_some() && repository.signing_key.is_none() {
+        let message =
+            "without `signing_key` files that playbooks make cannot be committed: the commit would be refused";
+        at.findings().warning(at.place("allowed_signers"), "no-signing-key", message);
     }
     if repository.url.starts_with("http://") {
         let message = "`http://` shows the repository to everybody on the way, and lets them change it";

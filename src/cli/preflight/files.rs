@@ -158,6 +158,7 @@ pub fn named(settings: &Settings) -> Vec<Check> {
         ("repository.known_hosts", repository.known_hosts.clone()),
         ("repository.webhook_secret_file", repository.webhook_secret_file.clone()),
         ("repository.allowed_signers", repository.allowed_signers.clone()),
+        ("repository.signing_key", repository.signing_key.clone()),
         ("deploy.ssh_key's public half", public),
         ("bmc.tls", ca),
     ];

@@ -32,6 +32,21 @@ pub enum GitError {
     /// The forge refused the push.
     #[error("the push was refused: {0}")]
     PushRefused(String),
+    /// Somebody else changed, on the watched branch, what a playbook made as well.
+    #[error(
+        "somebody else changed {0} on the watched branch since the playbook was run: put that back as it was (and change \
+         it again once the generated files are pushed), or raise the cluster's `run` to give up the generated ones"
+    )]
+    Conflict(String),
+    /// A file cannot be put at its path.
+    #[error("{0}")]
+    Blocked(String),
+    /// A commit cannot be signed as it must be.
+    #[error("{0}")]
+    Signing(String),
+    /// A file cannot be encrypted.
+    #[error("a generated file cannot be encrypted: {0}")]
+    Sealing(String),
     /// The local mirror cannot be read or written.
     #[error("the mirror in the state directory cannot be used: {0}")]
     Mirror(String),
@@ -79,6 +94,10 @@ impl From<GitError> for Fault {
             GitError::BranchMissing(_) => Fault::transient("BranchMissing", message),
             GitError::PushRace { .. } => Fault::transient("PushRace", message),
             GitError::PushRefused(_) => Fault::permanent("PushRefused", message),
+            GitError::Conflict(_) => Fault::operator(Fault::WRITE_CONFLICT, message),
+            GitError::Blocked(_) => Fault::operator("WriteBackBlocked", message),
+            GitError::Signing(_) => Fault::operator("SigningFailed", message),
+            GitError::Sealing(_) => Fault::operator("EncryptionFailed", message),
             GitError::Mirror(_) => Fault::transient("MirrorUnusable", message),
             GitError::RevisionMissing(_) => Fault::permanent("RevisionMissing", message),
             GitError::TooLarge { .. } => Fault::permanent("TreeTooLarge", message),

@@ -3,6 +3,7 @@
 //!
 //! * `command`: how `git` is called; `error`: what its failures mean.
 //! * `mirror`: the bare repository and its refs; `tree`: reading a revision; `commit`: building a status commit.
+//! * `writeback`: committing files that playbooks made to the watched branch; `graft`: putting them into its tree.
 //! * `publish`: bringing the status branch up to date, without ever overwriting a foreign commit; `rehearse`: whether
 //!   that would be allowed.
 //! * `local`: reading a person's own repository, for the command line.
@@ -11,12 +12,14 @@
 mod command;
 mod commit;
 mod error;
+mod graft;
 mod local;
 mod mirror;
 mod publish;
 mod rehearse;
 mod tree;
 mod watch;
+mod writeback;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +41,7 @@ pub use self::local::Local;
 pub use self::rehearse::Reach;
 pub use self::tree::Snapshot;
 pub use self::watch::{Watcher, local_path, watch};
+pub use self::writeback::{Seal, WriteBack};
 
 /// How long a call to the remote may take.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
@@ -56,6 +60,7 @@ struct Inner {
     branch: String,
     status_branch: String,
     allowed_signers: Option<PathBuf>,
+    signing_key: Option<PathBuf>,
     /// One call to the remote at a time.
     turn: Mutex<()>,
     /// Whether `mirror::STATUS` is the status branch's head at the remote, as far as we know.
@@ -84,6 +89,7 @@ impl Git {
             branch: repository.branch.clone(),
             status_branch: repository.status_branch.clone(),
             allowed_signers: repository.allowed_signers.clone(),
+            signing_key: repository.signing_key.clone(),
             turn: Mutex::new(()),
             status_known: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
@@ -114,6 +120,14 @@ impl Git {
     /// Checks a revision's signature when `allowed_signers` is set: a finding with code `bad-signature` when it is not
     /// one of theirs. Only SSH signatures count.
     pub async fn verify(&self, revision: &Revision) -> Result<Option<Finding>, Fault> {
+        let Some(why) = self.verified(revision).await? else { return Ok(None) };
+        let message = format!("commit {} is not signed by one of the allowed signers: {why}", revision.short());
+        let hint = "sign the commit with an SSH key listed in repository.allowed_signers";
+        Ok(Some(Finding::error("", (0, 0), "bad-signature", message).hint(hint)))
+    }
+
+    /// Why a revision's signature is not one of the allowed signers'; `None` when it is, or when anybody may sign.
+    async fn verified(&self, revision: &Revision) -> Result<Option<String>, GitError> {
         let Some(signers) = &self.0.allowed_signers else { return Ok(None) };
         mirror::object_id(revision)?;
         let mut file = std::ffi::OsString::from("gpg.ssh.allowedSignersFile=");
@@ -128,13 +142,10 @@ impl Git {
         if output.success() {
             return Ok(None);
         }
-        let why = match output.stderr.trim() {
+        Ok(Some(match output.stderr.trim() {
             "" => "it is not signed".to_string(),
             said => error::summary(said),
-        };
-        let message = format!("commit {} is not signed by one of the allowed signers: {why}", revision.short());
-        let hint = "sign the commit with an SSH key listed in repository.allowed_signers";
-        Ok(Some(Finding::error("", (0, 0), "bad-signature", message).hint(hint)))
+        }))
     }
 
     /// The files of a revision in the mirror, without a checkout.

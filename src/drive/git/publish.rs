@@ -13,11 +13,11 @@ use crate::model::{Fault, Revision, Time};
 use crate::plan::report::Files;
 
 /// How many times a commit is built on a newer head before giving up. Part of one push's protocol, not a retry.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 /// What became of a push.
 #[derive(Debug, PartialEq, Eq)]
-enum Pushed {
+pub(super) enum Pushed {
     /// The remote has it.
     Done,
     /// The remote's head was another one.
@@ -61,7 +61,7 @@ impl Git {
             }
             let (parent, commit) = self.build(&files, at, message.clone()).await?;
             let Some(commit) = commit else { return Ok(None) };
-            match self.push(parent, commit).await? {
+            match self.push(&self.0.status_branch, parent, commit).await? {
                 Pushed::Done => {
                     mirror::set(&mirror::open(&self.0.caller.mirror)?, mirror::STATUS, commit)?;
                     return Ok(Some(revision(commit)));
@@ -89,8 +89,9 @@ impl Git {
         .await
     }
 
-    async fn push(&self, old: Option<ObjectId>, new: ObjectId) -> Result<Pushed, GitError> {
-        let name = format!("refs/heads/{}", self.0.status_branch);
+    /// Pushes a commit to a branch, with a lease on the head that it was built on.
+    pub(super) async fn push(&self, branch: &str, old: Head, new: ObjectId) -> Result<Pushed, GitError> {
+        let name = format!("refs/heads/{branch}");
         let old = old.map(|id| id.to_string()).unwrap_or_default();
         let lease = format!("--force-with-lease={name}:{old}");
         let refspec = format!("{new}:{name}");

@@ -1,7 +1,12 @@
 //! What is told and given to the forge: files that playbooks made, and how revisions stand.
 
 use super::cluster_mut;
-use crate::model::{Action, Digest, Failure, Fault, Outcome, Time, World};
+use std::time::Duration;
+
+use crate::model::{Action, ClusterName, Digest, Failure, Fault, Fetched, Generated, Outcome, Revision, Time, World};
+
+/// The shortest time that can be told apart.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// After a restart nobody knows how the things under way ended; doing them again is harmless.
 pub(super) fn interrupt(world: &mut World) {
@@ -14,6 +19,24 @@ pub(super) fn interrupt(world: &mut World) {
         facts.commit_status.telling = None;
         facts.generated.iter_mut().for_each(|generated| generated.pushing = None);
     }
+}
+
+/// Files that a playbook made just now.
+pub(super) fn generated(id: Digest, revision: Option<Revision>, run: u32, now: Time) -> Generated {
+    Generated { id, revision, run, since: now, pushing: None, pushed: None, failure: None }
+}
+
+/// Lets go of generated files that are on the watched branch and in force: this fetch began after their push.
+pub(super) fn fetched(world: &mut World, fetched: &Fetched, began: Time) {
+    let in_force = match fetched {
+        Fetched::Loaded { .. } => true,
+        Fetched::Unchanged => world.rejected.is_none(),
+        Fetched::Rejected { .. } => false,
+    };
+    let read = |generated: &Generated| generated.pushed.is_some_and(|pushed| pushed <= began);
+    let done = world.clusters.iter().filter(|(_, facts)| facts.generated.as_ref().is_some_and(read));
+    let names: Vec<ClusterName> = done.filter(|_| in_force).map(|(name, _)| name.clone()).collect();
+    names.iter().for_each(|name| cluster_mut(world, name).generated = None);
 }
 
 pub(super) fn started(world: &mut World, action: &Action, now: Time) {
@@ -36,11 +59,17 @@ pub(super) fn ended(world: &mut World, action: &Action, result: &Result<Outcome,
     };
     match action {
         Action::WriteBack { cluster, generated, .. } => {
+            // A fetch that is under way may have looked before the push.
+            let next = world.git.fetching.filter(|began| *began >= now).map_or(now, |began| began + MOMENT);
             let facts = cluster_mut(world, cluster);
             let Some(kept) = facts.generated.as_mut().filter(|kept| kept.id == *generated) else { return };
             kept.pushing = None;
             match result {
-                Ok(_) => facts.generated = None,
+                Ok(_) => {
+                    kept.pushed = Some(next);
+                    kept.failure = None;
+                    world.git.woken_at = Some(next);
+                }
                 Err(fault) => kept.failure = Some(failed(kept.failure.as_ref(), fault)),
             }
         }

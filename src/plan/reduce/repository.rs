@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::network::seen;
 use super::shown::{note, trim};
-use super::{Touched, bmc, host_mut, image, nics, unclaimed};
+use super::{Touched, bmc, host_mut, image, nics, outward, unclaimed};
 use crate::model::{
     Action, Desired, Fault, Fetched, Generation, HostId, Mac, MoveKind, Outcome, Rejected, Time, World,
 };
@@ -29,6 +29,9 @@ pub(super) fn fetched(world: &mut World, action: &Action, result: &Result<Outcom
         }
     };
     world.git.fetch_failure = None;
+    if let Some(began) = began {
+        outward::fetched(world, fetched, began);
+    }
     match fetched {
         Fetched::Unchanged => Touched::Nobody,
         Fetched::Loaded { desired: None, .. } => Touched::Nobody,

@@ -1,15 +1,17 @@
 //! Tasks of a cluster: begun, news of them, and how they ended.
 
 use super::shown::note;
-use super::{Touched, cluster_mut};
+use super::{Touched, cluster_mut, outward};
 use crate::model::{
-    Action, ClusterFacts, ClusterName, Digest, Doing, Failure, Fault, FaultClass, Generated, HostId, MoveKind, Outcome,
-    TaskId, TaskNews, TaskRecord, Time, TokenId, World,
+    Action, ClusterFacts, ClusterName, Digest, Doing, Failure, Fault, FaultClass, HostId, MoveKind, Outcome, TaskId,
+    TaskNews, TaskRecord, Time, TokenId, World,
 };
 use crate::plan::cluster::task_basis;
 
 pub(super) fn started(world: &mut World, cluster: &ClusterName, action: &Action, now: Time) {
+    let revision = world.desired.as_ref().and_then(|desired| desired.revision.clone());
     let facts = cluster_mut(world, cluster);
+    facts.doing_at = revision;
     facts.doing = Some(Doing { action: action.clone(), since: now, credential: None });
     facts.progress = None;
 }
@@ -85,9 +87,9 @@ pub(super) fn ended(
     now: Time,
 ) -> Touched {
     let Action::Run { task, definition, covers, run, .. } = action else { return Touched::Nobody };
-    let revision = world.desired.as_ref().and_then(|desired| desired.revision.clone());
     let facts = cluster_mut(world, cluster);
     facts.doing = None;
+    let revision = facts.doing_at.take();
     facts.progress = None;
     let record = record(facts, task, definition, now);
     record.at = now;
@@ -97,8 +99,7 @@ pub(super) fn ended(
             record.failure = None;
             record.failed.clear();
             if let Outcome::Configured { generated: Some(id) } = outcome {
-                let (id, since) = (id.clone(), now);
-                facts.generated = Some(Generated { id, revision, since, pushing: None, failure: None });
+                facts.generated = Some(outward::generated(id.clone(), revision, *run, now));
             }
             "done"
         }

@@ -142,6 +142,7 @@ pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<
         revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
         hosts,
         tasks: spec.tasks.iter().map(|task| task_status(world, spec, task)).collect(),
+        notes: cluster.notes.clone(),
     })
 }
 

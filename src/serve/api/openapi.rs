@@ -245,7 +245,7 @@ fn cluster() -> Value {
             "state": { "type": "string", "enum": ["provisioning", "ansible-running", "hooks-running", "completed"] },
             "since": time(), "condition": one("Condition"), "revision": { "type": ["string", "null"] },
             "hosts": { "type": "object", "additionalProperties": { "type": "integer" } },
-            "tasks": { "type": "array", "items": task }
+            "tasks": { "type": "array", "items": task }, "notes": { "type": "array", "items": text() }
         }),
     )
 }

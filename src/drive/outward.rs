@@ -1,0 +1,55 @@
+//! The actions that carry something out of the rack: files that playbooks made.
+
+use std::sync::Arc;
+
+use super::git::{Seal, WriteBack};
+use super::{Drivers, generated};
+use crate::model::{ClusterName, Digest, Fault, Outcome, Revision, TaskKind, World};
+
+impl Drivers {
+    /// Commits the files that a cluster's playbook made to the watched branch. The kept copy stays until the push is
+    /// known.
+    pub(super) async fn write_back(
+        &self,
+        cluster: &ClusterName,
+        id: &Digest,
+        revision: Option<&Revision>,
+        world: &World,
+    ) -> Result<Outcome, Fault> {
+        let gone = || Fault::permanent("NoSuchCluster", "the cluster has left the repository");
+        let spec = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster)).ok_or_else(gone)?;
+        let encrypt = spec.tasks.iter().any(|task| matches!(&task.kind, TaskKind::Ansible(it) if it.encrypt_generated));
+        let (state_dir, name, id) = (self.settings.state_dir.clone(), cluster.clone(), id.clone());
+        let read = tokio::task::spawn_blocking(move || generated::read(&state_dir, &name, &id)).await;
+        let files = read.map_err(|_| Fault::transient("Interrupted", "reading the kept files was not finished"))??;
+        let seal = if encrypt { Some(seal()?) } else { None };
+        let what = WriteBack { cluster: cluster.clone(), base: revision.cloned(), files, seal };
+        Ok(Outcome::WrittenBack(self.git.write_back(what, (self.clock)()).await?))
+    }
+
+    /// Forgets the kept copies whose push is known and journaled.
+    pub(super) async fn forget_pushed(&self, world: &Arc<World>) {
+        let pushed = world.clusters.iter().filter_map(|(name, facts)| {
+            let kept = facts.generated.as_ref().filter(|kept| kept.pushed.is_some())?;
+            Some((name.clone(), kept.id.clone()))
+        });
+        let pushed: Vec<_> = pushed.collect();
+        if pushed.is_empty() {
+            return;
+        }
+        let state_dir = self.settings.state_dir.clone();
+        let forgetting = tokio::task::spawn_blocking(move || {
+            for (cluster, id) in pushed {
+                if let Err(error) = generated::forget(&state_dir, &cluster, &id) {
+                    tracing::warn!(%cluster, %error, "files that are pushed cannot be removed from the state directory");
+                }
+            }
+        });
+        // What is left is only a copy of what the branch has.
+        let _ = forgetting.await;
+    }
+}
+
+fn seal() -> Result<Seal, Fault> {
+    Err(Fault::operator("NotSupportedYet", "this version cannot encrypt generated files"))
+}
