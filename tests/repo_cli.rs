@@ -91,6 +91,6 @@ fn schema_prints_what_the_repository_holds() {
     let there = std::fs::read_to_string(root().join("repo-schema/v1/bootstrap.schema.json")).unwrap();
     assert_eq!(rackwright(&["schema", "bootstrap"]), (Some(0), there, String::new()));
     let all: Value = serde_json::from_str(&rackwright(&["schema"]).1).unwrap();
-    assert_eq!(all.as_object().unwrap().len(), 5);
+    assert_eq!(all.as_object().unwrap().len(), 6);
     assert_eq!(rackwright(&["schema", "nothing"]).0, Some(1));
 }

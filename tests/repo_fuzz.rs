@@ -64,7 +64,7 @@ proptest! {
 
     #[test]
     fn random_bytes_as_every_file(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        for path in ["clusters.yml", "hosts", "group_vars/c1/base.yml", "group_vars/c1/bootstrap.yml", "installers/pvc/installer.yaml", "installers/pvc/x.j2"] {
+        for path in ["clusters.yml", "hosts", "group_vars/c1/base.yml", "group_vars/c1/bootstrap.yml", "installers/pvc/installer.yaml", "installers/pvc/x.j2", "hooks/osd/hook.yaml", "hooks/osd/run"] {
             let mut tree = c1("bootstrap: {}\n");
             tree.insert(path.into(), Entry::File(bytes.clone().into()));
             consistent(&load(&tree));
