@@ -8,27 +8,30 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use rackwright::drive::hook::webhook;
-use rackwright::drive::http::client;
+use rackwright::drive::http::{client, send};
 use rackwright::drive::notify::notify;
-use rackwright::model::{FaultClass, Notice, NoticeKind, Secret};
+use rackwright::model::{Fault, FaultClass, Notice, NoticeKind, Secret};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::http_rig::notifications;
 
-/// What the sink was sent: method, path, Content-Type, body.
-type Seen = Arc<Mutex<Vec<(String, String, String, Value)>>>;
+async fn webhook(client: &reqwest::Client, uri: &Secret, method: &str, body: &Value) -> Result<(), Fault> {
+    send(client, "webhook", uri, method, body).await
+}
 
-struct Sink {
-    base: String,
+/// What the sink was sent: method, path, Content-Type, body.
+pub type Seen = Arc<Mutex<Vec<(String, String, String, Value)>>>;
+
+pub struct Sink {
+    pub base: String,
     seen: Seen,
     _tasks: JoinSet<()>,
 }
 
 impl Sink {
-    async fn start() -> Sink {
+    pub async fn start() -> Sink {
         let seen = Seen::default();
         let app = Router::new().route("/{*path}", any(answer)).with_state(seen.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -42,7 +45,7 @@ impl Sink {
         Secret::new(format!("{}/{path}", self.base))
     }
 
-    fn seen(&self) -> Vec<(String, String, String, Value)> {
+    pub fn seen(&self) -> Vec<(String, String, String, Value)> {
         self.seen.lock().unwrap().clone()
     }
 }

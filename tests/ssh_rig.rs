@@ -14,7 +14,7 @@ use tempfile::TempDir;
 /// How long a test waits for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server. Its sessions have `tmp` as their directory for temporary files and `bin` before the rest of their path.
+/// A server, on three addresses, so that it can be three hosts. Its sessions have `tmp` as their directory for temporary files and `bin` before the rest of their path.
 pub struct Sshd {
     pub dir: TempDir,
     pub port: u16,
@@ -74,7 +74,7 @@ impl Sshd {
             assert!(Instant::now() < deadline, "sshd does not start");
             let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
             let config = format!(
-                "{more}\nListenAddress 127.0.0.1:{port}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/authorized_keys\n\
+                "{more}\nListenAddress 127.0.0.1:{port}\nListenAddress 127.0.0.2:{port}\nListenAddress 127.0.0.3:{port}\nHostKey {dir}/host\nAuthorizedKeysFile {dir}/authorized_keys\n\
                  PidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\n\
                  Subsystem sftp internal-sftp\nMaxStartups 100\nLogLevel ERROR\n\
                  SetEnv TMPDIR={dir}/tmp PATH={dir}/bin:/usr/local/bin:/usr/bin:/bin\n"
@@ -141,7 +141,6 @@ impl Sshd {
     }
 
     /// What its sessions have left behind.
-    #[allow(dead_code, reason = "for the tests of hooks")]
     pub fn left_behind(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("tmp")).unwrap();
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()

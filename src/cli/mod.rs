@@ -10,6 +10,7 @@ pub mod plan;
 pub mod preflight;
 pub mod render;
 pub mod replay;
+pub mod request;
 pub mod run;
 pub mod schema;
 pub mod source;
@@ -82,6 +83,9 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
     /// Print the manual page
     Man,
+    /// Make the HTTP request that a hook's input.json on standard input describes
+    #[command(hide = true)]
+    Request(request::RequestArgs),
 }
 
 /// The door: reads the arguments, runs the command, prints the error chain, gives the exit code.
@@ -121,6 +125,7 @@ fn dispatch(command: &Command, out: &mut dyn Write) -> anyhow::Result<u8> {
         Command::Schema(args) => schema::schema(args, out),
         Command::Replay(args) => replay::replay(args, out),
         Command::Completions(args) => completions::completions(args, out),
+        Command::Request(args) => request::request(args),
         Command::Man => completions::man(out),
     }
 }

@@ -80,7 +80,7 @@ fn same_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     if keeps && same && attempt.previous().len() <= REDIRECTS { attempt.follow() } else { attempt.stop() }
 }
 
-/// Sends one JSON body and waits for the answer's end. Anything but 2xx is a fault.
+/// Sends one JSON body (none for `null`) and waits for the answer's end. Anything but 2xx is a fault.
 pub async fn send(client: &Client, what: &str, uri: &Secret, method: &str, body: &Value) -> Result<(), Fault> {
     let invalid = |why: &str| Fault::operator("InvalidRequest", format!("{what}: {why}"));
     let url = Url::parse(uri.reveal()).map_err(|_| invalid("its address is not a URI"))?;
@@ -93,7 +93,7 @@ pub async fn send(client: &Client, what: &str, uri: &Secret, method: &str, body:
     let request = client
         .request(method, url)
         .header(CONTENT_TYPE, "application/json")
-        .body(body.to_string())
+        .body(if body.is_null() { String::new() } else { body.to_string() })
         .build()
         .map_err(|_| invalid("the request cannot be made"))?;
     let mut answer = client.execute(request).await.map_err(|error| failed(what, &place, &error))?;

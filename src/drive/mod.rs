@@ -54,6 +54,7 @@ impl Drivers {
             client: http::downloads()?,
         };
         images.clear();
+        hook::clear(&settings.state_dir);
         let bmcs = bmc::Guardians::new(settings.bmc.tls.clone(), settings.bmc.port, tell.clone())
             .with_ipmi_port(settings.bmc.ipmi_port)
             .with_limits(bmc::Limits { at_once: settings.bmc.concurrency, ..bmc::Limits::default() })

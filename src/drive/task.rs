@@ -11,7 +11,7 @@ use crate::model::{
     TaskSpec, Time, TokenId, World,
 };
 use crate::plan;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 
 /// One run of a task: what it is about, and where things are.
 pub struct TaskRun<'a> {
@@ -90,7 +90,7 @@ impl Drivers {
         let run = TaskRun { settings, git, world, cluster, task, covers, do_bootstrap, tell, clock: self.clock };
         match &task.kind {
             TaskKind::Ansible(ansible) => ansible::run(ansible, &run).await,
-            TaskKind::Hook(hook) => hook::run(&self.http, hook, &run).await,
+            TaskKind::Hook(hook) => hook::run(&settings::own_program(), hook, &run).await,
         }
     }
 

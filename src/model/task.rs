@@ -108,6 +108,8 @@ pub struct HookTask {
     pub program: Arc<HookProgram>,
     /// Its arguments, defaults filled in: a JSON object. May hold secrets.
     pub args: Secret,
+    /// What must not be seen of them: values that are encrypted in the repository, and addresses that may hold a token.
+    pub secrets: Vec<Secret>,
     /// Files laid beside the program as `files/0`, `files/1`, …
     pub files: Vec<HookFile>,
     /// Whether it asks to be root on the host (`use_sudo`).

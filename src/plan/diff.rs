@@ -243,6 +243,7 @@ mod tests {
                     run: Arc::from([]),
                 }),
                 args: Secret::new("{}"),
+                secrets: Vec::new(),
                 files: Vec::new(),
                 sudo: false,
             }),

@@ -104,6 +104,7 @@ fn one(reader: &mut Reader<'_>, item: &Node, number: usize, around: &Around<'_>)
         kind: TaskKind::Hook(HookTask {
             program: program.clone(),
             args: Secret::new(serde_json::Value::Object(given.args).to_string()),
+            secrets: given.secrets,
             files: given.files,
             sudo: given.sudo,
         }),

@@ -68,6 +68,14 @@ pub fn environment(names: &[&'static str]) -> Vec<(&'static str, OsString)> {
     names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect()
 }
 
+/// The path of our own program. After an upgrade that is the new one; when it was deleted, the one that runs.
+pub fn own_program() -> PathBuf {
+    match std::env::current_exe() {
+        Ok(path) if path.exists() => path,
+        _ => PathBuf::from(format!("/proc/{}/exe", std::process::id())),
+    }
+}
+
 /// A repository's address without the credentials it may carry.
 pub fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.into() };

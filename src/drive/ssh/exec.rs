@@ -172,6 +172,11 @@ impl Running {
         self.ear.exit()
     }
 
+    /// It has not ended although it should have.
+    pub fn too_long(&self, limit: Duration) -> SshError {
+        self.ear.peer.timed_out(limit)
+    }
+
     async fn feed(&mut self, input: &[u8], on_output: &mut (dyn FnMut(&Said) + Send)) -> Result<Exit, SshError> {
         let Running { ear, mouth } = self;
         let write = async {

@@ -86,7 +86,7 @@ pub async fn power_off(target: &Target) -> Result<Outcome, Fault> {
     }
     let session = Session::connect(target).await.map_err(|error| error.fault())?;
     // Whoever may not use sudo may still be root.
-    let command = "if [ \"$(id -u)\" = 0 ]; then systemctl poweroff || poweroff; \
+    let command = "exec 2>&1; if [ \"$(id -u)\" = 0 ]; then systemctl poweroff || poweroff; \
                    else sudo -n systemctl poweroff || sudo -n poweroff; fi";
     let said = session.output(command, SHORT, SHORT_OUTPUT).await;
     session.close().await;

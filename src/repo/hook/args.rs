@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::definition::{Argument, Attach, Condition, Definition};
 use super::kind::Kind;
-use crate::model::HookFile;
+use crate::model::{HookFile, Secret};
 use crate::repo::Tree;
 use crate::repo::read::{Fields, Reader};
 use crate::repo::tree::{self, Found};
@@ -20,6 +20,8 @@ pub struct Given {
     pub args: Map<String, Value>,
     /// Those files.
     pub files: Vec<HookFile>,
+    /// Values of them that must not be seen.
+    pub secrets: Vec<Secret>,
     /// Whether it asks for root.
     pub sudo: bool,
 }
@@ -54,6 +56,9 @@ pub fn read(reader: &mut Reader<'_>, definition: &Definition, fields: &Fields<'_
             (_, state) => state,
         };
         if let State::Is(value) = &attached {
+            if let (Kind::Uri, Some(uri)) = (&argument.kind, value.as_str()) {
+                given.secrets.push(Secret::new(uri));
+            }
             given.args.insert(argument.name.clone(), value.clone());
         }
         states.insert(&argument.name, attached);

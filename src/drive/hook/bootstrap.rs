@@ -1,0 +1,104 @@
+//! A hook on the bootstrap host, which is the one we run on: in a private directory `hooks/<random>` under the state
+//! directory, with a clean environment.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::verdict::End;
+use super::{Given, Job};
+use crate::drive::log::{Log, Stream};
+use crate::drive::process::{ProcessError, Run};
+use crate::model::{Fault, HookFile, HostSpec};
+
+/// Where the directories are.
+const DIR: &str = "hooks";
+
+/// Removes the directories that an earlier life of the daemon left behind.
+pub fn clear(state_dir: &Path) {
+    let dir = state_dir.join(DIR);
+    match fs::remove_dir_all(&dir) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!("{} cannot be removed: {error}", dir.display()),
+    }
+}
+
+/// Runs the program, for one host or for none in particular.
+pub(super) async fn run(job: &Job<'_>, host: Option<&HostSpec>, log: &mut Log) -> Result<(), Fault> {
+    let given = Given::new(job, host);
+    for name in &given.left_out {
+        log.line(&format!("{name} does not fit into the environment: it is in input.json only"));
+    }
+    let dir = furnish(job, &given).await?;
+    let mut run = Run::new(dir.path().join("run")).cwd(dir.path()).time_limit(job.time_limit());
+    run.stdin = given.input.to_vec();
+    for (name, value) in &given.env {
+        run = run.env(name, value.as_str());
+    }
+    let run = run.env("RACKWRIGHT", job.own);
+    let end = match started(run, log).await {
+        Ok(Some(status)) => End::Status(status.into()),
+        Ok(None) => End::Signal("unknown".to_owned()),
+        Err(ProcessError::TimedOut(..)) => End::TimedOut,
+        Err(error @ (ProcessError::NotFound(_) | ProcessError::Start(..))) => {
+            let message = format!("{}: {error}: is the #! line of its program right?", job.name());
+            return Err(Fault::permanent("HookNotStarted", message));
+        }
+        Err(error) => return Err(job.after_begin("HookFailed", format!("{}: {error}", job.name()))),
+    };
+    job.verdict(&end, "on the bootstrap host", log)
+}
+
+async fn started(run: Run, log: &mut Log) -> Result<Option<i32>, ProcessError> {
+    let output = run.output().await?;
+    log.write(Stream::Out, &output.stdout);
+    log.write(Stream::Err, output.stderr.as_bytes());
+    Ok(output.status)
+}
+
+/// Makes the directory and all that is in it.
+async fn furnish(job: &Job<'_>, given: &Given) -> Result<TempDir, Fault> {
+    let parent = job.run.settings.state_dir.join(DIR);
+    let (program, files) = (job.hook.program.run.clone(), job.hook.files.clone());
+    let input = given.input.clone();
+    let make = move || -> Result<TempDir, (PathBuf, io::Error)> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |error| (path, error)
+        };
+        DirBuilder::new().recursive(true).mode(0o700).create(&parent).map_err(at(&parent))?;
+        let private = Permissions::from_mode(0o700);
+        let dir = tempfile::Builder::new().prefix("").permissions(private).tempdir_in(&parent).map_err(at(&parent))?;
+        let write = |name: &str, bytes: &[u8], mode| write(&dir.path().join(name), bytes, mode).map_err(at(dir.path()));
+        write("input.json", &input, 0o600)?;
+        write("run", &program, 0o700)?;
+        let inside = dir.path().join("files");
+        DirBuilder::new().mode(0o700).create(&inside).map_err(at(&inside))?;
+        for (index, file) in files.iter().enumerate() {
+            match file {
+                HookFile::Bytes(bytes) => write(&format!("files/{index}"), bytes, 0o600)?,
+                HookFile::Path(from) => {
+                    let to = inside.join(index.to_string());
+                    fs::copy(from, &to).map_err(at(from))?;
+                    fs::set_permissions(&to, Permissions::from_mode(0o600)).map_err(at(&to))?;
+                }
+            }
+        }
+        Ok(dir)
+    };
+    let made = tokio::task::spawn_blocking(make).await;
+    let made =
+        made.map_err(|_| Fault::transient("NoDirectory", format!("{}: its files cannot be laid", job.name())))?;
+    made.map_err(|(path, error)| {
+        let message = format!("{}: {}: {error}", job.name(), path.display());
+        Fault::permanent("FileUnreadable", message)
+    })
+}
+
+fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(bytes)
+}
