@@ -5,7 +5,7 @@ use rackwright::repo::{Entry, Tree};
 use serde_json::{Value, json};
 
 use crate::repo_hook::{hook, task, tasks, with_hooks};
-use crate::repo_support::{file, load, places};
+use crate::repo_support::{file, load, places, root};
 
 const OWN: &str = "name: own
 description: Something of the site's.
@@ -135,6 +135,7 @@ fn mistakes_in_a_definition_are_found_at_their_line() {
         ("min: 1, max: 9", "min: 9, max: 1", 15, "out-of-range"),
         ("required: yes, description: Level.", "required: yes, default: 3, description: Level.", 15, "without-effect"),
         ("default: 0.5", "default: 1.5", 16, "out-of-range"),
+        ("items: { type: word }", "attach: yes, items: { type: word }", 17, "without-effect"),
         (", description: Part.", "", 16, "missing-key"),
         ("type: float", "type: line", 16, "without-effect"),
         ("items: { type: word }", "items: { type: list, items: { type: word } }", 17, "bad-value"),
@@ -183,4 +184,38 @@ fn a_directory_that_is_no_hook_is_said_once() {
     assert_eq!(odd, [("hooks/o wn/run".into(), 1, "bad-name".into())]);
     let list = only(&|tree| drop(tree.insert("hooks/own/hook.yaml".into(), file("- a\n"))));
     assert_eq!(list, at("hook.yaml", 1, "wrong-type"));
+}
+
+/// The text of the README's fenced block in `language` that holds `word`.
+fn shown(language: &str, word: &str) -> String {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let fence = format!("```{language}\n");
+    let blocks: Vec<_> = readme.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    blocks.into_iter().find(|text| text.contains(word)).expect("such a block").to_owned()
+}
+
+#[test]
+fn what_the_readme_shows_is_good() {
+    let mut tree =
+        with_hooks(&hook("tag", "{ owner: us, room: south, shelf: a1, notes: [\"a\\nb\"], photo: files/motd }"));
+    tree.insert("hooks/tag/hook.yaml".into(), file(shown("yaml", "name: tag")));
+    tree.insert("hooks/tag/run".into(), file(shown("sh", "ARG_OWNER")));
+    let given: Value = serde_json::from_str(task(&tasks(&tree)[0]).args.reveal()).unwrap();
+    let expected = json!({ "owner": "us", "level": 1, "room": "south", "shelf": "a1", "notes": ["a\nb"],
+        "photo": "files/0", "as_root": false });
+    assert_eq!(given, expected);
+    assert_eq!(found(&tree), []);
+    let example = shown("yaml", "name: welcome people").replace("hooks:\n", "").replace("[hv1, hv2]", "[hv1]");
+    assert_eq!(tasks(&with_hooks(&example)).len(), 1);
+}
+
+/// The hooks that the example repository has in comments are good as well.
+#[test]
+fn what_the_example_has_in_comments_is_good() {
+    let path = root().join("repo-schema/example/group_vars/cluster1/bootstrap.yml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let hooks = text.split("\nhooks:\n").nth(1).unwrap();
+    let lines = hooks.lines().map(|line| line.strip_prefix("  # ").or(line.strip_prefix("  ")).unwrap_or(line));
+    let words = lines.filter(|line| line.starts_with(['-', ' ']) || line.is_empty()).collect::<Vec<_>>().join("\n");
+    assert_eq!(tasks(&with_hooks(&format!("{words}\n"))).len(), 6, "{words}");
 }

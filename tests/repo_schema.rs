@@ -56,6 +56,8 @@ fn the_reader_knows_exactly_the_schemas_keys() {
     let hook: Value = serde_json::from_str(&schemas()["hook"]).unwrap();
     assert_eq!(properties(&hook), KEYS.definition);
     assert_eq!(properties(&hook["$defs"]["Argument"]), KEYS.argument);
+    assert_eq!(properties(&hook["$defs"]["Items"]), KEYS.items);
+    assert_eq!(hook["$defs"]["Items"]["additionalProperties"], false);
 }
 
 /// An editor is told the arguments of every shipped hook, from the definitions that the reader uses.

@@ -1,6 +1,6 @@
 //! Hooks of a `bootstrap.yml`: each is checked in full by its definition when the repository is read.
 //!
-//! * [`definition`], [`kind`]: what `hook.yaml` says, and the types of arguments.
+//! * [`definition`], [`typed`], [`kind`]: what `hook.yaml` says, and the types of arguments.
 //! * [`directory`]: the hooks that there are, shipped and the site's own.
 //! * [`args`]: the arguments of one hook.
 //! * [`schema`]: all that as JSON Schema, for editors.
@@ -12,7 +12,7 @@ use self::directory::Hooks;
 use super::Tree;
 use super::file::KEYS;
 use super::read::{Fields, Reader, nearest};
-use super::yaml::{self, Node};
+use super::yaml::Node;
 use crate::model::{
     ClusterName, Digest, HookFile, HookTask, HostId, OnFailure, Scope, Secret, TaskId, TaskKind, TaskSpec,
 };
@@ -22,6 +22,7 @@ pub mod definition;
 pub mod directory;
 pub mod kind;
 pub mod schema;
+pub mod typed;
 
 /// What a cluster's hooks are read against.
 pub struct Around<'a> {
@@ -156,7 +157,7 @@ fn arguments(
     tree: &Tree,
 ) -> Option<(String, args::Given)> {
     let optional = definition.one_of.is_empty() && definition.args.iter().all(|it| !it.required || !it.when.is_empty());
-    let empty = Node { place: fields.place_of("args"), tag: None, value: yaml::Value::Map(Vec::new()) };
+    let empty = Node::from_json(fields.place_of("args"), &serde_json::json!({}));
     let node = match fields.get("args") {
         None if optional => &empty,
         _ => reader.need(fields, "args", "this type of hook needs arguments")?,

@@ -19,7 +19,7 @@ pub struct Hook {
     pub kind: String,
     /// The hosts it is about: short names, or `all`.
     pub target: Option<Target>,
-    /// What it does that with; which there are is said by its definition.
+    /// Its arguments; which there are, its definition says.
     pub args: Option<BTreeMap<String, Value>>,
     /// What its failure means for the hooks after it. Default: `stop`.
     pub on_failure: Option<OnFailure>,
@@ -128,6 +128,9 @@ pub struct Argument {
     pub default: Option<Value>,
     /// It counts only when these arguments, which are written above it, have these values; otherwise it is ignored.
     pub when: Option<BTreeMap<String, Scalar>>,
+    /// Whether a text, or the file that a `file` names, comes to lie beside the program, which is given its path there;
+    /// or the values of other arguments for which it does. Default: yes for `file`, no for `text`.
+    pub attach: Option<Attach>,
 }
 
 /// What an argument, or each item of a list, can be.
@@ -148,13 +151,10 @@ pub struct Items {
     /// Whether a choice may be written in any case.
     pub ignore_case: Option<YesNo>,
     /// What each item of a list can be.
-    pub items: Option<BTreeMap<String, Value>>,
+    pub items: Option<Box<Items>>,
     /// The version of an address or network: 4 or 6.
     #[schemars(range(min = 4, max = 6))]
     pub version: Option<u32>,
-    /// Whether a text, or the file that a `file` names, comes to lie beside the program, which is given its path there;
-    /// or the values of other arguments for which it does. Default: yes for `file`, no for `text`.
-    pub attach: Option<Attach>,
 }
 
 /// `attach:`

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::kind::Kind;
+use super::typed;
 use crate::model::{HookProgram, Place, Rerun, Scope};
 use crate::repo::file::KEYS;
 use crate::repo::read::{Fields, Reader};
@@ -204,7 +205,7 @@ fn argument(
     let fields = reader.fields(node, place, &what, &KEYS.argument)?;
     let description = reader.need(&fields, "description", "say what it means, in a line");
     let description = description.and_then(|node| reader.line(node, &fields.name("description")));
-    let kind = kind(reader, &fields)?;
+    let kind = typed::read(reader, &fields)?;
     let required = fields.get("required").and_then(|node| reader.boolean(node, &fields.name("required")));
     let default = fields.get("default").map(|node| kind.read(reader, node, &fields.name("default")));
     if let (Some(true), Some(_)) = (required, &default) {
@@ -226,107 +227,6 @@ fn argument(
         when: when.unwrap_or_default(),
         attach,
     })
-}
-
-/// `type:` and what belongs to it.
-fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Kind> {
-    // The rest of the keys is read by the variant.
-    let words = [
-        ("text", &[][..]),
-        ("line", &[]),
-        ("word", &[]),
-        ("script", &[]),
-        ("boolean", &[]),
-        ("number", &["min", "max", "or"]),
-        ("float", &["min", "max", "or"]),
-        ("choice", &["values", "ignore_case"]),
-        ("list", &["items"]),
-        ("disk", &[]),
-        ("mode", &[]),
-        ("path", &[]),
-        ("file", &["attach"]),
-        ("address", &["version"]),
-        ("network", &["version"]),
-        ("uri", &[]),
-        ("replication", &[]),
-        ("json", &[]),
-    ]
-    .map(|(word, keys)| (word, (word, keys)));
-    let node = reader.need(fields, "type", "its type, as `line` or `number`")?;
-    let (word, keys) = reader.choice(node, &fields.name("type"), &words)?;
-    for key in ["min", "max", "or", "values", "ignore_case", "items", "attach", "version"] {
-        let attached_text = word == "text" && key == "attach";
-        if fields.get(key).is_some() && !keys.contains(&key) && !attached_text {
-            let message = format!("`{}` means nothing for the type {word}", fields.name(key));
-            reader.error(fields.place_of(key), "without-effect", message, "remove it, or choose another type");
-        }
-    }
-    let what = |key: &str| fields.name(key);
-    let words = |reader: &mut Reader<'_>, key: &str| -> Vec<String> {
-        let list = fields.get(key).and_then(|node| reader.lines(node, &what(key)));
-        list.into_iter().flatten().map(|(word, _)| word).collect()
-    };
-    Some(match word {
-        "text" => Kind::Text,
-        "line" => Kind::Line,
-        "word" => Kind::Word,
-        "script" => Kind::Script,
-        "boolean" => Kind::Boolean,
-        "number" => {
-            let mut bound = |key: &str, default: u64| match fields.get(key) {
-                Some(node) => reader.number(node, &what(key), 0, u64::MAX),
-                None => Some(default),
-            };
-            let (min, max) = (bound("min", 0)?, bound("max", i64::MAX as u64)?);
-            ordered(reader, fields, min <= max);
-            Kind::Number(min, max, words(reader, "or"))
-        }
-        "float" => {
-            let mut bound = |key: &str, default: f64| match fields.get(key) {
-                Some(node) => reader.float(node, &what(key), f64::MIN, f64::MAX),
-                None => Some(default),
-            };
-            let (min, max) = (bound("min", f64::MIN)?, bound("max", f64::MAX)?);
-            ordered(reader, fields, min <= max);
-            Kind::Float(min, max, words(reader, "or"))
-        }
-        "choice" => {
-            reader.need(fields, "values", "list the words it can be")?;
-            let any_case = fields.get("ignore_case").and_then(|node| reader.boolean(node, &what("ignore_case")));
-            Kind::Choice(words(reader, "values"), any_case.unwrap_or(false))
-        }
-        "list" => {
-            let node = reader.need(fields, "items", "the type of its items, as { type: line }")?;
-            let items = reader.fields(node, fields.place_of("items"), &what("items"), &KEYS.items)?;
-            match self::kind(reader, &items)? {
-                Kind::List(_) => {
-                    reader.error(node.place, "bad-value", "a list of lists cannot be given", "use the type json");
-                    return None;
-                }
-                items => Kind::List(Box::new(items)),
-            }
-        }
-        "disk" => Kind::Disk,
-        "mode" => Kind::Mode,
-        "path" => Kind::Path,
-        "file" => Kind::File,
-        "address" | "network" => {
-            let version =
-                fields.get("version").map(|node| reader.choice(node, &what("version"), &[("4", 4), ("6", 6)]));
-            let version = version.flatten();
-            if word == "address" { Kind::Address(version) } else { Kind::Network(version) }
-        }
-        "uri" => Kind::Uri,
-        "replication" => Kind::Replication,
-        _ => Kind::Json,
-    })
-}
-
-fn ordered(reader: &mut Reader<'_>, fields: &Fields<'_>, fine: bool) {
-    if !fine {
-        let message = format!("no value can be between `{}` and `{}`", fields.name("min"), fields.name("max"));
-        reader.error(fields.place_of("max"), "out-of-range", message, "the smaller one is `min`");
-    }
 }
 
 /// `attach:`, or what it is by itself: a file's content lies beside the program.

@@ -58,7 +58,8 @@ fn property(argument: &Argument) -> Value {
 
 fn kind(kind: &Kind) -> Value {
     // Jinja may stand for anything that is not a list, and a secret too.
-    let or_jinja = |schema: Value| json!({ "anyOf": [schema, { "type": "string", "pattern": "\\{\\{" }] });
+    let jinja = json!({ "type": "string", "pattern": "\\{\\{" });
+    let or_jinja = |schema: Value| json!({ "anyOf": [schema, jinja] });
     match kind {
         Kind::Text | Kind::Script => json!({ "type": "string" }),
         Kind::Line => json!({ "type": ["string", "integer"] }),
@@ -75,11 +76,10 @@ fn kind(kind: &Kind) -> Value {
         Kind::Boolean => or_jinja(json!({ "$ref": "#/$defs/YesNo" })),
         Kind::Number(min, max, words) => {
             let digits = json!({ "type": "string", "pattern": "^[0-9]+$" });
-            let number = json!({ "type": "integer", "minimum": min, "maximum": max });
-            or_jinja(json!({ "anyOf": [number, digits, { "enum": words }] }))
+            one_of_words(vec![json!({ "type": "integer", "minimum": min, "maximum": max }), digits, jinja], words)
         }
         Kind::Float(min, max, words) => {
-            or_jinja(json!({ "anyOf": [{ "type": "number", "minimum": min, "maximum": max }, { "enum": words }] }))
+            one_of_words(vec![json!({ "type": "number", "minimum": min, "maximum": max }), jinja], words)
         }
         Kind::Choice(words, false) => or_jinja(json!({ "enum": words })),
         Kind::Choice(words, true) => {
@@ -93,4 +93,11 @@ fn kind(kind: &Kind) -> Value {
         }),
         Kind::Json => json!({}),
     }
+}
+
+fn one_of_words(mut schemas: Vec<Value>, words: &[String]) -> Value {
+    if !words.is_empty() {
+        schemas.push(json!({ "enum": words }));
+    }
+    json!({ "anyOf": schemas })
 }
