@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rackwright::model::{Event, Policy, Secret, Time, Verdict, World};
+use rackwright::model::{Event, NoticeKind, Policy, Receiver, Secret, Time, Verdict, World};
 use rackwright::plan::reduce;
 use rackwright::serve::{Context, Inbox, http};
 use rackwright::settings::{
-    Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, Settings,
+    Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, Settings, Uri,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -231,7 +231,8 @@ pub fn settings() -> Settings {
             publish_debounce: minute,
             backoff: minute,
         },
-        notifications: None,
+        notifications: Vec::new(),
+        commit_status: None,
     }
 }
 
@@ -239,7 +240,8 @@ pub fn settings() -> Settings {
 pub fn notifications(uri: String) -> Notifications {
     let icons = [("info", "(i)"), ("begin", "(b)"), ("success", "(s)"), ("failure", "(f)"), ("completed", "(c)")];
     Notifications {
-        uri: Secret::new(uri),
+        receiver: Receiver { name: "default".into(), clusters: Default::default(), events: NoticeKind::ALL.into() },
+        uri: Uri::Given(Secret::new(uri)),
         method: "POST".into(),
         icons: icons.iter().map(|(kind, icon)| (kind.to_string(), icon.to_string())).collect::<BTreeMap<_, _>>(),
         completed_triggerword: "#done".into(),

@@ -137,6 +137,7 @@ fn moves(range: std::ops::RangeInclusive<u64>) -> Moves {
         subject: "cluster1/hv1".into(),
         from: "init".into(),
         to: format!("state-{seq}"),
+        message: String::new(),
     };
     Moves { last: *range.end(), recent: range.map(step).collect(), ..Moves::default() }
 }

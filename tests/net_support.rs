@@ -188,7 +188,8 @@ pub fn settings(listen: Ipv4Addr, root: Option<PathBuf>) -> Settings {
             publish_debounce: Duration::from_secs(1),
             backoff: Duration::from_secs(5),
         },
-        notifications: None,
+        notifications: Vec::new(),
+        commit_status: None,
     }
 }
 

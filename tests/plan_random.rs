@@ -101,6 +101,7 @@ fn outcome(action: &Action) -> Outcome {
         Action::Finish { .. } => Outcome::Finished(PowerState::On),
         Action::Release { .. } => Outcome::Released,
         Action::Notify { .. } => Outcome::Notified,
+        Action::Note { .. } => Outcome::Noted,
         Action::FetchImage { .. } => Outcome::ImageVerified(ImageStamp { size: 1, inode: 1, modified: (1, 0) }),
     }
 }

@@ -115,7 +115,9 @@ impl Bench {
 
     /// The plan's actions on hosts and clusters (not on the repository).
     pub fn actions(&self) -> Vec<Action> {
-        let rack_wide = |it: &Action| matches!(it, Action::Fetch | Action::Publish { .. } | Action::Notify { .. });
+        let rack_wide = |it: &Action| {
+            matches!(it, Action::Fetch | Action::Publish { .. } | Action::Notify { .. } | Action::Note { .. })
+        };
         self.plan().actions.into_iter().filter(|action| !rack_wide(action)).collect()
     }
 

@@ -40,12 +40,12 @@ fn a_small_file_gets_every_default() {
     assert_eq!(settings.limits.concurrent_installs, 64);
     assert_eq!((settings.deploy.username.as_str(), settings.debian.release.as_str()), ("deploy", "bookworm"));
     assert_eq!((settings.ansible.playbook.as_str(), settings.ansible.timeout.as_secs()), ("ansible-playbook", 7200));
-    assert!(settings.notifications.is_none());
+    assert!(settings.notifications.is_empty());
 
     let (policy, default) = (settings.policy(), rackwright::model::Policy::default());
     assert_eq!(policy.boot_timeout, default.boot_timeout);
     assert_eq!(policy.site.http_base(), "http://10.255.255.1:9999");
-    assert!(policy.site.leases_are_ours && !policy.notify);
+    assert!(policy.site.leases_are_ours && policy.receivers.is_empty());
 }
 
 const LARGE: &str = r##"
@@ -103,13 +103,13 @@ fn a_large_file_says_everything() {
     assert_eq!(settings.debian.mirror, "http://mirror.example.net/debian");
     assert_eq!(settings.ansible.playbook, "/etc/rack/./venv/bin/ansible-playbook");
     assert_eq!(settings.bmc.tls, BmcTls::Ca("/etc/rack/ca.pem".into()));
-    let notifications = settings.notifications.as_ref().unwrap();
+    let notifications = &settings.notifications[0];
     assert_eq!(notifications.method, "PUT");
     assert_eq!((notifications.icons["info"].as_str(), notifications.icons["begin"].as_str()), ("i", "🤞"));
     assert_eq!(notifications.body["depth"]["n"], serde_json::json!([1, true, null]));
     let policy = settings.policy();
     assert_eq!((policy.concurrent_bmc, policy.backoff_base), (5, Duration::from_millis(100)));
-    assert!(policy.notify && !policy.site.leases_are_ours);
+    assert!(!policy.receivers.is_empty() && !policy.site.leases_are_ours);
     assert!(!format!("{settings:?}").contains("geheim"));
 }
 

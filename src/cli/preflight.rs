@@ -140,6 +140,9 @@ async fn look(settings: &Settings, args: &PreflightArgs) -> Found {
     checks.push(files::state(settings));
     checks.extend(files::named(settings));
     checks.extend(repository::programs(settings, desired.as_ref()).await);
+    if let Some(forge) = settings.commit_status.as_ref().filter(|_| !args.offline) {
+        checks.push(repository::forge(forge).await);
+    }
     checks.push(judge::time(super::now(), machine.synchronized));
     match live {
         Some(daemon) => checks.extend(daemon.fetch(settings).await),

@@ -7,7 +7,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
@@ -82,43 +82,77 @@ fn same_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 
 /// Sends one JSON body (none for `null`) and waits for the answer's end. Anything but 2xx is a fault.
 pub async fn send(client: &Client, what: &str, uri: &Secret, method: &str, body: &Value) -> Result<(), Fault> {
+    let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes());
+    let method = method.map_err(|_| Fault::operator("InvalidRequest", format!("{what}: no such HTTP method")))?;
+    exchange(client, what, uri.reveal(), method, HeaderMap::new(), Some(body)).await?.judge(what)
+}
+
+/// Posts one JSON body with headers of one's own; gives the answer whatever its status.
+pub async fn post(client: &Client, what: &str, uri: &str, headers: HeaderMap, body: &Value) -> Result<Answer, Fault> {
+    exchange(client, what, uri, Method::POST, headers, Some(body)).await
+}
+
+/// Asks for something with headers of one's own; gives the answer whatever its status.
+pub async fn get(client: &Client, what: &str, uri: &str, headers: HeaderMap) -> Result<Answer, Fault> {
+    exchange(client, what, uri, Method::GET, headers, None).await
+}
+
+/// What came back.
+pub struct Answer {
+    /// Scheme, host and port.
+    place: String,
+    /// The status.
+    pub status: StatusCode,
+    /// The beginning of the body.
+    pub body: String,
+}
+
+async fn exchange(
+    client: &Client,
+    what: &str,
+    uri: &str,
+    method: Method,
+    headers: HeaderMap,
+    body: Option<&Value>,
+) -> Result<Answer, Fault> {
     let invalid = |why: &str| Fault::operator("InvalidRequest", format!("{what}: {why}"));
-    let url = Url::parse(uri.reveal()).map_err(|_| invalid("its address is not a URI"))?;
+    let url = Url::parse(uri).map_err(|_| invalid("its address is not a URI"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(invalid("its address is not an http or https URI"));
     }
     let place = url.origin().ascii_serialization();
-    let method =
-        Method::from_bytes(method.to_ascii_uppercase().as_bytes()).map_err(|_| invalid("no such HTTP method"))?;
-    let request = client
-        .request(method, url)
-        .header(CONTENT_TYPE, "application/json")
-        .body(if body.is_null() { String::new() } else { body.to_string() })
-        .build()
-        .map_err(|_| invalid("the request cannot be made"))?;
+    let mut request = client.request(method, url).headers(headers);
+    if let Some(body) = body {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        request = request.header(CONTENT_TYPE, "application/json").body(text);
+    }
+    let request = request.build().map_err(|_| invalid("the request cannot be made"))?;
     let mut answer = client.execute(request).await.map_err(|error| failed(what, &place, &error))?;
     let status = answer.status();
-    let mut read = 0;
-    while read < ANSWER {
+    let mut read = Vec::new();
+    while read.len() < ANSWER {
         match answer.chunk().await {
-            Ok(Some(chunk)) => read += chunk.len(),
+            Ok(Some(chunk)) => read.extend_from_slice(&chunk),
             Ok(None) => break,
             // The status is what counts.
             Err(_) => break,
         }
     }
-    judge(what, &place, status)
+    read.truncate(ANSWER);
+    Ok(Answer { place, status, body: String::from_utf8_lossy(&read).into_owned() })
 }
 
-/// What a status means for the one who asked.
-fn judge(what: &str, place: &str, status: StatusCode) -> Result<(), Fault> {
-    let told = format!("{what}: {place} answered {status}");
-    match status.as_u16() {
-        200..=299 => Ok(()),
-        300..=399 => Err(Fault::permanent("Redirected", format!("{told}; a redirect elsewhere is not followed"))),
-        408 | 429 => Err(Fault::transient("TryAgain", told)),
-        400..=499 => Err(Fault::permanent("Refused", told)),
-        _ => Err(Fault::transient("ServerError", told)),
+impl Answer {
+    /// What its status means for the one who asked.
+    pub fn judge(&self, what: &str) -> Result<(), Fault> {
+        let told = format!("{what}: {} answered {}", self.place, self.status);
+        match self.status.as_u16() {
+            200..=299 => Ok(()),
+            300..=399 => Err(Fault::permanent("Redirected", format!("{told}; a redirect elsewhere is not followed"))),
+            408 | 429 => Err(Fault::transient("TryAgain", told)),
+            400..=499 => Err(Fault::permanent("Refused", told)),
+            _ => Err(Fault::transient("ServerError", told)),
+        }
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::model::{Action, Desired, Digest, Fault, Fetched, Notice, Outcome, Revision, Time, World};
+use crate::model::{Action, Desired, Digest, Fault, Fetched, Outcome, Revision, Time, World};
 use crate::plan::{Plan, report};
 use crate::repo;
 use crate::settings::Settings;
 
 pub mod ansible;
 pub mod bmc;
+pub mod forge;
 pub mod generated;
 pub mod git;
 pub mod hook;
@@ -97,13 +98,14 @@ impl Drivers {
             }
             Action::FetchImage { image } => self.fetch_image(&job.world, image).await,
             Action::Publish { moves_upto, .. } => self.publish(&job, *moves_upto).await,
-            Action::Notify { notices, .. } => self.notify(notices).await,
+            Action::Notify { receiver, notices, .. } => self.notify(receiver, notices).await,
+            Action::Note { .. } => Ok(Outcome::Noted),
             Action::Run { .. } => self.run_task(&job.action, &job.world).await,
             Action::Reach { host } => self.reach(host, &job.world).await,
             Action::WriteBack { cluster, generated, revision } => {
                 self.write_back(cluster, generated, revision.as_ref(), &job.world).await
             }
-            Action::TellForge { .. } => Err(Fault::permanent("NotSupportedYet", "this version cannot tell a forge")),
+            Action::TellForge { cluster, status } => self.tell_forge(cluster.as_ref(), status).await,
             Action::Finish { host, power_off: true } if job.world.spec(host).is_some_and(|spec| !spec.has_bmc()) => {
                 self.power_off(host, &job.world).await
             }
@@ -169,12 +171,5 @@ impl Drivers {
         };
         self.images.sweep(desired).await;
         self.images.ensure(spec).await.map(Outcome::ImageVerified)
-    }
-
-    async fn notify(&self, notices: &[Notice]) -> Result<Outcome, Fault> {
-        if let Some(to) = &self.settings.notifications {
-            notify::notify(&self.http, to, notices).await?;
-        }
-        Ok(Outcome::Notified)
     }
 }

@@ -3,37 +3,39 @@
 use reqwest::Client;
 use serde_json::Value;
 
+use super::forge::secret_line;
 use super::http::send;
-use crate::model::{Fault, Notice, NoticeKind};
-use crate::settings::Notifications;
+use crate::model::{Fault, Notice, NoticeKind, Secret};
+use crate::settings::{Notifications, Uri};
 
 /// Sends the messages one after the other; stops at the first that fails.
 pub async fn notify(client: &Client, to: &Notifications, notices: &[Notice]) -> Result<(), Fault> {
+    if notices.is_empty() {
+        return Ok(());
+    }
+    let uri = uri(to)?;
     for notice in notices {
-        send(client, "notification", &to.uri, &to.method, &body(to, notice)).await?;
+        send(client, &format!("notification of {}", to.receiver.name), &uri, &to.method, &body(to, notice)).await?;
     }
     Ok(())
 }
 
+fn uri(to: &Notifications) -> Result<Secret, Fault> {
+    match &to.uri {
+        Uri::Given(uri) => Ok(uri.clone()),
+        Uri::File(path) => secret_line(path, "notifications.uri_file"),
+    }
+}
+
 /// The body for one message.
 fn body(to: &Notifications, notice: &Notice) -> Value {
-    let icon = to.icons.get(kind(notice.kind)).map_or("", String::as_str);
+    let icon = to.icons.get(notice.kind.as_str()).map_or("", String::as_str);
     let trigger = match notice.kind {
         NoticeKind::Completed => to.completed_triggerword.trim(),
         _ => "",
     };
     let message = if trigger.is_empty() { notice.message.clone() } else { format!("{} {trigger}", notice.message) };
     fill(&to.body, icon, &message)
-}
-
-fn kind(kind: NoticeKind) -> &'static str {
-    match kind {
-        NoticeKind::Info => "info",
-        NoticeKind::Begin => "begin",
-        NoticeKind::Success => "success",
-        NoticeKind::Failure => "failure",
-        NoticeKind::Completed => "completed",
-    }
 }
 
 /// Replaces the marks in every string value, at any depth; keys stay as they are.

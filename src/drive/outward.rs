@@ -1,10 +1,10 @@
-//! The actions that carry something out of the rack: files that playbooks made.
+//! The actions that carry something out of the rack: files that playbooks made, messages for people, commit statuses.
 
 use std::sync::Arc;
 
 use super::git::{Seal, WriteBack};
-use super::{Drivers, generated};
-use crate::model::{ClusterName, Digest, Fault, Outcome, Revision, TaskKind, World};
+use super::{Drivers, forge, generated, notify};
+use crate::model::{ClusterName, CommitStatus, Digest, Fault, Notice, Outcome, Revision, TaskKind, World};
 
 impl Drivers {
     /// Commits the files that a cluster's playbook made to the watched branch. The kept copy stays until the push is
@@ -25,6 +25,26 @@ impl Drivers {
         let seal = if encrypt { Some(seal()?) } else { None };
         let what = WriteBack { cluster: cluster.clone(), base: revision.cloned(), files, seal };
         Ok(Outcome::WrittenBack(self.git.write_back(what, (self.clock)()).await?))
+    }
+
+    /// Sends messages to a receiver.
+    pub(super) async fn notify(&self, receiver: &str, notices: &[Notice]) -> Result<Outcome, Fault> {
+        if let Some(to) = self.settings.notifications.iter().find(|to| to.receiver.name == receiver) {
+            notify::notify(&self.http, to, notices).await?;
+        }
+        Ok(Outcome::Notified)
+    }
+
+    /// Tells the forge how a revision stands.
+    pub(super) async fn tell_forge(
+        &self,
+        cluster: Option<&ClusterName>,
+        status: &CommitStatus,
+    ) -> Result<Outcome, Fault> {
+        if let Some(to) = &self.settings.commit_status {
+            forge::tell(&self.http, to, cluster, status).await?;
+        }
+        Ok(Outcome::ForgeTold)
     }
 
     /// Forgets the kept copies whose push is known and journaled.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::id::{ClusterName, Digest, Generation, HostId, Revision, TaskId, TokenId};
+use super::notice::{Notice, Turn};
 use super::task::CommitStatus;
 
 /// One thing to do. A driver performs it once and reports one [`Event::Ended`](super::event::Event::Ended).
@@ -86,8 +87,8 @@ pub enum Action {
     },
     /// Tell the forge how a revision stands.
     TellForge {
-        /// For which cluster.
-        cluster: ClusterName,
+        /// For which cluster; `None`: for the revision as a whole.
+        cluster: Option<ClusterName>,
         /// What it is told.
         status: CommitStatus,
     },
@@ -103,12 +104,20 @@ pub enum Action {
         /// Whose BMC.
         host: HostId,
     },
-    /// Tell people.
+    /// Tell a receiver of notifications.
     Notify {
+        /// Its name.
+        #[serde(default)]
+        receiver: String,
         /// Number of the last state change these messages cover.
         moves_upto: u64,
         /// The messages, oldest first.
         notices: Vec<Notice>,
+    },
+    /// Remember what became stalled or goes on, so that people are told once. Nothing leaves the daemon.
+    Note {
+        /// What turned.
+        turns: Vec<Turn>,
     },
 }
 
@@ -130,7 +139,8 @@ impl Action {
             | Action::Run { .. }
             | Action::WriteBack { .. }
             | Action::TellForge { .. }
-            | Action::Notify { .. } => None,
+            | Action::Notify { .. }
+            | Action::Note { .. } => None,
         }
     }
 
@@ -152,31 +162,7 @@ impl Action {
             Action::Finish { .. } => "finish",
             Action::Release { .. } => "release",
             Action::Notify { .. } => "notify",
+            Action::Note { .. } => "note",
         }
     }
-}
-
-/// A message for people.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notice {
-    /// Which icon goes with it (PVC's `notifications.icons`).
-    pub kind: NoticeKind,
-    /// The text.
-    pub message: String,
-}
-
-/// PVC's notification kinds; `completed` also carries the trigger word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NoticeKind {
-    /// Something moved.
-    Info,
-    /// Something began.
-    Begin,
-    /// Something succeeded.
-    Success,
-    /// Something failed.
-    Failure,
-    /// A cluster is complete.
-    Completed,
 }

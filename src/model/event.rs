@@ -248,6 +248,8 @@ pub enum Outcome {
     Released,
     /// Of `Notify`.
     Notified,
+    /// Of `Note`.
+    Noted,
 }
 
 /// What a fetch found.

@@ -25,6 +25,7 @@ pub mod image;
 pub mod inventory;
 pub mod lease;
 pub mod moves;
+mod notice;
 pub mod observed;
 pub mod policy;
 pub mod secret;
@@ -33,7 +34,7 @@ pub mod state;
 pub mod task;
 pub mod time;
 
-pub use action::{Action, Notice, NoticeKind};
+pub use action::Action;
 pub use bmc::{
     BmcFacts, BmcSpec, BootMode, Credential, CredentialKind, DiskChoice, NetworkBoot, Pending, Preparation, Prepare,
     Protocol, Stage,
@@ -48,6 +49,7 @@ pub use image::{ImageFacts, ImageSource, ImageSpec, ImageStamp, Keyring, Signatu
 pub use inventory::{Cpus, Drive, Inventory, Nic, PowerState, Volume, size};
 pub use lease::{Lease, Leases};
 pub use moves::{Move, MoveKind, Moves};
+pub use notice::{Notice, NoticeFacts, NoticeKind, Receiver, ReceiverFacts, Stalled, Turn};
 pub use observed::{
     Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, Unclaimed, World,
 };

@@ -14,8 +14,6 @@ pub struct Moves {
     pub last: u64,
     /// The number of the newest change that the status branch carries.
     pub published: u64,
-    /// The number of the newest change that people were notified of.
-    pub notified: u64,
     /// Recent changes, oldest first: all unpublished ones and some more.
     pub recent: VecDeque<Move>,
 }
@@ -35,6 +33,9 @@ pub struct Move {
     pub from: String,
     /// The state after.
     pub to: String,
+    /// A sentence for people, where the states do not say it all.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
 }
 
 /// What a [`Move`] is about.
@@ -49,4 +50,6 @@ pub enum MoveKind {
     Task,
     /// The watched head taken or refused.
     Repository,
+    /// Stalled, or no longer: recorded where there is somebody to be told.
+    Condition,
 }

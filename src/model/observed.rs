@@ -19,6 +19,7 @@ use super::image::ImageFacts;
 use super::inventory::{Inventory, PowerState};
 use super::lease::Leases;
 use super::moves::Moves;
+use super::notice::NoticeFacts;
 use super::policy::Policy;
 use super::state::HostState;
 use super::task::{CommitStatusFacts, Generated, Progress, SshFacts, TaskRecord};
@@ -55,6 +56,8 @@ pub struct World {
     pub adopted: bool,
     /// State changes: not yet published ones and the most recent others.
     pub moves: Arc<Moves>,
+    /// Telling people of them.
+    pub notices: Arc<NoticeFacts>,
     /// Another DHCP server seen on a segment of ours, and when.
     pub foreign_dhcp: Option<(Ipv4Addr, Time)>,
     /// Subnets whose dynamic range is used up, and since when.
@@ -80,6 +83,7 @@ impl World {
             consent: Consent::Locked,
             adopted: false,
             moves: Arc::default(),
+            notices: Arc::default(),
             foreign_dhcp: None,
             full_ranges: Arc::default(),
             images: Arc::default(),
@@ -112,6 +116,7 @@ impl World {
             consent,
             adopted,
             moves,
+            notices,
             foreign_dhcp,
             full_ranges,
             images,
@@ -125,6 +130,7 @@ impl World {
             && Arc::ptr_eq(unclaimed, &earlier.unclaimed)
             && Arc::ptr_eq(clusters, &earlier.clusters)
             && Arc::ptr_eq(moves, &earlier.moves)
+            && Arc::ptr_eq(notices, &earlier.notices)
             && Arc::ptr_eq(full_ranges, &earlier.full_ranges)
             && Arc::ptr_eq(images, &earlier.images)
             && *git == earlier.git
@@ -330,8 +336,6 @@ pub struct GitFacts {
     pub publishing: Option<Time>,
     /// The last publish failed.
     pub publish_failure: Option<Failure>,
-    /// A notification is under way, since.
-    pub notifying: Option<Time>,
-    /// The last notification failed.
-    pub notify_failure: Option<Failure>,
+    /// What the forge is told of revisions as a whole: commit status `rackwright`.
+    pub commit_status: CommitStatusFacts,
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
+use super::notice::Receiver;
+
 /// Limits and deadlines. Given to the `World` when it is made; not a fact, so never journaled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -38,8 +40,8 @@ pub struct Policy {
     pub ansible_timeout: Duration,
     /// Whether there is a key to reach installed hosts with over SSH.
     pub ssh: bool,
-    /// Whether a notification address is configured.
-    pub notify: bool,
+    /// Who is told of what happens.
+    pub receivers: Vec<Receiver>,
     /// Whether there is a forge to be told how revisions stand.
     pub commit_status: bool,
     /// What machines are told.
@@ -119,7 +121,7 @@ impl Default for Policy {
             concurrent_bmc: 32,
             ansible_timeout: minutes(120),
             ssh: true,
-            notify: false,
+            receivers: Vec::new(),
             commit_status: false,
             site: Site {
                 address: Ipv4Addr::LOCALHOST,

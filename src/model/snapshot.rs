@@ -12,6 +12,7 @@ use super::id::{ClusterName, Digest, HostId, Mac, Revision};
 use super::image::ImageFacts;
 use super::lease::Leases;
 use super::moves::Moves;
+use super::notice::NoticeFacts;
 use super::observed::{ClusterFacts, Consent, GitFacts, HostFacts, Rejected, Unclaimed, World};
 use super::policy::Policy;
 use super::time::Time;
@@ -29,6 +30,7 @@ impl World {
             consent: self.consent,
             adopted: self.adopted,
             moves: self.moves.clone(),
+            notices: self.notices.clone(),
             foreign_dhcp: self.foreign_dhcp,
             full_ranges: self.full_ranges.clone(),
             images: self.images.clone(),
@@ -55,6 +57,7 @@ impl World {
             consent: snapshot.consent,
             adopted: snapshot.adopted,
             moves: snapshot.moves,
+            notices: snapshot.notices,
             foreign_dhcp: snapshot.foreign_dhcp,
             full_ranges: snapshot.full_ranges,
             images: snapshot.images,
@@ -76,6 +79,8 @@ pub struct Snapshot {
     pub adopted: bool,
     pub moves: Arc<Moves>,
     pub foreign_dhcp: Option<(Ipv4Addr, Time)>,
+    #[serde(default)]
+    pub notices: Arc<NoticeFacts>,
     #[serde(default)]
     pub full_ranges: Arc<BTreeMap<Ipv4Net, Time>>,
     #[serde(default)]

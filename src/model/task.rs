@@ -272,6 +272,8 @@ pub enum CommitState {
 pub struct CommitStatusFacts {
     /// What it was told last.
     pub told: Option<CommitStatus>,
+    /// When that was.
+    pub told_at: Option<Time>,
     /// It is being told, since.
     pub telling: Option<Time>,
     /// Telling failed last.

@@ -91,7 +91,26 @@ fn rack_action(world: &World, action: &Action, wrong: &mut Vec<String>) {
             }
         }
         Action::Publish { .. } if git.publishing.is_some() => wrong.push("two publishes at once".to_owned()),
-        Action::Notify { .. } if git.notifying.is_some() => wrong.push("two notifications at once".to_owned()),
+        Action::Notify { receiver, .. } => {
+            if world.notices.receivers.get(receiver).is_some_and(|facts| facts.sending.is_some()) {
+                wrong.push(format!("two notifications of {receiver} at once"));
+            }
+        }
+        Action::TellForge { cluster, .. } => {
+            let facts = match cluster {
+                Some(cluster) => world.clusters.get(cluster).map(|facts| &facts.commit_status),
+                None => Some(&git.commit_status),
+            };
+            if facts.is_some_and(|facts| facts.telling.is_some()) {
+                wrong.push("the forge told twice at once".to_owned());
+            }
+        }
+        Action::WriteBack { cluster, .. } => {
+            let generated = world.clusters.get(cluster).and_then(|facts| facts.generated.as_ref());
+            if generated.is_none_or(|it| it.pushing.is_some() || it.pushed.is_some()) {
+                wrong.push(format!("{cluster}: files written back that do not wait for it"));
+            }
+        }
         Action::Run { cluster, task, covers, .. } => {
             if world.clusters.get(cluster).is_some_and(|facts| facts.doing.is_some()) {
                 wrong.push(format!("{cluster}: {task} while another task runs"));

@@ -6,10 +6,12 @@ pub mod check;
 pub mod cluster;
 mod desk;
 pub mod diff;
+mod forge;
 pub mod host;
 pub mod image;
 pub mod lease;
 pub mod nic;
+mod notice;
 mod outward;
 mod rack;
 pub mod reduce;
@@ -147,7 +149,8 @@ pub fn plan(world: &World, now: Time) -> Plan {
     plan.fingerprint = shown.finish();
     if world.adopted {
         rack::publish(&mut desk, &plan);
-        rack::notify(&mut desk);
+        notice::notify(&mut desk, &plan);
+        forge::tell(&mut desk, &plan);
     }
     Plan { actions: desk.actions, wake_at: desk.wake_at, ..plan }
 }
@@ -171,6 +174,7 @@ fn plan_hosts(desk: &mut Desk<'_>, plan: &mut Plan, shown: &mut rack::Shown) {
         let since = facts.and_then(|facts| facts.shown.as_ref()).map(|(_, at)| *at);
         let mut cluster = view.plan(desk, since);
         outward::write_back(desk, view.spec, facts.map(|facts| &**facts), &mut cluster);
+        forge::note(facts.map(|facts| &**facts), &mut cluster);
         shown.cluster(&cluster, facts.map(|facts| &**facts));
         plan.clusters.push(cluster);
     }

@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::cluster::Member;
 use super::desk::Desk;
 use super::{ClusterPlan, HostPlan, Plan, Step};
-use crate::model::{Action, ClusterFacts, Digest, Failure, Move, MoveKind, Notice, NoticeKind, World};
+use crate::model::{Action, ClusterFacts, Digest, Failure, World};
 
 /// What rack-wide failures are tied to; nothing in the repository changes them, so it never differs.
 fn no_basis() -> Digest {
@@ -53,50 +53,6 @@ pub(super) fn publish(desk: &mut Desk<'_>, plan: &Plan) {
             desk.actions.push(Action::Publish { fingerprint, moves_upto: world.moves.last, intents });
         }
     }
-}
-
-/// Tells people of changes they have not been told of.
-pub(super) fn notify(desk: &mut Desk<'_>) {
-    let world = desk.world;
-    let moves = &world.moves;
-    if !desk.policy.notify || world.git.notifying.is_some() || moves.last <= moves.notified {
-        return;
-    }
-    if !due(desk, "notify", world.git.notify_failure.as_ref()) {
-        return;
-    }
-    let news = moves.recent.iter().filter(|entry| entry.seq > moves.notified);
-    let notices: Vec<Notice> = news.take(NOTICES_AT_ONCE).filter_map(notice).collect();
-    let moves_upto = moves.last.min(moves.notified + NOTICES_AT_ONCE as u64).max(first_after(moves.notified, world));
-    desk.actions.push(Action::Notify { moves_upto, notices });
-}
-
-/// Messages sent in one go; the rest follows in the next.
-const NOTICES_AT_ONCE: usize = 50;
-
-/// Changes older than the oldest kept one can't be told of any more; skip to it.
-fn first_after(notified: u64, world: &World) -> u64 {
-    let oldest = world.moves.recent.front().map_or(world.moves.last, |entry| entry.seq.saturating_sub(1));
-    notified.max(oldest)
-}
-
-fn notice(entry: &Move) -> Option<Notice> {
-    let Move { subject, from, to, .. } = entry;
-    let (kind, message) = match (entry.kind, to.as_str()) {
-        (MoveKind::Host, "init") => return None,
-        (MoveKind::Host, "pxe-booting") => (NoticeKind::Begin, format!("{subject}: network boot ordered")),
-        (MoveKind::Host, "installed" | "completed") => (NoticeKind::Success, format!("{subject}: {to}")),
-        (MoveKind::Host, _) => (NoticeKind::Info, format!("{subject}: {from} -> {to}")),
-        (MoveKind::Cluster, "completed") => (NoticeKind::Completed, format!("{subject}: completed")),
-        (MoveKind::Cluster, _) => (NoticeKind::Begin, format!("{subject}: {to}")),
-        (MoveKind::Task, "failed") => (NoticeKind::Failure, format!("{subject}: failed")),
-        (MoveKind::Task, "done") => (NoticeKind::Success, format!("{subject}: done")),
-        (MoveKind::Repository, "rejected") => {
-            (NoticeKind::Failure, "the head of the repository is refused; see rejected.yaml".to_owned())
-        }
-        (MoveKind::Task | MoveKind::Repository, _) => (NoticeKind::Info, format!("{subject}: {to}")),
-    };
-    Some(Notice { kind, message })
 }
 
 /// Whether a rack-wide action may be tried now; asks to be woken when not.

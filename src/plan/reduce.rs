@@ -15,6 +15,7 @@ mod checkin;
 mod image;
 mod network;
 mod nics;
+mod notice;
 mod outward;
 mod repository;
 mod shown;
@@ -23,7 +24,7 @@ mod task;
 mod unclaimed;
 
 use network::{declined, leased};
-use repository::{fetch_failed, fetched, notified, published};
+use repository::{fetch_failed, fetched, published};
 use shown::show;
 
 /// Whose shown state an event may have changed.
@@ -128,7 +129,7 @@ fn cluster_mut<'w>(world: &'w mut World, name: &ClusterName) -> &'w mut ClusterF
 fn interrupt(world: &mut World, now: Time) {
     world.git.fetching = None;
     world.git.publishing = None;
-    world.git.notifying = None;
+    notice::interrupt(world);
     outward::interrupt(world);
     image::forget(world);
     bmc::interrupt(world);
@@ -146,7 +147,8 @@ fn started(world: &mut World, action: &Action, now: Time) {
         Action::Adopt | Action::Fetch => world.git.fetching = Some(now),
         Action::FetchImage { image } => image::started(world, image, now),
         Action::Publish { .. } => world.git.publishing = Some(now),
-        Action::Notify { .. } => world.git.notifying = Some(now),
+        Action::Notify { receiver, .. } => notice::started(world, receiver, now),
+        Action::Note { turns } => notice::noted(world, turns, now),
         Action::Run { cluster, .. } => task::started(world, cluster, action, now),
         Action::WriteBack { .. } | Action::TellForge { .. } => outward::started(world, action, now),
         Action::Reach { host } => ssh::started(world, host, action, now),
@@ -179,10 +181,11 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
             published(world, result, *fingerprint, *moves_upto, intents, now);
             Touched::Nobody
         }
-        Action::Notify { moves_upto, .. } => {
-            notified(world, result, *moves_upto, now);
+        Action::Notify { receiver, moves_upto, .. } => {
+            notice::ended(world, receiver, result, *moves_upto, now);
             Touched::Nobody
         }
+        Action::Note { .. } => Touched::Nobody,
         Action::Run { cluster, .. } => task::ended(world, cluster, action, result, now),
         Action::WriteBack { .. } | Action::TellForge { .. } => {
             outward::ended(world, action, result, now);

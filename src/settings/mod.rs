@@ -4,6 +4,7 @@
 //! [`parse()`] is pure; only [`load`] reads a file, and [`environment`] the environment.
 
 mod node;
+mod outward;
 mod parse;
 mod raw;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 use crate::model::{Finding, Policy, Severity, Site, Subnet};
 
 pub use node::nearest;
+pub use outward::{Forge, ForgeKind, Notifications, Uri};
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +105,8 @@ impl Settings {
             concurrent_bmc: self.bmc.concurrency,
             ansible_timeout: self.ansible.timeout,
             ssh: self.deploy.ssh_key.is_some(),
-            notify: self.notifications.is_some(),
+            receivers: self.notifications.iter().map(|it| it.receiver.clone()).collect(),
+            commit_status: self.commit_status.is_some(),
             site: Site {
                 address: self.network.address,
                 http_port: self.network.http_port,
@@ -136,7 +139,9 @@ pub struct Settings {
     /// Limits and deadlines.
     pub limits: Limits,
     /// Where people are told.
-    pub notifications: Option<Notifications>,
+    pub notifications: Vec<Notifications>,
+    /// The forge that is told how revisions stand.
+    pub commit_status: Option<Forge>,
 }
 
 /// `repository:`
@@ -280,25 +285,4 @@ pub struct Limits {
     pub publish_debounce: Duration,
     /// See `Policy::backoff_base`.
     pub backoff: Duration,
-}
-
-/// `notifications:` (PVC's block)
-#[derive(Clone, PartialEq)]
-pub struct Notifications {
-    /// Where to; may carry a secret.
-    pub uri: crate::model::Secret,
-    /// HTTP method, upper case.
-    pub method: String,
-    /// Icon for each kind: info, begin, success, failure, completed.
-    pub icons: std::collections::BTreeMap<String, String>,
-    /// Appended to messages of kind `completed`.
-    pub completed_triggerword: String,
-    /// JSON body; `{icon}` and `{message}` are replaced in every string value.
-    pub body: serde_json::Value,
-}
-
-impl fmt::Debug for Notifications {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Notifications").field("method", &self.method).finish_non_exhaustive()
-    }
 }

@@ -1,25 +1,16 @@
 //! From the text of `rackwright.yaml` to [`Settings`]: every key, its default, and what must fit together.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
-
 use super::node::{Data, Findings, Section};
-use super::{
-    Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, Settings, parse,
-};
-use crate::model::{Policy, Secret, Subnet};
+use super::{Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Repository, Settings, outward, parse};
+use crate::model::{Policy, Subnet};
 
 /// Where Debian's package `ipxe` has its binaries.
 const IPXE: &str = "/usr/lib/ipxe";
 const HOUR: Duration = Duration::from_secs(3600);
-/// PVC's five kinds of notification and their icons.
-const ICONS: [(&str, &str); 5] =
-    [("info", "❕"), ("begin", "🤞"), ("success", "✅"), ("failure", "❌"), ("completed", "👌")];
-
 /// Reads the whole file. What comes back means nothing when there is an error among the findings.
 pub fn settings(mut file: Section<'_>, base: &Path) -> Settings {
     let defaults = Policy::default();
@@ -34,7 +25,12 @@ pub fn settings(mut file: Section<'_>, base: &Path) -> Settings {
         limits: limits(file.section("limits"), &defaults),
         notifications: file
             .get("notifications")
-            .map(|node| notifications(Section::new("notifications", Some(node), node.place, file.findings()))),
+            .map(|node| Section::new("notifications", Some(node), node.place, file.findings()))
+            .map_or_else(Vec::new, |section| outward::notifications(section, base)),
+        commit_status: file
+            .get("commit_status")
+            .map(|node| Section::new("commit_status", Some(node), node.place, file.findings()))
+            .map(|section| outward::forge(section, base)),
     };
     file.finish();
     settings
@@ -259,37 +255,6 @@ fn limits(mut at: Section<'_>, defaults: &Policy) -> Limits {
     };
     at.finish();
     limits
-}
-
-fn notifications(mut at: Section<'_>) -> Notifications {
-    let url = |text: &str| match text.starts_with("http://") || text.starts_with("https://") {
-        true => Ok(Secret::new(text)),
-        false => Err("not a http:// or https:// URL".into()), // the value may be a secret
-    };
-    let method = |text: &str| match text.to_ascii_uppercase() {
-        method if ["POST", "PUT", "PATCH", "GET"].contains(&method.as_str()) => Ok(method),
-        _ => Err(format!("`{text}` is none of post, put, patch, get")),
-    };
-    let notifications = Notifications {
-        uri: at.require("uri", url).unwrap_or_else(|| Secret::new("")),
-        method: at.parse("action", method).unwrap_or_else(|| "POST".into()),
-        icons: icons(&mut at),
-        completed_triggerword: at.parse("completed_triggerword", parse::text).unwrap_or_default(),
-        body: at.get("body").map_or_else(|| json!({ "text": "{icon} {message}" }), |node| node.to_json()),
-    };
-    at.finish();
-    notifications
-}
-
-fn icons(at: &mut Section<'_>) -> BTreeMap<String, String> {
-    let mut section = at.section("icons");
-    let icons = ICONS.into_iter().map(|(kind, icon)| {
-        let chosen = section.parse(kind, |text| Ok(text.to_string()));
-        (kind.to_string(), chosen.unwrap_or_else(|| icon.into()))
-    });
-    let icons = icons.collect();
-    section.finish();
-    icons
 }
 
 /// Checks that the whole is a mapping, reads it, and gives every finding.

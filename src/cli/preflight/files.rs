@@ -162,11 +162,21 @@ pub fn named(settings: &Settings) -> Vec<Check> {
         ("deploy.ssh_key's public half", public),
         ("bmc.tls", ca),
     ];
-    let wrong = files.into_iter().filter_map(|(key, path)| Some((key, path?))).filter_map(|(key, path)| {
-        let error = fs::File::open(&path).err()?;
-        let advice = format!("make it readable for the daemon's user, or correct {key}");
-        Some(Check::fail(key, format!("{}: {error}", path.display()), advice))
+    let uris = settings.notifications.iter().filter_map(|to| match &to.uri {
+        crate::settings::Uri::File(path) => Some(("notifications.uri_file", Some(path.clone()))),
+        crate::settings::Uri::Given(_) => None,
     });
+    let token = settings.commit_status.as_ref().map(|forge| forge.token_file.clone());
+    let wrong = files
+        .into_iter()
+        .chain(uris)
+        .chain([("commit_status.token_file", token)])
+        .filter_map(|(key, path)| Some((key, path?)))
+        .filter_map(|(key, path)| {
+            let error = fs::File::open(&path).err()?;
+            let advice = format!("make it readable for the daemon's user, or correct {key}");
+            Some(Check::fail(key, format!("{}: {error}", path.display()), advice))
+        });
     wrong.collect()
 }
 

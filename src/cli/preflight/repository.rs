@@ -6,8 +6,18 @@ use super::Check;
 use crate::cli::source;
 use crate::drive::git::{Git, Reach};
 use crate::drive::process::Run;
+use crate::drive::{forge, http};
 use crate::model::{Desired, Protocol, TaskSpec};
-use crate::settings::{Settings, without_credentials};
+use crate::settings::{Forge, Settings, without_credentials};
+
+/// Whether the forge is there and lets us see the repository. Whether the token may write statuses shows with the first.
+pub async fn forge(forge: &Forge) -> Check {
+    let looked = async { forge::look(&http::client()?, forge).await };
+    match looked.await {
+        Ok(()) => Check::ok("commit statuses", format!("{} knows {}", forge.api, forge.repository)),
+        Err(fault) => Check::warning("commit statuses", fault.message, "see commit_status in the settings"),
+    }
+}
 
 /// Fetches the watched branch into a temporary directory, tries a push that is none, and reads the definitions.
 pub async fn look(settings: &Settings, checks: &mut Vec<Check>) -> Option<Desired> {

@@ -23,7 +23,6 @@ pub(super) fn adopt(world: &mut World, adoption: Option<&Adoption>, now: Time) {
     let moves = Arc::make_mut(&mut world.moves);
     moves.last = moves.last.max(adoption.sequence);
     moves.published = moves.last;
-    moves.notified = moves.last;
     for host in &adoption.hosts {
         adopt_host(world, host, now);
     }

@@ -3,13 +3,16 @@
 use super::cluster_mut;
 use std::time::Duration;
 
-use crate::model::{Action, ClusterName, Digest, Failure, Fault, Fetched, Generated, Outcome, Revision, Time, World};
+use crate::model::{
+    Action, ClusterName, CommitStatusFacts, Digest, Failure, Fault, Fetched, Generated, Outcome, Revision, Time, World,
+};
 
 /// The shortest time that can be told apart.
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// After a restart nobody knows how the things under way ended; doing them again is harmless.
 pub(super) fn interrupt(world: &mut World) {
+    world.git.commit_status.telling = None;
     let busy = |facts: &crate::model::ClusterFacts| {
         facts.commit_status.telling.is_some() || facts.generated.as_ref().is_some_and(|it| it.pushing.is_some())
     };
@@ -18,6 +21,13 @@ pub(super) fn interrupt(world: &mut World) {
         let facts = cluster_mut(world, &name);
         facts.commit_status.telling = None;
         facts.generated.iter_mut().for_each(|generated| generated.pushing = None);
+    }
+}
+
+fn forge_mut<'w>(world: &'w mut World, cluster: Option<&ClusterName>) -> &'w mut CommitStatusFacts {
+    match cluster {
+        Some(cluster) => &mut cluster_mut(world, cluster).commit_status,
+        None => &mut world.git.commit_status,
     }
 }
 
@@ -44,7 +54,7 @@ pub(super) fn started(world: &mut World, action: &Action, now: Time) {
         Action::WriteBack { cluster, .. } => {
             cluster_mut(world, cluster).generated.iter_mut().for_each(|generated| generated.pushing = Some(now));
         }
-        Action::TellForge { cluster, .. } => cluster_mut(world, cluster).commit_status.telling = Some(now),
+        Action::TellForge { cluster, .. } => forge_mut(world, cluster.as_ref()).telling = Some(now),
         _ => {}
     }
 }
@@ -74,11 +84,12 @@ pub(super) fn ended(world: &mut World, action: &Action, result: &Result<Outcome,
             }
         }
         Action::TellForge { cluster, status } => {
-            let facts = &mut cluster_mut(world, cluster).commit_status;
+            let facts = forge_mut(world, cluster.as_ref());
             facts.telling = None;
             match result {
                 Ok(_) => {
                     facts.told = Some(status.clone());
+                    facts.told_at = Some(now);
                     facts.failure = None;
                 }
                 Err(fault) => facts.failure = Some(failed(facts.failure.as_ref(), fault)),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::network::seen;
 use super::shown::{note, trim};
-use super::{Touched, bmc, host_mut, image, nics, outward, unclaimed};
+use super::{Touched, bmc, host_mut, image, nics, notice, outward, unclaimed};
 use crate::model::{
     Action, Desired, Fault, Fetched, Generation, HostId, Mac, MoveKind, Outcome, Rejected, Time, World,
 };
@@ -107,26 +107,10 @@ pub(super) fn published(
             }
             let moves = Arc::make_mut(&mut world.moves);
             moves.published = moves.published.max(moves_upto);
-            trim(moves, world.policy.notify);
+            trim(moves, notice::told(&world.notices, &world.policy));
         }
         Err(fault) => {
             world.git.publish_failure = Some(count_failure(world.git.publish_failure.as_ref(), "publish", fault, now));
         }
-    }
-}
-
-/// How often a message is tried before people go without it: it must never hold up the next ones for ever.
-const NOTIFY_TRIES: u32 = 5;
-
-pub(super) fn notified(world: &mut World, result: &Result<Outcome, Fault>, moves_upto: u64, now: Time) {
-    world.git.notifying = None;
-    let failure = result.as_ref().err();
-    world.git.notify_failure =
-        failure.map(|fault| count_failure(world.git.notify_failure.as_ref(), "notify", fault, now));
-    if world.git.notify_failure.as_ref().is_none_or(|failure| failure.count >= NOTIFY_TRIES) {
-        let moves = Arc::make_mut(&mut world.moves);
-        moves.notified = moves.notified.max(moves_upto);
-        world.git.notify_failure = None;
-        trim(moves, world.policy.notify);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Touched, cluster_mut, host_mut};
+use super::{Touched, cluster_mut, host_mut, notice};
 use crate::model::{ClusterName, Desired, HostId, HostState, Move, MoveKind, Moves, Time, World};
 use crate::plan::cluster::{ClusterView, facts_of};
 use crate::plan::host;
@@ -72,29 +72,39 @@ fn show_host(world: &mut World, id: &HostId, state: HostState, now: Time) {
 
 /// Changes kept although everybody has been told of them.
 const KEPT_MOVES: usize = 256;
+/// Changes kept for receivers of notifications that are behind.
+const MAX_UNHEARD: usize = 2_000;
 /// Changes kept at most, told or not: beyond this somebody has not listened for very long.
 const MAX_MOVES: usize = 100_000;
 
 pub(super) fn note(world: &mut World, kind: MoveKind, subject: &str, from: &str, to: &str, now: Time) {
-    let notify = world.policy.notify;
-    let moves = Arc::make_mut(&mut world.moves);
-    moves.last += 1;
-    moves.recent.push_back(Move {
-        seq: moves.last,
-        at: now,
-        kind,
-        subject: subject.to_owned(),
-        from: from.to_owned(),
-        to: to.to_owned(),
-    });
-    trim(moves, notify);
+    note_with(world, kind, subject, (from, to), String::new(), now);
 }
 
-pub(super) fn trim(moves: &mut Moves, notify: bool) {
-    let told = if notify { moves.published.min(moves.notified) } else { moves.published };
-    while moves.recent.len() > KEPT_MOVES
-        && (moves.recent.len() > MAX_MOVES || moves.recent.front().is_some_and(|entry| entry.seq <= told))
-    {
+pub(super) fn note_with(
+    world: &mut World,
+    kind: MoveKind,
+    subject: &str,
+    (from, to): (&str, &str),
+    message: String,
+    now: Time,
+) {
+    let told = notice::told(&world.notices, &world.policy);
+    let moves = Arc::make_mut(&mut world.moves);
+    moves.last += 1;
+    let (subject, from, to) = (subject.to_owned(), from.to_owned(), to.to_owned());
+    moves.recent.push_back(Move { seq: moves.last, at: now, kind, subject, from, to, message });
+    trim(moves, told);
+}
+
+/// Forgets changes that everybody has been told of: the status branch, and receivers up to `told`.
+pub(super) fn trim(moves: &mut Moves, told: u64) {
+    while let Some(first) = moves.recent.front().map(|entry| entry.seq) {
+        let kept = moves.recent.len();
+        let heard = first <= told || kept > MAX_UNHEARD;
+        if kept <= KEPT_MOVES || (kept <= MAX_MOVES && !(first <= moves.published && heard)) {
+            break;
+        }
         moves.recent.pop_front();
     }
 }

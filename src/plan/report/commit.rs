@@ -30,6 +30,7 @@ pub fn commit_message(world: &World, after: u64, upto: u64) -> String {
             MoveKind::Cluster => "Cluster-Transition",
             MoveKind::Task => "Task-Result",
             MoveKind::Repository => "Repository-Transition",
+            MoveKind::Condition => "Condition",
         };
         _ = writeln!(text, "{key}: {} {} -> {}", entry.subject, entry.from, entry.to);
     }
@@ -69,7 +70,9 @@ fn subject(news: &[&Move], world: &World) -> String {
 fn phrase(entry: &Move) -> String {
     let Move { subject, from, to, .. } = entry;
     match (entry.kind, subject.split_once('/')) {
-        (MoveKind::Host | MoveKind::Task, Some((cluster, rest))) => format!("{cluster}: {rest} {from} -> {to}"),
+        (MoveKind::Host | MoveKind::Task | MoveKind::Condition, Some((cluster, rest))) => {
+            format!("{cluster}: {rest} {from} -> {to}")
+        }
         _ => format!("{subject}: {from} -> {to}"),
     }
 }

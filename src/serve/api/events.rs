@@ -76,6 +76,7 @@ fn name(kind: MoveKind) -> &'static str {
         MoveKind::Cluster => "cluster",
         MoveKind::Task => "task",
         MoveKind::Repository => "repository",
+        MoveKind::Condition => "condition",
     }
 }
 

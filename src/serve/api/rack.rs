@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use crate::model::{Consent, Failure, Finding, Mac, Revision, World};
+use crate::model::{Consent, Finding, Mac, Revision, World};
 use crate::plan::Plan;
 use crate::plan::report::{
     ClusterStatus, HostStatus, RejectedStatus, UnclaimedStatus, cluster_status, host_status, unclaimed,
@@ -105,11 +105,17 @@ impl Rack {
 
 fn troubles(world: &World) -> Vec<Trouble> {
     let git = &world.git;
-    let failing: [(&'static str, &Option<Failure>); 3] =
-        [("fetch", &git.fetch_failure), ("publish", &git.publish_failure), ("notify", &git.notify_failure)];
+    let receivers = world.policy.receivers.iter().filter_map(|it| world.notices.receivers.get(&it.name));
+    let notify = receivers.filter_map(|receiver| receiver.failure.as_ref()).map(|failure| ("notify", Some(failure)));
+    let failing = [
+        ("fetch", git.fetch_failure.as_ref()),
+        ("publish", git.publish_failure.as_ref()),
+        ("tell-forge", git.commit_status.failure.as_ref()),
+    ];
     failing
         .into_iter()
-        .filter_map(|(action, failure)| failure.as_ref().map(|failure| (action, failure)))
+        .chain(notify)
+        .filter_map(|(action, failure)| failure.map(|failure| (action, failure)))
         .map(|(action, failure)| Trouble {
             action,
             reason: failure.fault.reason.clone(),

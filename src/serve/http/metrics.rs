@@ -142,7 +142,9 @@ fn register_git(registry: &mut Registry, world: &World, now: Time) {
         }
         registry.register(format!("{stage}_failures"), "Failures in a row", gauge(failures(failure)));
     }
-    registry.register("notify_failures", "Failures in a row", gauge(failures(&git.notify_failure)));
+    let receivers = world.policy.receivers.iter().filter_map(|it| world.notices.receivers.get(&it.name));
+    let unheard = receivers.map(|receiver| failures(&receiver.failure)).max().unwrap_or_default();
+    registry.register("notify_failures", "Failures in a row", gauge(unheard));
 }
 
 fn failures(failure: &Option<Failure>) -> i64 {

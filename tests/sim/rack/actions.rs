@@ -9,6 +9,7 @@ impl Sim {
             Action::Fetch => Ok(Outcome::Fetched(self.fetch(world))),
             Action::Publish { moves_upto, .. } => self.publish(world, plan, *moves_upto),
             Action::Notify { .. } => Ok(Outcome::Notified),
+            Action::Note { .. } => Ok(Outcome::Noted),
             Action::FetchImage { .. } => Ok(Outcome::ImageVerified(ImageStamp { size: 1, inode: 1, modified: (1, 0) })),
             Action::Run { .. } if self.now < self.season.troubles && self.dice.roll(60) => {
                 Err(Fault::transient("Unreachable", "the hook's server does not answer"))

@@ -1,10 +1,19 @@
 //! What the rack is furnished with: machines and BMCs of many makes, with faults.
 
 use super::line::Unit;
+use rackwright::model::{NoticeKind, Receiver};
+
 use super::*;
 
 pub(super) fn policy(season: Season) -> Policy {
-    let policy = Policy { concurrent_installs: 3, concurrent_bmc: 3, notify: true, ..crate::plan_rig::policy() };
+    let everything = Receiver { name: "default".into(), clusters: BTreeSet::new(), events: NoticeKind::ALL.into() };
+    let policy = Policy {
+        concurrent_installs: 3,
+        concurrent_bmc: 3,
+        receivers: vec![everything],
+        commit_status: true,
+        ..crate::plan_rig::policy()
+    };
     match season.bmcs {
         // Whoever pushes says so; looking every 30 seconds as well would be most of what happens.
         true => Policy { poll_interval: Duration::from_secs(900), ..policy },

@@ -68,6 +68,7 @@ pub(super) fn order(action: &Action, world: &World) -> Option<Order> {
         | Action::Reach { .. }
         | Action::WriteBack { .. }
         | Action::TellForge { .. }
-        | Action::Notify { .. } => return None,
+        | Action::Notify { .. }
+        | Action::Note { .. } => return None,
     })
 }

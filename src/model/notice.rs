@@ -1,0 +1,106 @@
+//! Messages for people: which there are, who gets them, and how telling them goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::id::ClusterName;
+use super::observed::Failure;
+use super::time::Time;
+
+/// A message for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Which icon goes with it (PVC's `notifications.icons`).
+    pub kind: NoticeKind,
+    /// The text.
+    pub message: String,
+}
+
+/// PVC's notification kinds; `completed` also carries the trigger word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoticeKind {
+    /// A cluster began.
+    Begin,
+    /// A task is done; what was stalled goes on.
+    Success,
+    /// Something failed and a person must look.
+    Failure,
+    /// A cluster is complete.
+    Completed,
+    /// Something moved.
+    Info,
+}
+
+impl NoticeKind {
+    /// All of them.
+    pub const ALL: [NoticeKind; 5] =
+        [NoticeKind::Begin, NoticeKind::Success, NoticeKind::Failure, NoticeKind::Completed, NoticeKind::Info];
+
+    /// PVC's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NoticeKind::Begin => "begin",
+            NoticeKind::Success => "success",
+            NoticeKind::Failure => "failure",
+            NoticeKind::Completed => "completed",
+            NoticeKind::Info => "info",
+        }
+    }
+}
+
+/// Who is told what; how to reach them is in the settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receiver {
+    /// Its name: what was told is remembered by it.
+    pub name: String,
+    /// Only of these clusters; of everything when empty.
+    pub clusters: BTreeSet<ClusterName>,
+    /// Only of these kinds.
+    pub events: BTreeSet<NoticeKind>,
+}
+
+/// Telling people: how far each receiver is, and what is known to be stalled.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NoticeFacts {
+    /// By name.
+    pub receivers: BTreeMap<String, ReceiverFacts>,
+    /// What people were told is stalled, by subject (`cluster`, `cluster/host`, `cluster/task`).
+    pub stalled: BTreeMap<String, Stalled>,
+}
+
+/// How far a receiver is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReceiverFacts {
+    /// The number of the newest change it was told of.
+    pub told: u64,
+    /// It is being told, since.
+    pub sending: Option<Time>,
+    /// Telling it failed last.
+    pub failure: Option<Failure>,
+    /// Messages that it refused for good, since the last one it took.
+    pub refused: u64,
+}
+
+/// Something that waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stalled {
+    /// CamelCase word.
+    pub reason: String,
+    /// Where on its way: the same reason at the same place is told once.
+    pub place: String,
+}
+
+/// Something became stalled, for this reason, or goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// `cluster`, `cluster/host` or `cluster/task`.
+    pub subject: String,
+    /// What it is now; `None`: no longer stalled.
+    pub stalled: Option<Stalled>,
+    /// A sentence for people: what happened and what they can do.
+    pub message: String,
+}

@@ -1,0 +1,235 @@
+//! Telling people: which changes become messages, who gets them, and when. Receivers do not wait for each other, and
+//! nothing waits for a receiver.
+
+use std::collections::BTreeMap;
+
+use super::desk::Desk;
+use super::{ClusterPlan, HostPlan, Plan, Step};
+use crate::model::{
+    Action, ClusterName, FaultClass, HostId, HostSpec, Move, MoveKind, Notice, NoticeKind, OnComplete, OnFailure,
+    Receiver, ReceiverFacts, Stalled, Time, Turn, World,
+};
+
+/// Messages that wait for a receiver at most; the oldest are dropped, with a count.
+const QUEUE: usize = 200;
+/// How long a message waits for a receiver at most.
+const STALE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+/// Changes that are of no interest to a receiver before that is remembered.
+const SKIPPED: u64 = 100;
+/// Turns that are remembered in one go.
+const TURNS: usize = 500;
+
+/// Sends each receiver the next message it has not been told, and remembers what became stalled.
+pub(super) fn notify(desk: &mut Desk<'_>, plan: &Plan) {
+    let world = desk.world;
+    if desk.policy.receivers.is_empty() {
+        return;
+    }
+    let turns = turns(world, plan);
+    if !turns.is_empty() {
+        desk.actions.push(Action::Note { turns });
+    }
+    for receiver in &desk.policy.receivers {
+        let newest = world.moves.last;
+        let begin = |moves_upto| Action::Notify { receiver: receiver.name.clone(), moves_upto, notices: Vec::new() };
+        match world.notices.receivers.get(&receiver.name) {
+            // Whoever is new is told of what comes, not of what was.
+            None => desk.actions.push(begin(newest)),
+            Some(facts) if facts.sending.is_some() || facts.told >= newest || !due(desk, receiver, facts) => {}
+            Some(facts) => match next(world, desk.now, receiver, facts) {
+                Some((moves_upto, notice)) => {
+                    let (receiver, notices) = (receiver.name.clone(), vec![notice]);
+                    desk.actions.push(Action::Notify { receiver, moves_upto, notices });
+                }
+                None if newest - facts.told >= SKIPPED => desk.actions.push(begin(newest)),
+                None => {}
+            },
+        }
+    }
+}
+
+fn due(desk: &mut Desk<'_>, receiver: &Receiver, facts: &ReceiverFacts) -> bool {
+    let Some(failure) = &facts.failure else { return true };
+    let at = desk.rack_retry_at(&receiver.name, failure);
+    desk.wake(at);
+    desk.now >= at
+}
+
+/// The next message for a receiver, and the change it is about.
+fn next(world: &World, now: Time, receiver: &Receiver, facts: &ReceiverFacts) -> Option<(u64, Notice)> {
+    let news = world.moves.recent.iter().filter(|entry| entry.seq > facts.told);
+    let all: Vec<(&Move, Notice)> = news.filter_map(|entry| Some((entry, wanted(world, receiver, entry)?))).collect();
+    let fresh = |(entry, _): &&(&Move, Notice)| entry.at + STALE > now;
+    let kept = all.iter().rev().take(QUEUE).filter(fresh).count();
+    let dropped = all.len() - kept;
+    // When all of them are stale the newest is told, so that the receiver hears of the others.
+    let (entry, notice) = all.get(dropped).or(all.last())?;
+    let dropped = (dropped as u64).min(all.len() as u64 - 1) + facts.refused;
+    let mut notice = notice.clone();
+    if dropped > 0 {
+        let what = if dropped == 1 { "earlier message" } else { "earlier messages" };
+        notice.message.push_str(&format!(" ({dropped} {what} could not be delivered)"));
+    }
+    Some((entry.seq, notice))
+}
+
+fn wanted(world: &World, receiver: &Receiver, entry: &Move) -> Option<Notice> {
+    let cluster = entry.subject.split('/').next().unwrap_or_default();
+    let of_repository = entry.kind == MoveKind::Repository;
+    let theirs = |name: &str| receiver.clusters.iter().any(|it| it.as_str() == name);
+    if !receiver.clusters.is_empty() && (of_repository || !theirs(cluster)) {
+        return None;
+    }
+    notice(world, entry).filter(|notice| receiver.events.contains(&notice.kind))
+}
+
+fn notice(world: &World, entry: &Move) -> Option<Notice> {
+    let Move { subject, from, to, .. } = entry;
+    let (kind, message) = match (entry.kind, to.as_str()) {
+        (MoveKind::Host, "init") => return None,
+        (MoveKind::Host, "pxe-booting") => (NoticeKind::Info, format!("{subject}: network boot ordered")),
+        (MoveKind::Host, _) => (NoticeKind::Info, format!("{subject}: {from} -> {to}")),
+        (MoveKind::Cluster, "completed") => (NoticeKind::Completed, completed(world, subject)),
+        (MoveKind::Cluster, "provisioning") => (NoticeKind::Begin, format!("{subject}: provisioning begins")),
+        (MoveKind::Cluster, "ansible-running") => {
+            (NoticeKind::Begin, format!("{subject}: all hosts are up, configuration begins"))
+        }
+        (MoveKind::Cluster, _) => (NoticeKind::Info, format!("{subject}: {from} -> {to}")),
+        (MoveKind::Condition, "going on") => (NoticeKind::Success, format!("{subject}: no longer stalled ({from})")),
+        (MoveKind::Condition, _) => (NoticeKind::Failure, format!("{subject}: stalled: {to}: {}", entry.message)),
+        // What a failure means is told once the plan has judged it: as a condition.
+        (MoveKind::Task, "failed") => (NoticeKind::Info, format!("{subject}: failed")),
+        (MoveKind::Task, "done") => (NoticeKind::Success, format!("{subject}: done")),
+        (MoveKind::Repository, "rejected") => (NoticeKind::Failure, rejected(world)),
+        (MoveKind::Repository, "accepted") => {
+            (NoticeKind::Success, "the head of the repository is accepted again".to_owned())
+        }
+        (MoveKind::Task | MoveKind::Repository, _) => (NoticeKind::Info, format!("{subject}: {to}")),
+    };
+    Some(Notice { kind, message })
+}
+
+fn rejected(world: &World) -> String {
+    let Some(rejected) = &world.rejected else {
+        return "a head of the repository was refused; it has been replaced since".to_owned();
+    };
+    let head = rejected.revision.short();
+    format!("the head {head} of the repository is refused; correct it: {}", first_finding(&rejected.findings))
+}
+
+/// The first error, and how many there are.
+pub(super) fn first_finding(findings: &[crate::model::Finding]) -> String {
+    let errors: Vec<_> = findings.iter().filter(|it| it.severity == crate::model::Severity::Error).collect();
+    match (errors.first(), errors.len().saturating_sub(1)) {
+        (None, _) => "see rejected.yaml".to_owned(),
+        (Some(first), 0) => first.to_string(),
+        (Some(first), more) => format!("{first} (and {more} more)"),
+    }
+}
+
+/// A cluster is complete: what is left to be done by hand?
+fn completed(world: &World, cluster: &str) -> String {
+    let desired = world.desired.as_ref();
+    let spec = desired.and_then(|desired| desired.clusters.values().find(|spec| spec.name.as_str() == cluster));
+    let (Some(desired), Some(spec)) = (desired, spec) else { return format!("{cluster}: completed") };
+    let powered_off = spec.on_complete == OnComplete::PowerOff;
+    let without: Vec<&str> =
+        desired.hosts_of(&spec.name).filter(|host| by_hand(host)).map(|host| &*host.id.host).collect();
+    match (powered_off, without.is_empty()) {
+        (false, _) => format!("{cluster}: completed"),
+        (true, true) => format!("{cluster}: completed; its hosts are shut down"),
+        (true, false) => {
+            let names = without.join(", ");
+            format!("{cluster}: completed; its hosts are shut down; without BMC, make sure of it by hand: {names}")
+        }
+    }
+}
+
+fn by_hand(host: &HostSpec) -> bool {
+    !host.has_bmc() && host.state == crate::model::Lifecycle::Present
+}
+
+/// What became stalled since people were told, and what goes on.
+fn turns(world: &World, plan: &Plan) -> Vec<Turn> {
+    let known = &world.notices.stalled;
+    let now = stalled(world, plan);
+    let mut turns: Vec<Turn> = Vec::new();
+    for (subject, (stalled, message)) in &now {
+        if known.get(subject) != Some(stalled) {
+            let (subject, stalled, message) = (subject.clone(), Some(stalled.clone()), message.clone());
+            turns.push(Turn { subject, stalled, message });
+        }
+    }
+    for (subject, before) in known.iter().filter(|(subject, _)| !now.contains_key(*subject)) {
+        if is_over(world, plan, subject, before) {
+            turns.push(Turn { subject: subject.clone(), stalled: None, message: String::new() });
+        }
+    }
+    turns.truncate(TURNS);
+    turns
+}
+
+/// Whether something that is not stalled now has got further. A retry that is under way has not: its failure would be
+/// told again and again.
+fn is_over(world: &World, plan: &Plan, subject: &str, before: &Stalled) -> bool {
+    let host = subject.split_once('/').map(|(cluster, host)| HostId::new(&ClusterName::new(cluster), host));
+    let cluster = plan.clusters.iter().find(|cluster| cluster.name.as_str() == subject);
+    match (host.and_then(|id| plan.host(&id)), cluster) {
+        (Some(host), _) => matches!(host.step, Step::Done { .. }) || place_of_host(world, host) != before.place,
+        (_, Some(cluster)) => {
+            matches!(cluster.step, Step::Done { .. }) || place_of_cluster(world, cluster) != before.place
+        }
+        // A task, or nothing that the repository still has.
+        _ => true,
+    }
+}
+
+fn place_of_host(world: &World, host: &HostPlan) -> String {
+    let generation = world.spec(&host.id).map_or(0, |spec| spec.generation.0);
+    format!("{} {generation}", host.state)
+}
+
+fn place_of_cluster(world: &World, cluster: &ClusterPlan) -> String {
+    let run = world.desired.as_ref().and_then(|it| it.clusters.get(&cluster.name)).map_or(0, |spec| spec.run);
+    let tasks = world.clusters.get(&cluster.name).into_iter().flat_map(|facts| &facts.tasks);
+    let failed: Vec<&str> = tasks.filter(|(_, record)| record.failure.is_some()).map(|(id, _)| id.as_str()).collect();
+    format!("{} {run} {}", cluster.state, failed.join(","))
+}
+
+/// Everything that waits for a person, with what to say of it.
+pub(super) fn stalled(world: &World, plan: &Plan) -> BTreeMap<String, (Stalled, String)> {
+    let mut all = BTreeMap::new();
+    for cluster in &plan.clusters {
+        if let Step::Stalled { reason, message, .. } = &cluster.step {
+            let stalled = Stalled { reason: reason.clone(), place: place_of_cluster(world, cluster) };
+            all.insert(cluster.name.to_string(), (stalled, message.clone()));
+        }
+        failed_aside(world, cluster, &mut all);
+    }
+    for host in &plan.hosts {
+        let Step::Stalled { reason, message, .. } = &host.step else { continue };
+        // A host that waits for its cluster says what its cluster says.
+        let of_cluster = all.get(host.id.cluster.as_str());
+        if of_cluster.is_none_or(|(stalled, said)| stalled.reason != *reason || said != message) {
+            let stalled = Stalled { reason: reason.clone(), place: place_of_host(world, host) };
+            all.insert(host.id.to_string(), (stalled, message.clone()));
+        }
+    }
+    all
+}
+
+/// Tasks that failed for good and let the next ones go on.
+fn failed_aside(world: &World, cluster: &ClusterPlan, all: &mut BTreeMap<String, (Stalled, String)>) {
+    let desired = world.desired.as_ref().and_then(|desired| desired.clusters.get(&cluster.name));
+    let (Some(spec), Some(facts)) = (desired, world.clusters.get(&cluster.name)) else { return };
+    for task in spec.tasks.iter().filter(|task| task.on_failure == OnFailure::Continue) {
+        let Some((failure, run)) = facts.tasks.get(&task.id).and_then(|record| record.failure.as_ref()) else {
+            continue;
+        };
+        if failure.fault.class != FaultClass::Transient || failure.count > spec.retries {
+            let stalled = Stalled { reason: failure.fault.reason.clone(), place: format!("run {run}") };
+            let message = format!("{}: {}; the tasks after it go on", task.name, failure.fault.message);
+            all.insert(format!("{}/{}", spec.name, task.id), (stalled, message));
+        }
+    }
+}
