@@ -7,10 +7,12 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use rackwright::model::id::Digest;
 use rackwright::model::{
-    ClusterName, Desired, Failure, Fault, Finding, Generation, HostState, Inventory, Lease, LeaseOrigin, Mac, Move,
-    MoveKind, Moves, Policy, Rejected, Revision, Subnet, TaskId, Time, World,
+    Announced, ClusterName, Desired, Failure, Fault, Finding, Generation, HostState, Inventory, Lease, LeaseOrigin,
+    Mac, Move, MoveKind, Moves, Policy, Progress, Rejected, Revision, Subnet, TaskId, Time, World,
 };
-use rackwright::plan::report::{ClusterStatus, Condition, Endpoint, GenerationStatus, HostStatus, TaskStatus};
+use rackwright::plan::report::{
+    ClusterStatus, Condition, Endpoint, GenerationStatus, HostStatus, SshStatus, TaskStatus, WriteBackStatus,
+};
 use rackwright::serve::api::events::{News, news};
 use rackwright::serve::api::openapi::document;
 use rackwright::serve::api::page;
@@ -297,8 +299,14 @@ fn status() -> (ClusterStatus, HostStatus) {
             at: None,
             definition: None,
             covers: BTreeMap::new(),
+            failed: BTreeMap::from([("cluster1/hv1".parse().unwrap(), evil.into())]),
+            fault: Some(Fault::operator("TaskFailed", evil)),
             failed_at_run: None,
+            announced: Some(Announced { run: 1, covers: BTreeMap::new() }),
+            log: Some("runs/cluster1/hook-1-x/".into()),
         }],
+        write_back: Some(WriteBackStatus { id: Digest::new("ab"), since: NOW.to_string(), message: None }),
+        progress: Some(Progress { task: evil.into(), ..Progress::default() }),
         notes: vec![evil.into()],
     };
     let host = HostStatus {
@@ -314,6 +322,12 @@ fn status() -> (ClusterStatus, HostStatus) {
         bmc: None,
         boot: Endpoint::default(),
         power: None,
+        ssh: Some(SshStatus {
+            fingerprint: Some(evil.into()),
+            host_key: Some(evil.into()),
+            boot_before: None,
+            configured: None,
+        }),
         preparing: None,
         disk: None,
         inventory: None,

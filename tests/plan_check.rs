@@ -61,8 +61,8 @@ fn touching_what_is_not_there_is() {
     assert!(complaints(&bench, vec![Action::Finish { host: bench.id(1), power_off: true }]).contains("not up"));
     let run = |covers| Action::Run {
         cluster: bench.id(1).cluster,
-        task: TaskId::new("hook-x"),
-        definition: rackwright::model::Digest::new(""),
+        task: TaskId::new("hook-hook-0"),
+        definition: bench.world.desired.as_ref().unwrap().clusters.values().next().unwrap().tasks[0].definition.clone(),
         covers,
         run: 1,
         do_bootstrap: false,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rackwright::model::{
-    Action, CheckInAction as Say, Desired, Event, Fault, HostState, Outcome, Time, Verdict, World,
+    Action, CheckInAction as Say, Desired, Event, Fault, HookProgram, HostState, Outcome, Scope, TaskKind, Time,
+    Verdict, World,
 };
 use rackwright::plan::{self, Step, report};
 
@@ -37,8 +38,16 @@ fn the_last_host_opens_the_barrier_once() {
 #[test]
 fn a_host_added_later_gets_its_tasks_and_the_others_are_left_alone() {
     let mut bench = Bench::new(rack(2, 0, 1));
+    let each = |bench: &mut Bench, revision: &str| {
+        let desired = with_tasks(bench, |task| {
+            let TaskKind::Hook(hook) = &mut task.kind else { return };
+            hook.program = Arc::new(HookProgram { scope: Scope::Each, ..(*hook.program).clone() });
+        });
+        bench.put_in_force(revision, desired);
+    };
     let second = bench.rack.hosts.pop().unwrap();
     bench.push();
+    each(&mut bench, "one");
     bench.arm(1);
     bench.install(1, 1);
     let run = bench.actions().pop().unwrap();
@@ -46,6 +55,7 @@ fn a_host_added_later_gets_its_tasks_and_the_others_are_left_alone() {
     bench.well(Action::Finish { host: bench.id(1), power_off: true });
     bench.rack.hosts.push(second);
     bench.push();
+    each(&mut bench, "two");
     assert_eq!(bench.state(1), HostState::Completed);
     bench.arm(2);
     bench.install(2, 2);
@@ -55,7 +65,7 @@ fn a_host_added_later_gets_its_tasks_and_the_others_are_left_alone() {
     assert_eq!(covers.keys().collect::<Vec<_>>(), [&bench.id(2)]);
 }
 
-fn with_tasks(bench: &Bench, change: impl Fn(&mut rackwright::model::TaskSpec)) -> Arc<Desired> {
+pub fn with_tasks(bench: &Bench, change: impl Fn(&mut rackwright::model::TaskSpec)) -> Arc<Desired> {
     let desired = bench.world.desired.clone().unwrap();
     let mut clusters: Vec<_> = desired.clusters.values().map(|cluster| (**cluster).clone()).collect();
     clusters.iter_mut().flat_map(|cluster| &mut cluster.tasks).for_each(change);
@@ -70,6 +80,8 @@ fn a_task_that_must_not_run_twice_waits_for_a_person() {
     bench.put_in_force("once", desired);
     bench.arm(1);
     bench.install(1, 1);
+    assert_eq!((bench.actions(), bench.reason(1).as_str()), (vec![], "Announcing"));
+    bench.publish();
     let run = bench.actions().pop().unwrap();
     bench.tell(Event::Started { action: run });
     bench.tell(Event::DaemonStarted);
@@ -84,6 +96,7 @@ fn a_task_that_must_not_run_twice_waits_for_a_person() {
     let hosts = desired.hosts.values().map(|host| (**host).clone());
     let raised = Arc::new(Desired::new(None, clusters, hosts, Vec::new()));
     bench.put_in_force("raised", raised);
+    bench.publish();
     assert!(matches!(bench.actions()[..], [Action::Run { run: 2, .. }]));
 }
 

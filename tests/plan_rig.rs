@@ -20,6 +20,9 @@ pub struct Bench {
     revisions: u32,
 }
 
+/// A host key.
+pub const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+
 pub fn policy() -> Policy {
     let subnet = Subnet {
         net: "10.255.255.0/24".parse().unwrap(),
@@ -171,6 +174,7 @@ impl Bench {
             Action::Finish { .. } => Outcome::Finished(PowerState::Off),
             Action::Release { .. } => Outcome::Released,
             Action::Run { .. } => Outcome::TaskDone,
+            Action::Reach { .. } => Outcome::Reached { key: KEY.into(), boot: "first".into() },
             Action::Publish { .. } => Outcome::Published(None),
             other => panic!("{other:?}"),
         };

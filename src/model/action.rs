@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::{ClusterName, Digest, Generation, HostId, Revision, TaskId, TokenId};
 use super::notice::{Notice, Turn};
-use super::task::CommitStatus;
+use super::task::{Announced, CommitStatus};
 
 /// One thing to do. A driver performs it once and reports one [`Event::Ended`](super::event::Event::Ended).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,9 @@ pub enum Action {
         /// Hosts whose coming install the commit announces; only after that may they be armed (so that a lost
         /// journal can never make an installed disk look blank).
         intents: Vec<(HostId, Generation)>,
+        /// Tasks that must not be run twice and that the commit announces; only after that may they be begun.
+        #[serde(default)]
+        tasks: Vec<TaskIntent>,
     },
     /// Ask the BMC who and what the machine is.
     Probe {
@@ -165,4 +168,17 @@ impl Action {
             Action::Note { .. } => "note",
         }
     }
+}
+
+/// A task that a status commit announces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskIntent {
+    /// Whose task.
+    pub cluster: ClusterName,
+    /// Which.
+    pub task: TaskId,
+    /// The definition it would be run with.
+    pub definition: Digest,
+    /// What is announced.
+    pub announced: Announced,
 }

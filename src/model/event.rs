@@ -17,7 +17,7 @@ use super::image::ImageStamp;
 use super::inventory::{Inventory, PowerState};
 use super::observed::Installed;
 use super::state::HostState;
-use super::task::TaskNews;
+use super::task::{Announced, TaskNews};
 use super::time::Time;
 
 /// A fact.
@@ -320,6 +320,15 @@ pub struct AdoptedHost {
     pub inventory: Option<Inventory>,
     /// The power state last read.
     pub power: Option<PowerState>,
+    /// SSH host key of the install.
+    #[serde(default)]
+    pub ssh_key: Option<String>,
+    /// The boot it was in when its configuration was first begun.
+    #[serde(default)]
+    pub boot_before: Option<String>,
+    /// Since when it is up again after its configuration began.
+    #[serde(default)]
+    pub configured: Option<Time>,
 }
 
 /// What the status branch says of a task.
@@ -334,7 +343,10 @@ pub struct AdoptedTask {
     /// The installs it is done for.
     pub covers: BTreeMap<HostId, TokenId>,
     /// The value of `cluster.run` at which it failed, and why, when it did.
-    pub failed: Option<(u32, String)>,
+    pub failed: Option<(u32, Fault)>,
+    /// The run that was announced, if it was not done.
+    #[serde(default)]
+    pub announced: Option<Announced>,
     /// When it last ended.
     pub at: Time,
 }

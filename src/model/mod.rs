@@ -34,7 +34,7 @@ pub mod state;
 pub mod task;
 pub mod time;
 
-pub use action::Action;
+pub use action::{Action, TaskIntent};
 pub use bmc::{
     BmcFacts, BmcSpec, BootMode, Credential, CredentialKind, DiskChoice, NetworkBoot, Pending, Preparation, Prepare,
     Protocol, Stage,
@@ -58,7 +58,7 @@ pub use secret::Secret;
 pub use snapshot::Snapshot;
 pub use state::HostState;
 pub use task::{
-    AnsibleTask, CommitState, CommitStatus, CommitStatusFacts, Generated, HookFile, HookProgram, HookTask, OnFailure,
-    Place, Progress, Rerun, Scope, SshFacts, TaskKind, TaskNews, TaskRecord, TaskSpec,
+    Announced, AnsibleTask, CommitState, CommitStatus, CommitStatusFacts, Generated, HookFile, HookProgram, HookTask,
+    OnFailure, Place, Progress, Rerun, Scope, SshFacts, TaskKind, TaskNews, TaskRecord, TaskSpec,
 };
 pub use time::Time;

@@ -45,6 +45,16 @@ impl TaskSpec {
         matches!(self.kind, TaskKind::Ansible(_))
     }
 
+    /// Whether it is done for the cluster and not for each host.
+    pub fn is_for_cluster(&self) -> bool {
+        matches!(&self.kind, TaskKind::Hook(hook) if hook.program.scope != Scope::Each)
+    }
+
+    /// Whether its hosts are restarted by it (PVC's playbook does so at its end).
+    pub fn reboots(&self) -> bool {
+        matches!(&self.kind, TaskKind::Ansible(ansible) if ansible.reboots)
+    }
+
     /// Whether its targets must be reachable over SSH before it can begin.
     pub fn needs_ssh(&self) -> bool {
         match &self.kind {
@@ -55,10 +65,17 @@ impl TaskSpec {
 }
 
 /// What makes a task that is done run again.
+///
+/// A task with [`Scope::Each`] is done host by host: an added or reinstalled host gets it, the others do not get it again.
+/// One with [`Scope::Once`] or [`Scope::None`] is done for the cluster: a pool that exists must not be made again because
+/// one of its hosts was added or reinstalled. It is due only while none of its targets carries an install that it was done
+/// for, whatever the target's lifecycle: when the cluster is new, or every one of its hosts has been installed anew. An
+/// install that arrives while another target still carries the task is taken in: done for it as well, without a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rerun {
-    /// A new install of one of its targets, for that target.
+    /// A new install: of a target, for that target ([`Scope::Each`]), or of all of them ([`Scope::Once`],
+    /// [`Scope::None`]).
     #[default]
     OnReinstall,
     /// That, and a change of its definition, for all of them.
@@ -168,8 +185,14 @@ pub enum HookFile {
 pub struct SshFacts {
     /// Its host key (OpenSSH public key, `ssh-ed25519 AAAA…`), and the install it belongs to: fixed until the next one.
     pub key: Option<(TokenId, String)>,
-    /// The boot it was last reached in (`/proc/sys/kernel/random/boot_id`), and when.
+    /// The boot it was last reached in (`/proc/sys/kernel/random/boot_id`), and when that was begun.
     pub reached: Option<(String, Time)>,
+    /// It is being reached, since.
+    pub reaching: Option<Time>,
+    /// It could not be reached last.
+    pub failure: Option<Failure>,
+    /// The boot it was in when its configuration was first begun, and of which install.
+    pub before: Option<(TokenId, String)>,
     /// It is up again after its configuration began: of which install, and since when (a `system-boot_configured`
     /// check-in, or another boot than the one before).
     pub configured: Option<(TokenId, Time)>,
@@ -218,6 +241,19 @@ pub struct TaskRecord {
     pub failed: BTreeMap<HostId, Fault>,
     /// When it last ended.
     pub at: Time,
+    /// What the status branch says may have been begun: never begun without, so that a daemon that lost its journal does
+    /// not begin it again unasked. Only of tasks that must not be run twice, until they are done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
+}
+
+/// A run that the status branch announces.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Announced {
+    /// The value of `cluster.run`.
+    pub run: u32,
+    /// The installs it may be run for.
+    pub covers: BTreeMap<HostId, TokenId>,
 }
 
 /// Files that a playbook made, kept under the state directory until they are on the watched branch.

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use super::desk::Desk;
 use super::host::{is_here, running};
-use super::{ClusterPlan, Step};
+use super::task::{Next, given_up};
+use super::{ClusterPlan, Step, ssh};
 use crate::model::{
-    Action, ClusterFacts, ClusterName, ClusterSpec, Digest, HostFacts, HostId, HostSpec, Lifecycle, TaskRecord,
+    ClusterFacts, ClusterName, ClusterSpec, HostFacts, HostId, HostSpec, Lifecycle, OnComplete, Rerun, TaskRecord,
     TaskSpec, Time, TokenId, World,
 };
 
 /// What a cluster's members need to know of it; made once per cluster and plan.
 pub struct ClusterView<'w> {
     pub(super) spec: &'w ClusterSpec,
-    facts: Option<&'w ClusterFacts>,
+    pub(super) facts: Option<&'w ClusterFacts>,
     /// Its hosts, in name order.
     pub(super) members: Vec<Member<'w>>,
     /// Hosts that count (`state: present`).
@@ -23,9 +24,15 @@ pub struct ClusterView<'w> {
     /// The first few of those.
     missing_names: Vec<&'w str>,
     /// The first task, in order, that is not done for all it is about.
-    next: Option<&'w TaskSpec>,
+    pub(super) next: Option<&'w TaskSpec>,
     /// What that task must still be done for.
-    due: BTreeMap<HostId, TokenId>,
+    pub(super) due: BTreeMap<HostId, TokenId>,
+    /// Tasks before it that failed for good and let the others go on.
+    pub(super) given_up: Vec<&'w TaskSpec>,
+    /// Hosts that were configured and whose restart is part of that and not seen yet.
+    pub(super) restarting: Vec<Member<'w>>,
+    /// Where its next task stands, once that was looked at.
+    outlook: Option<(Step, Next<'w>)>,
 }
 
 /// A host, as wanted and as observed.
@@ -57,12 +64,19 @@ impl<'w> ClusterView<'w> {
                 }
             }
         }
-        view.next = spec.tasks.iter().find(|task| uncovered(&view.members, task, view.record(task)).next().is_some());
-        if let Some(task) = view.next {
-            view.due = uncovered(&view.members, task, view.record(task))
-                .filter_map(|it| Some((it.spec.id.clone(), running(it.facts)?.clone())))
-                .collect();
+        for task in &spec.tasks {
+            if !view.is_due(task) {
+                continue;
+            }
+            if given_up(task, view.record(task), spec) {
+                view.given_up.push(task);
+                continue;
+            }
+            view.next = Some(task);
+            view.due = view.due_for(task);
+            break;
         }
+        view.restarting = view.find_restarting();
         view
     }
 
@@ -77,11 +91,56 @@ impl<'w> ClusterView<'w> {
             missing_names: Vec::new(),
             next: None,
             due: BTreeMap::new(),
+            given_up: Vec::new(),
+            restarting: Vec::new(),
+            outlook: None,
         }
     }
 
-    fn record(&self, task: &TaskSpec) -> Option<&'w TaskRecord> {
+    pub(super) fn record(&self, task: &TaskSpec) -> Option<&'w TaskRecord> {
         self.facts?.tasks.get(&task.id)
+    }
+
+    fn is_due(&self, task: &'w TaskSpec) -> bool {
+        uncovered(&self.members, task, self.record(task)).next().is_some()
+    }
+
+    /// The installs that a task is still to be done for.
+    pub(super) fn due_for(&self, task: &'w TaskSpec) -> BTreeMap<HostId, TokenId> {
+        let due = uncovered(&self.members, task, self.record(task));
+        due.filter_map(|it| Some((it.spec.id.clone(), running(it.facts)?.clone()))).collect()
+    }
+
+    /// Whether somebody in the repository, whatever their lifecycle, carries an install that a task was done for.
+    pub(super) fn is_carried(&self, task: &TaskSpec) -> bool {
+        let Some(record) = self.record(task) else { return false };
+        with_covers(&self.members, Some(record)).any(|(_, covered)| covered)
+    }
+
+    /// The installs of a task's targets that its record does not know.
+    pub(super) fn not_yet_in(&self, task: &TaskSpec) -> BTreeMap<HostId, TokenId> {
+        let out = with_covers(&self.members, self.record(task)).filter(|(member, covered)| {
+            !covered && member.spec.state == Lifecycle::Present && task.targets.contains(&member.spec.id)
+        });
+        out.filter_map(|(it, _)| Some((it.spec.id.clone(), running(it.facts)?.clone()))).collect()
+    }
+
+    /// Whether everybody who counts is up.
+    pub(super) fn is_open(&self) -> bool {
+        self.missing == 0 && self.present > 0
+    }
+
+    /// Configured hosts whose restart is still to be seen.
+    fn find_restarting(&self) -> Vec<Member<'w>> {
+        let Some(task) = self.spec.tasks.iter().find(|task| task.reboots()) else { return Vec::new() };
+        let Some(record) = self.record(task) else { return Vec::new() };
+        let waits = |member: &Member<'w>| {
+            let Some(token) = running(member.facts) else { return false };
+            let finished = member.facts.finished.as_ref().is_some_and(|(finished, _)| finished == token);
+            member.spec.state == Lifecycle::Present && !finished && !ssh::is_configured(member.facts, token)
+        };
+        let covered = with_covers(&self.members, Some(record)).filter(|(_, covered)| *covered);
+        covered.map(|(member, _)| *member).filter(waits).collect()
     }
 
     /// Whether the last host of the cluster has arrived, seen from a member: it does not close again behind a member
@@ -91,18 +150,17 @@ impl<'w> ClusterView<'w> {
             || self.facts.is_some_and(|facts| facts.tasks.values().any(|task| task.covers.get(id) == Some(token)))
     }
 
-    /// Whether the cluster's configuration is still to be done for a member.
-    pub(super) fn awaits_ansible(&self, id: &HostId, token: &TokenId) -> bool {
-        self.spec
-            .tasks
-            .iter()
-            .filter(|task| task.is_ansible() && task.targets.contains(id))
-            .any(|task| self.record(task).is_none_or(|record| record.covers.get(id) != Some(token)))
+    /// Whether the cluster's configuration is still to be done for a member, or its end to be seen.
+    pub(super) fn awaits_ansible(&self, id: &HostId, facts: &HostFacts, token: &TokenId) -> bool {
+        self.spec.tasks.iter().filter(|task| task.is_ansible() && task.targets.contains(id)).any(|task| {
+            self.record(task).is_none_or(|record| record.covers.get(id) != Some(token))
+                || (task.reboots() && !ssh::is_configured(facts, token))
+        })
     }
 
     /// Whether any task is still to be done.
     pub(super) fn hooks_due(&self) -> bool {
-        self.next.is_some()
+        self.next.is_some() || !self.restarting.is_empty()
     }
 
     /// `provisioning`, `ansible-running`, `hooks-running` or `completed`.
@@ -110,6 +168,7 @@ impl<'w> ClusterView<'w> {
         match self.next {
             _ if self.missing > 0 => "provisioning",
             Some(task) if task.is_ansible() => "ansible-running",
+            _ if !self.restarting.is_empty() => "ansible-running",
             Some(_) => "hooks-running",
             None => "completed",
         }
@@ -123,50 +182,27 @@ impl<'w> ClusterView<'w> {
     }
 
     /// What a member that is up waits for.
-    pub(super) fn step_for_member(&self, desk: &mut Desk<'_>, facts: &HostFacts) -> Step {
+    pub(super) fn step_for_member(&self, desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Step {
         if self.missing > 0 {
             let since = facts.booted.as_ref().map_or(desk.now, |(_, at)| *at);
             return desk.patience(since, desk.policy.peers_timeout, "Peers", "PeersMissing", self.missing_message());
         }
-        match self.task_step(desk) {
-            Step::Done { .. } => Step::done("waiting for its cluster"),
-            step => step,
+        match &self.outlook {
+            Some((_, Next::Reach { hosts, .. })) if hosts.contains(&spec.id) => ssh::reaching(desk),
+            Some((Step::Done { .. }, _)) | None => Step::done("waiting for its cluster"),
+            Some((step, _)) => step.clone(),
         }
     }
 
-    /// Where the next task stands, without beginning it.
-    fn task_step(&self, desk: &Desk<'_>) -> Step {
-        if let Some(doing) = self.facts.and_then(|facts| facts.doing.as_ref()) {
-            let name = self.next.map_or("a task", |task| task.name.as_str());
-            let until = desk.later(doing.since + desk.policy.action_timeout, doing.since);
-            return Step::act("TaskRunning", format!("running {name}"), until);
+    /// Looks where the next task stands; once, before the members are asked.
+    pub(super) fn look(&mut self, desk: &Desk<'w>) {
+        if self.is_open() {
+            self.outlook = Some(self.task_outlook(desk));
         }
-        let Some(task) = self.next else { return Step::done("completed") };
-        if let Some(why) = &task.blocked {
-            return Step::stalled("Blocked", format!("{}: {why}", task.name), None);
-        }
-        if let Some(step) = super::outward::held(desk, self.spec, self.facts, task) {
-            return step;
-        }
-        self.failed_step(desk, task).unwrap_or_else(|| {
-            let until = desk.now + desk.policy.action_timeout;
-            Step::act("TaskRunning", format!("running {}", task.name), until)
-        })
-    }
-
-    fn failed_step(&self, desk: &Desk<'_>, task: &TaskSpec) -> Option<Step> {
-        let (failure, at_run) = self.record(task)?.failure.as_ref()?;
-        if *at_run < self.spec.run {
-            return None;
-        }
-        let basis = task_basis(&task.definition, self.spec.run);
-        let delay = desk.backoff(&HostId::new(&self.spec.name, ""), failure.count);
-        desk.verdict_on(failure, &basis, self.spec.retries, delay)
-            .map(|step| name_task(step, &task.name, self.spec.run))
     }
 
     /// Decides what happens next to the cluster, and begins its next task when all is ready.
-    pub(super) fn plan(&self, desk: &mut Desk<'_>, since: Option<Time>) -> ClusterPlan {
+    pub(super) fn plan(&self, desk: &mut Desk<'w>, since: Option<Time>) -> ClusterPlan {
         let step = if self.present == 0 {
             Step::done("no hosts")
         } else if self.missing > 0 {
@@ -174,41 +210,47 @@ impl<'w> ClusterView<'w> {
             let until = super::host::next_mark(since, desk.policy.peers_timeout, desk.now);
             Step::wait("Peers", self.missing_message(), until)
         } else {
-            self.task_step(desk)
+            match &self.outlook {
+                Some((step, next)) => {
+                    self.begin(desk, next);
+                    step.clone()
+                }
+                None => Step::done("completed"),
+            }
         };
-        let idle = self.facts.is_none_or(|facts| facts.doing.is_none());
-        if let (Step::Act { .. }, Some(task), true) = (&step, self.next, idle) {
-            desk.actions.push(Action::Run {
-                cluster: self.spec.name.clone(),
-                task: task.id.clone(),
-                definition: task.definition.clone(),
-                covers: self.due.clone(),
-                run: self.spec.run,
-                do_bootstrap: task.is_ansible() && self.due.len() == self.present,
-            });
-        }
         desk.wake_for(&step);
-        ClusterPlan { name: self.spec.name.clone(), state: self.state(), step, notes: Vec::new() }
+        ClusterPlan { name: self.spec.name.clone(), state: self.state(), step, notes: self.notes() }
     }
-}
 
-/// The digest a task's failure is tied to: a change of it lets a fault that waits for a person be tried again.
-pub fn task_basis(definition: &Digest, run: u32) -> Digest {
-    Digest::of([definition.as_str().as_bytes(), &run.to_be_bytes()])
-}
+    /// What people should know of a cluster, whatever it is doing.
+    fn notes(&self) -> Vec<String> {
+        let passed = self.given_up.iter().filter_map(|task| Some((task, self.record(task)?.failure.as_ref()?)));
+        let passed = passed.map(|(task, (failure, _))| {
+            let run = self.spec.run;
+            format!(
+                "`{}` failed and was passed over: {}; raise `run` above {run} to try it again",
+                task.name, failure.fault
+            )
+        });
+        passed.chain(self.by_hand()).collect()
+    }
 
-fn name_task(step: Step, name: &str, run: u32) -> Step {
-    match step {
-        Step::Stalled { reason, message, until: None } => Step::Stalled {
-            reason,
-            message: format!("{name}: {message}; raise the cluster's `run` above {run} to let it run again"),
-            until: None,
-        },
-        Step::Stalled { reason, message, until } => {
-            Step::Stalled { reason, message: format!("{name}: {message}"), until }
+    /// What is left to be done by hand once the cluster is complete.
+    fn by_hand(&self) -> Option<String> {
+        if self.spec.on_complete != OnComplete::PowerOff || self.state() != "completed" {
+            return None;
         }
-        Step::Wait { reason, message, until } => Step::Wait { reason, message: format!("{name}: {message}"), until },
-        other => other,
+        let on = |member: &&Member<'_>| super::finish::is_left_on(member.spec, member.facts);
+        let names: Vec<&str> = self.members.iter().filter(on).map(|member| &*member.spec.id.host).collect();
+        (!names.is_empty()).then(|| format!("power off by hand, for there is no BMC: {}", names.join(", ")))
+    }
+
+    /// What is said of a cluster whose tasks are all done.
+    pub(super) fn completed_message(&self) -> String {
+        let names: Vec<String> = self.given_up.iter().map(|task| format!("`{}`", task.name)).collect();
+        let failed = (!names.is_empty()).then(|| format!(", although {} failed", names.join(", ")));
+        let by_hand = self.by_hand().map(|text| format!("; {text}"));
+        format!("completed{}{}", failed.unwrap_or_default(), by_hand.unwrap_or_default())
     }
 }
 
@@ -225,22 +267,37 @@ fn members<'w>(world: &'w World, name: &ClusterName) -> Vec<Member<'w>> {
     desired.hosts_of(name).map(with_facts).collect()
 }
 
-/// The members a task is still to be done for; a walk along the task's targets and its record, which are in name order
-/// like the members.
+/// The members, and whether each carries an install that a record says was done; a walk along the record, which is in
+/// name order like the members.
+fn with_covers<'v, 'w>(
+    members: &'v [Member<'w>],
+    record: Option<&'w TaskRecord>,
+) -> impl Iterator<Item = (&'v Member<'w>, bool)> + use<'v, 'w> {
+    let mut covers = record.into_iter().flat_map(|record| &record.covers).peekable();
+    members.iter().map(move |member| {
+        while covers.next_if(|(id, _)| **id < member.spec.id).is_some() {}
+        let done_for = covers.next_if(|(id, _)| **id == member.spec.id).map(|(_, token)| token);
+        let installed = member.facts.installed.as_ref().map(|installed| &installed.token);
+        (member, done_for.is_some() && done_for == installed)
+    })
+}
+
+/// The members a task is still to be done for ([`Rerun`] says when).
 fn uncovered<'v, 'w>(
     members: &'v [Member<'w>],
     task: &'w TaskSpec,
     record: Option<&'w TaskRecord>,
 ) -> impl Iterator<Item = &'v Member<'w>> + use<'v, 'w> {
     let mut targets = task.targets.iter().peekable();
-    let mut covers = record.into_iter().flat_map(|record| &record.covers).peekable();
-    members.iter().filter(move |Member { spec, facts }| {
-        while targets.next_if(|id| **id < spec.id).is_some() {}
-        while covers.next_if(|(id, _)| **id < spec.id).is_some() {}
-        let targeted = targets.next_if(|id| **id == spec.id).is_some();
-        let done_for = covers.next_if(|(id, _)| **id == spec.id).map(|(_, token)| token);
-        let installed = facts.installed.as_ref().map(|installed| &installed.token);
-        targeted && spec.state == Lifecycle::Present && (done_for.is_none() || done_for != installed)
+    let changed = task.rerun == Rerun::OnChange && record.is_some_and(|record| record.definition != task.definition);
+    let carried = !changed
+        && task.is_for_cluster()
+        && with_covers(members, record).any(|(member, covered)| covered && task.targets.contains(&member.spec.id));
+    with_covers(members, record).filter_map(move |(member, covered)| {
+        while targets.next_if(|id| **id < member.spec.id).is_some() {}
+        let targeted = targets.next_if(|id| **id == member.spec.id).is_some();
+        let done = if task.is_for_cluster() { carried } else { covered && !changed };
+        (targeted && !done && member.spec.state == Lifecycle::Present).then_some(member)
     })
 }
 

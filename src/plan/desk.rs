@@ -8,7 +8,8 @@ use super::Step;
 use super::bmc;
 use super::host::{next_mark, starting};
 use crate::model::{
-    Action, Digest, Failure, Fault, FaultClass, Generation, HostFacts, HostId, HostSpec, ImageSpec, Policy, Time, World,
+    Action, Digest, Failure, Fault, FaultClass, Generation, HostFacts, HostId, HostSpec, ImageSpec, Policy, TaskIntent,
+    Time, World,
 };
 
 /// State of one planning.
@@ -24,6 +25,10 @@ pub struct Desk<'w> {
     pub(super) installs: usize,
     /// BMCs being talked to, or to be talked to by this plan.
     pub(super) bmcs: usize,
+    /// Hosts being reached over SSH, or to be reached by this plan.
+    pub(super) reaches: usize,
+    /// Tasks that the next status commit announces.
+    pub(super) tasks: Vec<TaskIntent>,
     /// Images that hosts to be installed need.
     pub(super) images: BTreeMap<&'w Digest, &'w ImageSpec>,
 }
@@ -39,6 +44,8 @@ impl<'w> Desk<'w> {
             intents: Vec::new(),
             installs: 0,
             bmcs: 0,
+            reaches: 0,
+            tasks: Vec::new(),
             images: BTreeMap::new(),
         }
     }
@@ -98,9 +105,12 @@ impl<'w> Desk<'w> {
     }
 
     fn backoff_of(&self, seed: u32, count: u32) -> Duration {
-        let doubled = self.policy.backoff_base.saturating_mul(1 << count.saturating_sub(1).min(16));
-        let capped = doubled.min(self.policy.backoff_cap);
-        capped + capped.mul_f64(f64::from(seed % 1000) / 5000.0)
+        doubled(seed, count, self.policy.backoff_base, self.policy.backoff_cap)
+    }
+
+    /// The same for a host, at a pace of its own.
+    pub(super) fn paced(&self, whom: &HostSpec, count: u32, first: Duration, longest: Duration) -> Duration {
+        doubled(seed(whom.id.host.as_bytes()), count, first, longest)
     }
 
     /// When something rack-wide that failed is tried again. A fault that names a person is tried again as well, at a
@@ -172,6 +182,12 @@ impl<'w> Desk<'w> {
             }
         }
     }
+}
+
+fn doubled(seed: u32, count: u32, first: Duration, longest: Duration) -> Duration {
+    let doubled = first.saturating_mul(1 << count.saturating_sub(1).min(16));
+    let capped = doubled.min(longest);
+    capped + capped.mul_f64(f64::from(seed % 1000) / 5000.0)
 }
 
 /// FNV-1a, enough to spread retries.

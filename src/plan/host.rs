@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use super::cluster::ClusterView;
 use super::desk::Desk;
-use super::{HostPlan, Step, bmc, image, nic};
-use crate::model::{
-    Action, Consent, FaultClass, Generation, HostFacts, HostSpec, HostState, Lifecycle, OnComplete, Time, TokenId,
-};
+use super::{HostPlan, Step, bmc, finish, image, nic, rack};
+use crate::model::{Action, Consent, FaultClass, Generation, HostFacts, HostSpec, HostState, Lifecycle, Time, TokenId};
 
 /// Whether the repository consents to wiping this host's disk now: a generation greater than the acknowledged one.
 pub fn wants_install(spec: &HostSpec, facts: &HostFacts) -> bool {
@@ -66,7 +64,7 @@ fn cluster_state(spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> 
     if facts.finished.as_ref().is_some_and(|(finished, _)| finished == token) {
         return HostState::Completed;
     }
-    if !view.past_barrier(&spec.id, token) || view.awaits_ansible(&spec.id, token) {
+    if !view.past_barrier(&spec.id, token) || view.awaits_ansible(&spec.id, facts, token) {
         return HostState::BootedInitial;
     }
     if view.hooks_due() { HostState::BootedConfigured } else { HostState::Completed }
@@ -126,8 +124,8 @@ fn decide<'w>(
         HostState::PxeBooting => pxe_booting(desk, spec, facts, view),
         HostState::Installing => installing(desk, spec, facts, view),
         HostState::Installed => installed(desk, spec, facts, view),
-        HostState::BootedInitial | HostState::BootedConfigured => view.step_for_member(desk, facts),
-        HostState::Completed => completed(desk, spec, facts, view),
+        HostState::BootedInitial | HostState::BootedConfigured => view.step_for_member(desk, spec, facts),
+        HostState::Completed => finish::completed(desk, spec, facts, view),
     }
 }
 
@@ -201,20 +199,7 @@ fn armed_for(spec: &HostSpec, facts: &HostFacts) -> Option<(Generation, Time, u3
 
 fn announcing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Step {
     desk.intents.push((spec.id.clone(), spec.generation));
-    let git = &desk.world.git;
-    let message = "waiting for the status branch to announce the install";
-    if let Some(since) = git.publishing {
-        return Step::wait("Announcing", message, desk.later(since + desk.policy.action_timeout, since));
-    }
-    if let Some(failure) = &git.publish_failure {
-        let (at, why) = (desk.rack_retry_at("publish", failure), &failure.fault);
-        if desk.now < at {
-            let message = format!("the install is begun once the status branch announces it; publishing failed: {why}");
-            return Step::stalled("StatusBranchUnreachable", message, Some(at));
-        }
-    }
-    let since = desk.since(facts);
-    Step::wait("Announcing", message, desk.later(since + desk.policy.action_timeout, since))
+    rack::announcing(desk, desk.since(facts), "the install")
 }
 
 fn arm(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
@@ -312,18 +297,6 @@ fn installed(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Clu
     Step::stalled("FirstBootOverdue", stalled, None)
 }
 
-fn completed(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
-    let power_off = view.spec.on_complete == OnComplete::PowerOff;
-    if facts.finished.as_ref().map(|(token, _)| token) == running(facts) {
-        return Step::done(match (spec.has_bmc(), power_off) {
-            (true, true) => "completed and powered off",
-            (false, true) => "completed; it has no BMC: power it off by hand where that is wanted",
-            (_, false) => "completed",
-        });
-    }
-    desk.try_bmc(spec, facts, view.spec.retries, Action::Finish { host: spec.id.clone(), power_off })
-}
-
 fn notes(spec: &HostSpec, facts: &HostFacts, state: HostState) -> Vec<String> {
     let mut notes = Vec::new();
     if has_drift(spec, facts) {
@@ -375,6 +348,7 @@ pub(super) fn doing_message(action: &Action) -> String {
         Action::PowerCycle { .. } => "restarting the machine, whose first boot is overdue",
         Action::Finish { power_off: true, .. } => "LED off and graceful power-off",
         Action::Finish { .. } => "LED off",
+        Action::Reach { .. } => "connecting over SSH",
         Action::Release { .. } => "ending a session on the BMC that was left open",
         _ => "at work",
     }

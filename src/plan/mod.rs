@@ -6,6 +6,7 @@ pub mod check;
 pub mod cluster;
 mod desk;
 pub mod diff;
+mod finish;
 mod forge;
 pub mod host;
 pub mod image;
@@ -17,6 +18,7 @@ mod rack;
 pub mod reduce;
 pub mod report;
 pub mod ssh;
+pub mod task;
 
 pub use check::check;
 pub use reduce::reduce;
@@ -62,7 +64,7 @@ pub struct ClusterPlan {
     pub state: &'static str,
     /// What happens next.
     pub step: Step,
-    /// Remarks that stop nothing.
+    /// Remarks (a task that failed and was passed over, what is to be done by hand).
     pub notes: Vec<String>,
 }
 
@@ -158,12 +160,15 @@ pub fn plan(world: &World, now: Time) -> Plan {
 fn plan_hosts(desk: &mut Desk<'_>, plan: &mut Plan, shown: &mut rack::Shown) {
     let world = desk.world;
     let Some(desired) = &world.desired else { return };
-    let views: Vec<ClusterView<'_>> = desired.clusters.values().map(|spec| ClusterView::new(world, spec)).collect();
+    let mut views: Vec<ClusterView<'_>> = desired.clusters.values().map(|spec| ClusterView::new(world, spec)).collect();
     desk.bmcs = world.hosts.values().filter(|facts| facts.doing.is_some()).count();
+    desk.reaches = world.hosts.values().filter(|facts| facts.ssh.reaching.is_some()).count();
     desk.installs =
         views.iter().flat_map(|view| &view.members).filter(|it| is_being_installed(it.spec, it.facts)).count();
     plan.hosts.reserve(desired.hosts.len());
-    for view in &views {
+    for view in &mut views {
+        view.look(desk);
+        let view = &*view;
         for member in &view.members {
             let host = host::plan(desk, member.spec, member.facts, view);
             image::want(desk, member.spec, member.facts);

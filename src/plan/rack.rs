@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::cluster::Member;
 use super::desk::Desk;
 use super::{ClusterPlan, HostPlan, Plan, Step};
-use crate::model::{Action, ClusterFacts, Digest, Failure, World};
+use crate::model::{Action, ClusterFacts, Digest, Failure, Time, World};
 
 /// What rack-wide failures are tied to; nothing in the repository changes them, so it never differs.
 fn no_basis() -> Digest {
@@ -39,20 +39,39 @@ pub(super) fn publish(desk: &mut Desk<'_>, plan: &Plan) {
     let git = &world.git;
     let nothing_known = world.desired.is_none() && world.rejected.is_none();
     let news = git.published != Some(plan.fingerprint) || world.moves.last > world.moves.published;
-    if nothing_known || git.publishing.is_some() || (!news && desk.intents.is_empty()) {
+    let idle = !news && desk.intents.is_empty() && desk.tasks.is_empty();
+    if nothing_known || git.publishing.is_some() || idle {
         return;
     }
     if !due(desk, "publish", git.publish_failure.as_ref()) {
         return;
     }
     match git.published_at.map(|at| at + desk.policy.publish_debounce) {
-        Some(next) if desk.now < next => desk.wake(next),
+        // A cluster whose machines are all up waits for nothing but this.
+        Some(next) if desk.now < next && desk.tasks.is_empty() => desk.wake(next),
         _ => {
-            let intents = std::mem::take(&mut desk.intents);
+            let (intents, tasks) = (std::mem::take(&mut desk.intents), std::mem::take(&mut desk.tasks));
             let fingerprint = plan.fingerprint;
-            desk.actions.push(Action::Publish { fingerprint, moves_upto: world.moves.last, intents });
+            desk.actions.push(Action::Publish { fingerprint, moves_upto: world.moves.last, intents, tasks });
         }
     }
+}
+
+/// What is waited for while the status branch does not say yet that something may be begun.
+pub(super) fn announcing(desk: &Desk<'_>, since: Time, what: &str) -> Step {
+    let git = &desk.world.git;
+    let message = format!("waiting for the status branch to announce {what}");
+    if let Some(since) = git.publishing {
+        return Step::wait("Announcing", message, desk.later(since + desk.policy.action_timeout, since));
+    }
+    if let Some(failure) = &git.publish_failure {
+        let (at, why) = (desk.rack_retry_at("publish", failure), &failure.fault);
+        if desk.now < at {
+            let message = format!("{what} is begun once the status branch announces it; publishing failed: {why}");
+            return Step::stalled("StatusBranchUnreachable", message, Some(at));
+        }
+    }
+    Step::wait("Announcing", message, desk.later(since + desk.policy.action_timeout, since))
 }
 
 /// Whether a rack-wide action may be tried now; asks to be woken when not.
@@ -105,14 +124,21 @@ impl Shown {
         facts.claim.as_ref().map(|claim| &claim.token).hash(hash);
         facts.installed.as_ref().map(|installed| &installed.token).hash(hash);
         (spec.generation, spec.boot_mac, spec.bmc_mac).hash(hash);
+        let ssh = &facts.ssh;
+        (&ssh.key, &ssh.configured, &ssh.before).hash(hash);
     }
 
     /// Adds a cluster.
     pub(super) fn cluster(&mut self, cluster: &ClusterPlan, facts: Option<&ClusterFacts>) {
         (&cluster.name, cluster.state, &cluster.notes).hash(&mut self.0);
         hash_step(&cluster.step, &mut self.0);
+        // How far a run is, is not in this: people follow it where it costs no commit.
+        facts.and_then(|facts| facts.doing.as_ref()).map(|doing| doing.since).hash(&mut self.0);
+        let generated = facts.and_then(|facts| facts.generated.as_ref());
+        generated.map(|it| (&it.id, it.failure.as_ref().map(|failure| &failure.fault.message))).hash(&mut self.0);
         for (id, record) in facts.into_iter().flat_map(|facts| &facts.tasks) {
-            (id, record.at, record.covers.len(), record.failure.is_some()).hash(&mut self.0);
+            (id, record.at, record.covers.len(), record.failed.len(), record.failure.is_some()).hash(&mut self.0);
+            record.announced.as_ref().map(|said| (said.run, said.covers.len())).hash(&mut self.0);
         }
     }
 

@@ -38,6 +38,7 @@ enum Touched {
 /// Folds `event`, which became known at `now`, into `world`, and says what its bringer is told.
 pub fn reduce(world: &mut World, event: &Event, now: Time) -> Verdict {
     let (verdict, touched) = fold(world, event, now);
+    task::take_in(world, &touched);
     show(world, touched, now);
     verdict
 }
@@ -131,14 +132,14 @@ fn interrupt(world: &mut World, now: Time) {
     world.git.publishing = None;
     notice::interrupt(world);
     outward::interrupt(world);
+    ssh::interrupt(world);
     image::forget(world);
     bmc::interrupt(world);
     unclaimed::sort_out(world, now);
     let running: Vec<(ClusterName, Doing)> =
         world.clusters.iter().filter_map(|(name, facts)| Some((name.clone(), facts.doing.clone()?))).collect();
     for (name, doing) in running {
-        let fault = Fault::transient("Interrupted", "rackwright was restarted while it ran; its outcome is unknown");
-        task::interrupted(world, &name, &doing.action, &fault, now);
+        task::interrupted(world, &name, &doing.action, now);
     }
 }
 
@@ -151,7 +152,7 @@ fn started(world: &mut World, action: &Action, now: Time) {
         Action::Note { turns } => notice::noted(world, turns, now),
         Action::Run { cluster, .. } => task::started(world, cluster, action, now),
         Action::WriteBack { .. } | Action::TellForge { .. } => outward::started(world, action, now),
-        Action::Reach { host } => ssh::started(world, host, action, now),
+        Action::Reach { host } => ssh::started(world, host, now),
         Action::Probe { host }
         | Action::Prepare { host, .. }
         | Action::Arm { host, .. }
@@ -177,8 +178,11 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
             image::ended(world, image, result, now);
             Touched::Nobody
         }
-        Action::Publish { fingerprint, moves_upto, intents } => {
+        Action::Publish { fingerprint, moves_upto, intents, tasks } => {
             published(world, result, *fingerprint, *moves_upto, intents, now);
+            if result.is_ok() {
+                tasks.iter().for_each(|intent| task::announced(world, intent, now));
+            }
             Touched::Nobody
         }
         Action::Notify { receiver, moves_upto, .. } => {

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ClusterName, Digest, Finding, Generation, HostId, HostState, Inventory, Mac, PowerState, Protocol, Revision,
-    TaskId, TokenId, World,
+    Announced, ClusterName, Digest, Fault, Finding, Generation, HostId, HostState, Inventory, Mac, PowerState,
+    Progress, Protocol, Revision, TaskId, TokenId, World,
 };
 
 mod adoption;
@@ -55,6 +55,9 @@ pub struct HostStatus {
     /// The power state last read from the BMC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub power: Option<PowerState>,
+    /// What is known of the installed system over SSH.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<SshStatus>,
     /// What a preparation has begun and is not in effect yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preparing: Option<PreparingStatus>,
@@ -108,6 +111,23 @@ pub struct InstallStatus {
     pub at: String,
 }
 
+/// What is known of an installed system over SSH.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SshStatus {
+    /// Its host key's fingerprint, as OpenSSH shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
+    /// The key: fixed until the next install.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
+    /// The boot it was in when its configuration was first begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_before: Option<String>,
+    /// Since when it is up again after its configuration began, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configured: Option<String>,
+}
+
 /// What a preparation has begun.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PreparingStatus {
@@ -153,9 +173,27 @@ pub struct ClusterStatus {
     pub hosts: BTreeMap<String, usize>,
     /// Its tasks, in order.
     pub tasks: Vec<TaskStatus>,
-    /// Remarks that stop nothing.
+    /// Files that its playbook made and that are still to be pushed to the watched branch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub write_back: Option<WriteBackStatus>,
+    /// How far the running playbook is; not on the status branch, where it would cost a commit for each of its tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Remarks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// Files on their way to the watched branch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WriteBackStatus {
+    /// Digest that names the copy kept under the state directory.
+    pub id: Digest,
+    /// Since when they wait, RFC 3339.
+    pub since: String,
+    /// Why the last push failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// One task of a cluster.
@@ -165,7 +203,7 @@ pub struct TaskStatus {
     pub id: TaskId,
     /// For people.
     pub name: String,
-    /// `pending`, `running`, `done`, `failed` or `unsupported`.
+    /// `pending`, `running`, `done`, `failed` or `blocked` (it cannot be run as it is written).
     pub result: String,
     /// Why it failed, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -179,9 +217,21 @@ pub struct TaskStatus {
     /// The installs it is done for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub covers: BTreeMap<HostId, TokenId>,
+    /// Targets that it failed for, and why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<HostId, String>,
+    /// Why it failed, for machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
     /// The value of `cluster.run` at which it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_at_run: Option<u32>,
+    /// What may be begun from now on: a daemon that lost its journal does not begin it again unasked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
+    /// Where its logs are, under the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
 }
 
 /// `rejected.yaml`.

@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{cluster_mut, host_mut, set_boot_mac};
+use super::{cluster_mut, host_mut, set_boot_mac, task};
 use crate::model::{
-    AdoptedHost, AdoptedTask, Adoption, Claim, Consent, Digest, Failure, Fault, HostState, Lease, LeaseOrigin, Mac,
-    TaskRecord, Time, World,
+    AdoptedHost, AdoptedTask, Adoption, Claim, Consent, Failure, Fault, HostState, Lease, LeaseOrigin, Mac, TaskRecord,
+    Time, World,
 };
+use crate::plan::task::task_basis;
 
 /// How long an address read from the status branch is kept for its MAC, until that renews it.
 const LEASE_GRACE: Duration = Duration::from_secs(3600);
@@ -59,6 +60,12 @@ fn adopt_host(world: &mut World, host: &AdoptedHost, now: Time) {
         last_seen: host.since,
         confirmed: false,
     });
+    if let Some(installed) = &host.installed {
+        let of = |text: &String| (installed.token.clone(), text.clone());
+        facts.ssh.key = host.ssh_key.as_ref().map(of);
+        facts.ssh.before = host.boot_before.as_ref().map(of);
+        facts.ssh.configured = host.configured.map(|at| (installed.token.clone(), at));
+    }
     let installed = host.installed.as_ref();
     // An announced install that the branch does not show as done may have happened since: never repeat it unasked.
     facts.held = host.announced.filter(|announced| installed.is_none_or(|it| it.generation < *announced));
@@ -80,17 +87,33 @@ fn adopt_lease(world: &mut World, mac: Option<Mac>, ip: Option<IpAddr>, now: Tim
 }
 
 fn adopt_task(world: &mut World, task: &AdoptedTask) {
-    let failure = task.failed.as_ref().map(|(run, message)| {
-        let fault = Fault::operator("TaskFailed", message.clone());
-        let failure = Failure { action: "run".into(), fault, count: 1, at: task.at, basis: Digest::new("") };
-        (failure, *run)
+    let failed = |run: u32, fault: Fault| {
+        let basis = task_basis(&task.definition, run);
+        (Failure { action: "run".into(), fault, count: 1, at: task.at, basis }, run)
+    };
+    // What was announced and is not shown as done may have been begun since: never repeated unasked.
+    let open = task.announced.as_ref().filter(|said| {
+        let done = |(id, token)| task.covers.get(id) == Some(token);
+        !said.covers.iter().all(done)
     });
+    let lost = open.map(|said| {
+        let bootstrap = task.task.as_str() == "ansible" && task.covers.is_empty();
+        let message = format!("the journal was lost when it was about to run, {}", task::unknown(bootstrap));
+        failed(said.run, Fault::operator("JournalLost", message))
+    });
+    let failure = task.failed.clone().map(|(run, fault)| failed(run, fault));
+    let later = |one: &(Failure, u32), other: &(Failure, u32)| one.1 >= other.1;
+    let failure = match (failure, lost) {
+        (Some(failure), Some(lost)) => Some(if later(&failure, &lost) { failure } else { lost }),
+        (failure, lost) => failure.or(lost),
+    };
     let record = TaskRecord {
         definition: task.definition.clone(),
         covers: task.covers.clone(),
         failure,
         failed: Default::default(),
         at: task.at,
+        announced: task.announced.clone(),
     };
     cluster_mut(world, &task.cluster).tasks.insert(task.task.clone(), record);
 }

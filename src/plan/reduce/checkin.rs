@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{Touched, host_mut, nics, owner};
-use crate::model::{CheckIn, CheckInAction, HostFacts, HostId, Installed, Time, TokenId, Verdict, World};
+use super::{Touched, host_mut, nics, owner, ssh};
+use crate::model::{CheckIn, CheckInAction, HostFacts, HostId, Installed, SshFacts, Time, TokenId, Verdict, World};
 use crate::plan::cluster::facts_of;
 
 pub(super) fn fold(world: &mut World, checkin: &CheckIn, now: Time) -> (Verdict, Touched) {
@@ -35,6 +35,25 @@ fn named_by(world: &World, checkin: &CheckIn) -> Vec<HostId> {
         }
     }
     named
+}
+
+/// The address the machine itself says it has, when it is no other than the one it speaks from. From a segment that is
+/// served here nothing stands between: another address is a contradiction. From elsewhere it came through a router or
+/// proxy, and what the machine says can be held against the leases.
+fn own_address(world: &World, id: &HostId, checkin: &CheckIn) -> Result<IpAddr, String> {
+    let source = checkin.source.to_canonical();
+    let Some(said) = checkin.host_ip.map(|ip| ip.to_canonical()) else { return Ok(source) };
+    if said == source || said.is_ipv4() != source.is_ipv4() {
+        return Ok(source);
+    }
+    if world.policy.site.serves(source) {
+        return Err(format!("it says that its address is {said}, but comes from {source}"));
+    }
+    match by_source(world, said) {
+        Some(owner) if owner == *id => Ok(said),
+        Some(other) => Err(format!("it says that its address is {said}, which is {other}'s")),
+        None => Ok(source),
+    }
 }
 
 fn by_source(world: &World, source: IpAddr) -> Option<HostId> {
@@ -78,7 +97,9 @@ fn without_token(world: &World, checkin: &CheckIn, named: &[HostId]) -> Result<H
 
 fn apply(world: &mut World, id: &HostId, checkin: &CheckIn, now: Time) -> Result<(), String> {
     let in_repository = world.spec(id).is_some();
+    let address = own_address(world, id, checkin)?;
     let facts = host_mut(world, id);
+    contradicts_key(facts, checkin)?;
     let newest = facts.claim.as_ref().filter(|claim| checkin.token.as_ref() == Some(&claim.token)).cloned();
     match checkin.action {
         CheckInAction::InstallStart => {
@@ -103,20 +124,46 @@ fn apply(world: &mut World, id: &HostId, checkin: &CheckIn, now: Time) -> Result
             };
             let token = installed.token.clone();
             if facts.booted.as_ref().is_none_or(|(booted, _)| *booted != token) {
-                facts.booted = Some((token, now));
+                facts.booted = Some((token.clone(), now));
                 facts.failure = None;
+            }
+            // The markers that it goes by are laid down when a role begins: that it is up again, not that all went well.
+            if checkin.action == CheckInAction::BootConfigured {
+                ssh::configured(&mut facts.ssh, token, now);
             }
         }
     }
     let expected = facts.is_expected();
     if in_repository {
-        facts.host_seen = Some((checkin.source.to_canonical(), now));
+        facts.host_seen = Some((address, now));
     }
     facts.refused = None;
+    learn_key(facts, checkin);
     if !expected {
         nics::forget(world, id);
     }
     Ok(())
+}
+
+/// The host key that a check-in carries counts from the moment that the system is on the disk, and with its token only.
+fn key_of<'c>(facts: &HostFacts, checkin: &'c CheckIn) -> Option<(TokenId, &'c str)> {
+    let installed = facts.installed.as_ref().filter(|it| checkin.token.as_ref() == Some(&it.token))?;
+    let late = checkin.action != CheckInAction::InstallStart;
+    Some((installed.token.clone(), checkin.ssh_host_key.as_deref().filter(|_| late)?))
+}
+
+fn contradicts_key(facts: &mut HostFacts, checkin: &CheckIn) -> Result<(), String> {
+    match key_of(facts, checkin) {
+        Some((token, key)) => ssh::reported(facts, &token, key),
+        None => Ok(()),
+    }
+}
+
+fn learn_key(facts: &mut HostFacts, checkin: &CheckIn) {
+    if let Some((token, key)) = key_of(facts, checkin) {
+        // Whether it contradicts the one that is known was asked before.
+        let _ = ssh::reported(facts, &token, key);
+    }
 }
 
 fn complete(facts: &mut HostFacts, claim: crate::model::Claim, now: Time) {
@@ -126,4 +173,6 @@ fn complete(facts: &mut HostFacts, claim: crate::model::Claim, now: Time) {
     facts.failure = None;
     facts.cycled = None;
     facts.bmc.pending = None;
+    // Another system: another host key, and its first boot is still to come.
+    facts.ssh = SshFacts { reaching: facts.ssh.reaching, ..SshFacts::default() };
 }

@@ -1,7 +1,7 @@
 //! The status files, read back by a daemon whose journal is empty.
 
 use super::{ClusterStatus, Files, HostStatus, RackStatus};
-use crate::model::{AdoptedHost, AdoptedTask, Adoption, HostId, Installed, TaskId, Time};
+use crate::model::{AdoptedHost, AdoptedTask, Adoption, Fault, HostId, Installed, TaskId, Time};
 
 /// What the status branch says. A file that cannot be read is an error: guessing could cost a disk.
 pub fn adoption(files: &Files) -> Result<Adoption, String> {
@@ -62,6 +62,12 @@ fn host(status: HostStatus) -> Result<AdoptedHost, String> {
         boot: (status.boot.mac, address(status.boot.address.as_ref())),
         inventory: status.inventory,
         power: status.power,
+        ssh_key: status.ssh.as_ref().and_then(|ssh| ssh.host_key.clone()),
+        boot_before: status.ssh.as_ref().and_then(|ssh| ssh.boot_before.clone()),
+        configured: match status.ssh.as_ref().and_then(|ssh| ssh.configured.as_ref()) {
+            Some(text) => Some(time(text)?),
+            None => None,
+        },
     })
 }
 
@@ -74,7 +80,12 @@ fn cluster(adoption: &mut Adoption, status: ClusterStatus) -> Result<(), String>
             task: TaskId::new(task.id.as_str()),
             definition,
             covers: task.covers,
-            failed: task.failed_at_run.map(|run| (run, task.message.unwrap_or_default())),
+            failed: task.failed_at_run.map(|run| {
+                // A branch of an earlier version has no more than the message.
+                let message = task.message.unwrap_or_default();
+                (run, task.fault.unwrap_or_else(|| Fault::operator("TaskFailed", message)))
+            }),
+            announced: task.announced,
             at: time(task.at.as_deref().unwrap_or_default())?,
         });
     }

@@ -2,15 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use super::{
     ClusterStatus, Condition, Endpoint, Files, GenerationStatus, HostStatus, InstallStatus, PreparingStatus,
-    RackStatus, RejectedStatus, TaskStatus, unclaimed,
+    RackStatus, RejectedStatus, SshStatus, TaskStatus, WriteBackStatus, unclaimed,
 };
-use crate::model::{ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, TaskSpec, World};
+use crate::model::{
+    Action, Announced, ClusterFacts, ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, TaskId,
+    TaskSpec, TokenId, World,
+};
 use crate::plan::bmc;
-use crate::plan::cluster::facts_of;
+use crate::plan::cluster::{ClusterView, facts_of};
 use crate::plan::host::{has_drift, may_install};
+use crate::plan::ssh::key;
 use crate::plan::{HostPlan, Plan, Step};
 
 /// The status of one host: of every host in the repository, and of an installed one that has left it.
@@ -53,10 +58,15 @@ fn announced(spec: &HostSpec, facts: &HostFacts, host: &HostPlan) -> Option<crat
     if next { Some(spec.generation) } else { facts.intent }
 }
 
+/// A host that has left the repository, as long as its disk holds a system of ours or may hold one: should it come back,
+/// it must not look blank to a daemon that has lost its journal meanwhile.
 fn removed(id: &HostId, facts: &HostFacts) -> Option<HostStatus> {
-    let installed = facts.installed.as_ref()?;
+    let installed = facts.installed.as_ref().map(|installed| installed.generation);
+    let announced = facts.intent.max(facts.held);
+    let wanted = installed.max(announced).max(facts.claim.as_ref().map(|claim| claim.generation))?;
     Some(HostStatus {
-        generation: GenerationStatus { wanted: installed.generation, installed: Some(installed.generation) },
+        announced,
+        generation: GenerationStatus { wanted, installed },
         condition: Condition {
             status: "Ready".to_owned(),
             reason: "Removed".to_owned(),
@@ -93,6 +103,7 @@ fn observed(id: &HostId, facts: &HostFacts) -> HostStatus {
         bmc: None,
         boot: boot_endpoint(facts),
         power: facts.power.map(|(power, _)| power),
+        ssh: ssh_status(facts),
         preparing: facts.bmc.pending.as_ref().map(|(pending, since, times, _)| PreparingStatus {
             what: pending.what.clone(),
             since: since.to_string(),
@@ -103,6 +114,20 @@ fn observed(id: &HostId, facts: &HostFacts) -> HostStatus {
         drift: false,
         notes: Vec::new(),
     }
+}
+
+fn ssh_status(facts: &HostFacts) -> Option<SshStatus> {
+    let token = &facts.installed.as_ref()?.token;
+    let of = |fact: &Option<(TokenId, String)>| fact.clone().filter(|(of, _)| of == token).map(|(_, text)| text);
+    let host_key = of(&facts.ssh.key);
+    let status = SshStatus {
+        fingerprint: host_key.as_deref().map(key::fingerprint),
+        host_key,
+        boot_before: of(&facts.ssh.before),
+        configured: facts.ssh.configured.as_ref().filter(|(of, _)| of == token).map(|(_, at)| at.to_string()),
+    };
+    let known = status.host_key.is_some() || status.boot_before.is_some() || status.configured.is_some();
+    known.then_some(status)
 }
 
 fn boot_endpoint(facts: &HostFacts) -> Endpoint {
@@ -133,7 +158,11 @@ pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<
     for host in plan.hosts.iter().filter(|host| host.id.cluster == *name) {
         *hosts.entry(host.state.as_str().to_owned()).or_insert(0) += 1;
     }
-    let shown = world.clusters.get(name).and_then(|facts| facts.shown.as_ref());
+    let facts = world.clusters.get(name);
+    let shown = facts.and_then(|facts| facts.shown.as_ref());
+    let view = ClusterView::new(world, spec);
+    let announced: BTreeMap<&TaskId, Announced> = view.announcements().map(|(task, said)| (&task.id, said)).collect();
+    let generated = facts.and_then(|facts| facts.generated.as_ref());
     Some(ClusterStatus {
         cluster: name.clone(),
         state: cluster.state.to_owned(),
@@ -141,17 +170,26 @@ pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<
         condition: condition(&cluster.step),
         revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
         hosts,
-        tasks: spec.tasks.iter().map(|task| task_status(world, spec, task)).collect(),
+        tasks: spec.tasks.iter().map(|task| task_status(facts, spec, task, announced.get(&task.id))).collect(),
+        write_back: generated.map(|it| WriteBackStatus {
+            id: it.id.clone(),
+            since: it.since.to_string(),
+            message: it.failure.as_ref().map(|failure| failure.fault.to_string()),
+        }),
+        progress: facts.and_then(|facts| facts.progress.clone()),
         notes: cluster.notes.clone(),
     })
 }
 
-fn task_status(world: &World, cluster: &ClusterSpec, task: &TaskSpec) -> TaskStatus {
-    let facts = world.clusters.get(&cluster.name);
+fn task_status(
+    facts: Option<&Arc<ClusterFacts>>,
+    cluster: &ClusterSpec,
+    task: &TaskSpec,
+    announced: Option<&Announced>,
+) -> TaskStatus {
     let record = facts.and_then(|facts| facts.tasks.get(&task.id));
-    let running = facts.and_then(|facts| facts.doing.as_ref()).is_some_and(
-        |doing| matches!(&doing.action, crate::model::Action::Run { task: running, .. } if *running == task.id),
-    );
+    let doing = facts.and_then(|facts| facts.doing.as_ref()).map(|doing| &doing.action);
+    let running = matches!(doing, Some(Action::Run { task: running, .. }) if *running == task.id);
     let failure = record.and_then(|record| record.failure.as_ref());
     let (result, message) = match (&task.blocked, failure, record) {
         _ if running => ("running", None),
@@ -160,15 +198,21 @@ fn task_status(world: &World, cluster: &ClusterSpec, task: &TaskSpec) -> TaskSta
         (_, None, Some(record)) if !record.covers.is_empty() => ("done", None),
         _ => ("pending", None),
     };
+    let begun = running || record.is_some_and(|record| failure.is_some() || !record.covers.is_empty());
+    let failed = record.map(|record| &record.failed).into_iter().flatten();
     TaskStatus {
         id: task.id.clone(),
         name: task.name.clone(),
         result: result.to_owned(),
         message,
         at: record.map(|record| record.at.to_string()),
-        definition: record.map(|record| record.definition.clone()),
+        definition: record.map(|record| &record.definition).or(announced.map(|_| &task.definition)).cloned(),
         covers: record.map(|record| record.covers.clone()).unwrap_or_default(),
+        failed: failed.map(|(id, fault)| (id.clone(), fault.to_string())).collect(),
+        fault: failure.map(|(failure, _)| failure.fault.clone()),
         failed_at_run: failure.map(|(_, run)| *run),
+        announced: announced.or(record.and_then(|record| record.announced.as_ref())).cloned(),
+        log: begun.then(|| format!("runs/{}/{}/", cluster.name, task.id)),
     }
 }
 
@@ -193,6 +237,7 @@ pub fn report(world: &World, plan: &Plan) -> Files {
     }
     for cluster in &plan.clusters {
         if let Some(status) = cluster_status(world, plan, &cluster.name) {
+            let status = ClusterStatus { progress: None, ..status };
             put(&mut files, format!("clusters/{}.yaml", cluster.name), &status);
         }
     }

@@ -232,10 +232,30 @@ fn cluster() -> Value {
         &["id", "name", "result"],
         json!({
             "id": text(), "name": text(),
-            "result": { "type": "string", "enum": ["pending", "running", "done", "failed", "unsupported"] },
+            "result": { "type": "string", "enum": ["pending", "running", "done", "failed", "blocked"] },
             "message": text(), "at": time(), "definition": text(),
-            "covers": { "type": "object", "additionalProperties": text() },
-            "failed_at_run": { "type": "integer" }
+            "covers": by_host("the installs it is done for"),
+            "failed": by_host("targets it failed for, and why"),
+            "fault": object(
+                &["class", "reason", "message"],
+                json!({
+                    "class": { "enum": ["transient", "permanent", "operator"] }, "reason": text(), "message": text()
+                }),
+            ),
+            "failed_at_run": { "type": "integer" },
+            "announced": object(
+                &["run", "covers"],
+                json!({ "run": { "type": "integer" }, "covers": by_host("the installs it may be run for") }),
+            ),
+            "log": { "type": "string", "description": "directory of its logs, under state_dir" }
+        }),
+    );
+    let write_back = object(&["id", "since"], json!({ "id": text(), "since": time(), "message": text() }));
+    let progress = object(
+        &["play", "task", "tasks", "failed"],
+        json!({
+            "play": text(), "task": text(), "tasks": { "type": "integer" },
+            "failed": { "type": "array", "items": text() }
         }),
     );
     object(
@@ -245,9 +265,14 @@ fn cluster() -> Value {
             "state": { "type": "string", "enum": ["provisioning", "ansible-running", "hooks-running", "completed"] },
             "since": time(), "condition": one("Condition"), "revision": { "type": ["string", "null"] },
             "hosts": { "type": "object", "additionalProperties": { "type": "integer" } },
-            "tasks": { "type": "array", "items": task }, "notes": { "type": "array", "items": text() }
+            "tasks": { "type": "array", "items": task }, "write_back": write_back, "progress": progress,
+            "notes": { "type": "array", "items": text() }
         }),
     )
+}
+
+fn by_host(what: &str) -> Value {
+    json!({ "type": "object", "additionalProperties": text(), "description": what })
 }
 
 fn host() -> Value {
@@ -268,6 +293,10 @@ fn host() -> Value {
             "bmc": one("Endpoint"), "boot": one("Endpoint"),
             "power": { "enum": ["on", "off", "unknown"] }, "inventory": one("Inventory"),
             "preparing": preparing, "disk": text(),
+            "ssh": object(
+                &[],
+                json!({ "fingerprint": text(), "host_key": text(), "boot_before": text(), "configured": time() }),
+            ),
             "drift": { "type": "boolean" }, "notes": { "type": "array", "items": text() }
         }),
     )
