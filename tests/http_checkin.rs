@@ -214,7 +214,7 @@ fn claiming(claim: ClaimBy) -> (World, HostId, Mac) {
         disks: Vec::new(),
         bmc: BmcSpec::new(Protocol::None, "", Secret::new("")),
         prepare: Arc::default(),
-        unsupported: Vec::new(),
+        blocked: Vec::new(),
         origin: (Arc::from("group_vars/cluster1/bootstrap.yml"), 1),
     };
     let mut policy = Policy::default();

@@ -10,7 +10,7 @@ use rackwright::model::{Event, NoticeKind, Policy, Receiver, Secret, Time, Verdi
 use rackwright::plan::reduce;
 use rackwright::serve::{Context, Inbox, http};
 use rackwright::settings::{
-    Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, Settings, Uri,
+    Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, SecretSources, Settings, Uri,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -221,7 +221,12 @@ pub fn settings() -> Settings {
         },
         deploy: Deploy { username: "deploy".into(), ssh_key: None, ssh_port: 22 },
         debian: Debian { mirror: "http://mirror.example.net/debian".into(), release: "bookworm".into() },
-        ansible: Ansible { playbook: "ansible-playbook".into(), vault_password_file: None, timeout: minute },
+        ansible: Ansible {
+            playbook: "ansible-playbook".into(),
+            vault_password_file: None,
+            vault_ids: vec![],
+            timeout: minute,
+        },
         bmc: Bmc { tls: BmcTls::Pin, concurrency: 32, port: 443, ipmi_port: 623 },
         limits: Limits {
             concurrent_installs: 64,
@@ -231,6 +236,7 @@ pub fn settings() -> Settings {
             publish_debounce: minute,
             backoff: minute,
         },
+        secrets: SecretSources::default(),
         notifications: Vec::new(),
         commit_status: None,
     }

@@ -30,6 +30,7 @@ fn announce(bench: &mut Bench, revision: u8, images: &[&str]) {
         release: "bookworm".into(),
         previous: bench.world.desired.as_deref(),
         revision: None,
+        secrets: Default::default(),
     };
     let loaded = repo::load(&tree, &context);
     let mut desired = loaded.desired.unwrap_or_else(|| panic!("{:#?}", loaded.findings));

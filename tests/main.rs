@@ -107,6 +107,7 @@ mod repo_pvc;
 mod repo_render;
 mod repo_schema;
 mod repo_support;
+mod secrets_vault;
 mod settings;
 mod sim;
 mod ssh_rig;

@@ -177,7 +177,7 @@ fn any_host(n: u64) -> impl Strategy<Value = (HostSpec, HostFacts)> {
         prop_oneof![4 => Just(Lifecycle::Present), 1 => Just(Lifecycle::Maintenance), 1 => Just(Lifecycle::Retired)];
     let how = prop_oneof![Just(LocalBoot::Auto), Just(LocalBoot::Firmware)];
     (0_u32..4, state, how, any::<(bool, bool)>(), 0_u8..8, any_facts()).prop_map(
-        move |(generation, state, how, (bmc, named), unsupported, facts)| {
+        move |(generation, state, how, (bmc, named), blocked, facts)| {
             let mut spec = host(n);
             spec.generation = Generation(generation);
             (spec.state, spec.local_boot) = (state, how);
@@ -185,8 +185,8 @@ fn any_host(n: u64) -> impl Strategy<Value = (HostSpec, HostFacts)> {
                 spec.bmc.protocol = Protocol::None;
             }
             spec.boot_mac = spec.boot_mac.filter(|_| named);
-            if unsupported == 0 {
-                spec.unsupported.push("bios settings".into());
+            if blocked == 0 {
+                spec.blocked.push("`bmc.password` cannot be read".into());
             }
             (spec, facts)
         },
@@ -220,7 +220,8 @@ proptest! {
             prop_assert_eq!(world.consent, Consent::Open);
             prop_assert_eq!(spec.state, Lifecycle::Present);
             prop_assert!(facts.installed.as_ref().is_none_or(|done| done.generation < spec.generation));
-            prop_assert!(spec.unsupported.is_empty());
+            let claimed = facts.claim.as_ref().is_some_and(|claim| claim.generation == spec.generation);
+            prop_assert!(spec.blocked.is_empty() || claimed);
             prop_assert!(facts.intent >= Some(spec.generation));
             prop_assert!(!spec.has_bmc() || facts.armed.map(|(generation, ..)| generation) == Some(spec.generation));
             prop_assert!(spec.boot_mac == Some(mac) || (spec.boot_mac.is_none() && facts.boot_mac == Some(mac)));

@@ -77,7 +77,7 @@ pub fn host(n: u64) -> HostSpec {
         disks: vec!["/dev/sda".into()],
         bmc: BmcSpec::new(Protocol::Redfish, "admin", Secret::new("secret")),
         prepare: Arc::default(),
-        unsupported: Vec::new(),
+        blocked: Vec::new(),
         origin: ("group_vars/cluster1/bootstrap.yml".into(), 1),
     }
 }
@@ -177,6 +177,7 @@ pub fn settings(listen: Ipv4Addr, root: Option<PathBuf>) -> Settings {
         ansible: settings::Ansible {
             playbook: "ansible-playbook".into(),
             vault_password_file: None,
+            vault_ids: Vec::new(),
             timeout: Duration::from_secs(7200),
         },
         bmc: settings::Bmc { tls: settings::BmcTls::Pin, concurrency: 32, port: 443, ipmi_port: 623 },
@@ -188,6 +189,7 @@ pub fn settings(listen: Ipv4Addr, root: Option<PathBuf>) -> Settings {
             publish_debounce: Duration::from_secs(1),
             backoff: Duration::from_secs(5),
         },
+        secrets: settings::SecretSources::default(),
         notifications: Vec::new(),
         commit_status: None,
     }

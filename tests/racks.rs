@@ -246,6 +246,7 @@ pub fn load(
         release: "bookworm".into(),
         previous,
         revision: Some(Revision::new(&revision)),
+        secrets: Default::default(),
     };
     let loaded = repo::load(&rack.tree(), &context);
     let wrong: Vec<_> = loaded.findings.into_iter().filter(|it| it.severity == Severity::Error).collect();

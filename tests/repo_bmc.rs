@@ -33,7 +33,7 @@ fn what_is_wanted_before_an_install_is_read() {
         ),
     );
     assert_eq!(spec.prepare.disk, DiskChoice::Mirror(["0".into(), "1".into()]));
-    assert!(spec.prepare.replace_volumes && spec.unsupported.is_empty());
+    assert!(spec.prepare.replace_volumes && spec.blocked.is_empty());
     let bios: Vec<_> = spec.prepare.bios.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
     assert_eq!(bios, [("Delay", "0x10"), ("NumLock", "on"), ("Text", "a b"), ("Word", "yes")], "as written");
     assert_eq!(spec.prepare.manager["A.1.B"].reveal(), "5");
@@ -116,7 +116,7 @@ fn the_mark_gives_way_to_the_disk_that_was_found_for_this_choice() {
 #[test]
 fn ipmi_needs_the_boot_nic_and_orders_pxe_only() {
     let spec = host("system_disks: [/dev/sda]", "protocol: ipmi");
-    assert_eq!((spec.bmc.protocol, spec.unsupported.len()), (Protocol::Ipmi, 0));
+    assert_eq!((spec.bmc.protocol, spec.blocked.len()), (Protocol::Ipmi, 0));
     let without =
         bootstrap("", "protocol: ipmi").replace("boot_mac: \"52:54:00:bb:00:01\",", "system_disks: [/dev/sda],");
     let found = errors(&without);

@@ -201,8 +201,8 @@ fn secrets_are_in_no_finding() {
 fn encrypted_values_stop_the_host_and_not_the_revision() {
     let text = ONE.replace("password: secret }", "password: !vault \"$ANSIBLE_VAULT;1.1;AES256\" }");
     let loaded = load(&c1(&text));
-    assert_eq!(places(&loaded.findings), [("group_vars/c1/bootstrap.yml", 6, "not-supported-yet")]);
-    assert_eq!(loaded.desired.expect("valid").hosts[&hv1()].unsupported.len(), 1);
+    assert_eq!(places(&loaded.findings), [("group_vars/c1/bootstrap.yml", 6, "secrets-unread")]);
+    assert_eq!(loaded.desired.expect("valid").hosts[&hv1()].blocked.len(), 1);
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn the_layout_of_pvcs_local_repository_is_accepted() {
     assert!(loaded.findings.iter().all(|finding| finding.severity == Severity::Warning));
     let desired = loaded.desired.expect("valid");
     assert_eq!(desired.hosts.len(), 3);
-    assert!(desired.hosts.values().all(|host| host.unsupported.is_empty()));
+    assert!(desired.hosts.values().all(|host| host.blocked.is_empty()));
     let hosts: Vec<_> = desired.hosts.values().collect();
     assert_eq!(hosts[0].prepare.disk, DiskChoice::Named);
     assert_eq!(hosts[1].prepare.disk, DiskChoice::Mirror(["0".into(), "1".into()]));

@@ -72,6 +72,7 @@ pub fn context() -> Context<'static> {
         release: "bookworm".into(),
         previous: None,
         revision: None,
+        secrets: Default::default(),
     }
 }
 

@@ -12,8 +12,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::drive::git::{Git, Local, local_path};
+use crate::drive::secrets::Keeper;
 use crate::model::{ClusterName, Desired, Mac, Revision};
 use crate::plan::report::{ClusterStatus, Files, HostStatus, RejectedStatus, UnclaimedStatus};
+use crate::repo::secret::Secrets;
 use crate::repo::{self, Entry, Tree};
 use crate::serve::api::chain::BootChain;
 use crate::settings::{Repository, Settings};
@@ -233,15 +235,28 @@ pub fn tree(path: &Path, revision: Option<&str>) -> anyhow::Result<(Tree, Option
 }
 
 /// Loads a tree as the daemon with these settings would. Without settings, documentation values stand for the
-/// daemon's address and mirror (RFC 5737): good for comparing, not for booting.
+/// daemon's address and mirror (RFC 5737): good for comparing, not for booting; and no secret is read.
 pub fn load(
     tree: &Tree,
     settings: Option<&Settings>,
     previous: Option<&Desired>,
     revision: Option<Revision>,
 ) -> repo::Loaded {
+    let read = |secrets| repo::load(tree, &context(settings, previous, revision.clone(), secrets));
+    match settings {
+        Some(settings) => Keeper::new(settings).load(tree, read),
+        None => read(Secrets::elsewhere()),
+    }
+}
+
+fn context<'a>(
+    settings: Option<&'a Settings>,
+    previous: Option<&'a Desired>,
+    revision: Option<Revision>,
+    secrets: Arc<Secrets>,
+) -> repo::Context<'a> {
     let subnets = settings.map(|settings| settings.network.subnets.as_slice()).unwrap_or_default();
-    let context = repo::Context {
+    repo::Context {
         http_base: settings.map_or_else(|| "http://192.0.2.1:9999".into(), |s| s.policy().site.http_base()),
         address: settings.map_or(Ipv4Addr::new(192, 0, 2, 1), |s| s.network.address),
         subnets,
@@ -250,6 +265,6 @@ pub fn load(
         release: settings.map_or_else(|| "bookworm".into(), |s| s.debian.release.clone()),
         previous,
         revision,
-    };
-    repo::load(tree, &context)
+        secrets,
+    }
 }

@@ -19,6 +19,7 @@ pub mod log;
 pub mod notify;
 mod outward;
 pub mod process;
+pub mod secrets;
 pub mod ssh;
 pub mod task;
 
@@ -31,6 +32,7 @@ pub struct Drivers {
     /// BMCs.
     pub bmcs: bmc::Guardians,
     settings: Arc<Settings>,
+    secrets: secrets::Keeper,
     clock: fn() -> Time,
     tell: bmc::Tell,
 }
@@ -60,7 +62,8 @@ impl Drivers {
             .with_ipmi_port(settings.bmc.ipmi_port)
             .with_limits(bmc::Limits { at_once: settings.bmc.concurrency, ..bmc::Limits::default() })
             .locked_in(settings.state_dir.clone());
-        Ok(Drivers { git, http: http::client()?, images, bmcs, settings, clock, tell })
+        let secrets = secrets::Keeper::new(&settings);
+        Ok(Drivers { git, http: http::client()?, images, bmcs, settings, secrets, clock, tell })
     }
 
     /// Says when a local repository changes; `None` for one that must be polled.
@@ -68,14 +71,13 @@ impl Drivers {
         self.git.watch()
     }
 
-    /// Reads and checks the tree of a revision.
+    /// Reads and checks the tree of a revision, with the secrets it asks for.
     pub fn load(&self, revision: &Revision, previous: Option<&Desired>) -> Result<repo::Loaded, Fault> {
         let tree = self.git.tree(revision)?;
         let network = &self.settings.network;
         let policy = self.settings.policy();
-        Ok(repo::load(
-            &tree,
-            &repo::Context {
+        let load = |secrets| {
+            let context = repo::Context {
                 http_base: policy.site.http_base(),
                 address: network.address,
                 subnets: &network.subnets,
@@ -84,8 +86,11 @@ impl Drivers {
                 release: self.settings.debian.release.clone(),
                 previous,
                 revision: Some(revision.clone()),
-            },
-        ))
+                secrets,
+            };
+            repo::load(&tree, &context)
+        };
+        Ok(self.secrets.load(&tree, load))
     }
 
     /// Performs one action, once.
@@ -131,7 +136,8 @@ impl Drivers {
         let rejected = world.rejected.as_ref().map(|rejected| &rejected.revision);
         let in_force = world.desired.as_ref().and_then(|desired| desired.revision.as_ref());
         let known = if rejected.is_some() { rejected } else { in_force };
-        if known == Some(&head) {
+        let same = known == Some(&head);
+        if same && !self.clone().secrets_changed().await {
             return Ok(Outcome::Fetched(Fetched::Unchanged));
         }
         if let Some(finding) = self.git.verify(&head).await? {
@@ -147,6 +153,11 @@ impl Drivers {
         });
         let fetched = loading.await.map_err(|_| Fault::permanent("LoadFailed", "reading the revision failed"))?;
         fetched.map(Outcome::Fetched)
+    }
+
+    /// Whether a password file or the like gives something else now: then the same revision is read again.
+    async fn secrets_changed(self: Arc<Self>) -> bool {
+        tokio::task::spawn_blocking(move || self.secrets.changed()).await.unwrap_or(false)
     }
 
     async fn publish(&self, job: &Job, moves_upto: u64) -> Result<Outcome, Fault> {

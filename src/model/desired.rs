@@ -157,8 +157,9 @@ pub struct HostSpec {
     pub bmc: BmcSpec,
     /// What is wanted of the machine before it is installed. Shared by hosts that want the same.
     pub prepare: Arc<Prepare>,
-    /// Features this host asks for that this version can't do; it stops in `preparing` as `Stalled` with this.
-    pub unsupported: Vec<String>,
+    /// Secrets it needs that cannot be read, as sentences that name the key: nothing is begun before they can, and it is
+    /// `Stalled` with this.
+    pub blocked: Vec<String>,
     /// Where in the repository it is written: path and line.
     pub origin: (Arc<str>, u32),
 }

@@ -33,6 +33,11 @@ pub fn all_refused(spec: &HostSpec) -> String {
     )
 }
 
+/// What a host waits for whose secrets cannot be read: a person. Once they can, the repository is read again.
+pub(super) fn secret_missing(spec: &HostSpec) -> Step {
+    Step::stalled("SecretMissing", format!("{}; it goes on once that can be read", spec.blocked.join("; ")), None)
+}
+
 /// What the BMC is spoken to in: what the repository says, or what has answered.
 pub fn protocol(spec: &HostSpec, facts: &HostFacts) -> Protocol {
     match (spec.bmc.protocol, facts.bmc.protocol) {
@@ -75,10 +80,6 @@ pub(super) fn is_prepared(spec: &HostSpec, facts: &HostFacts) -> bool {
 
 /// The rung between "known" and "may be armed": what a preparation has begun is looked at until it is in effect.
 pub(super) fn preparing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
-    if !spec.unsupported.is_empty() {
-        let message = format!("this version cannot do what the repository asks for: {}", spec.unsupported.join("; "));
-        return Step::stalled("NotSupportedYet", message, None);
-    }
     let begun =
         facts.bmc.pending.as_ref().filter(|(pending, _, times, _)| pending.stage != Stage::Next || *times > STEPS);
     let Some((pending, since, times, looked)) = begun else {

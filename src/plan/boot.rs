@@ -138,9 +138,6 @@ fn refusal(world: &World, spec: &HostSpec) -> Option<&'static str> {
     if world.consent != Consent::Open {
         return Some("nothing may be armed: neither journal, nor status branch, nor --first-run");
     }
-    if !spec.unsupported.is_empty() {
-        return Some("the host needs something that is not supported yet");
-    }
     if !facts.map_or_else(|| spec.knows_disk(&Default::default()), |facts| spec.knows_disk(&facts.bmc)) {
         return Some("the disk in the host's chassis slot is not known yet");
     }
@@ -156,8 +153,11 @@ fn refusal(world: &World, spec: &HostSpec) -> Option<&'static str> {
         return Some("the host is not armed for this generation");
     }
     // A host with a BMC was armed when its images were there; without one, this is where it waits for them. Once it has
-    // claimed, its installer goes on: an image being verified anew is asked for again.
+    // claimed, its installer goes on: an image being verified anew is asked for again, and so is a secret.
     let claimed = facts.and_then(|facts| facts.claim.as_ref()).is_some_and(|claim| claim.generation == wanted);
+    if !claimed && !spec.blocked.is_empty() {
+        return Some("the host needs a secret that cannot be read");
+    }
     if !spec.has_bmc() && !claimed && !super::image::all_verified(world, spec) {
         return Some("an image of its installer is not verified yet");
     }

@@ -126,6 +126,10 @@ impl<'w> Desk<'w> {
 
     /// Begins an action on a host's BMC, unless an earlier failure or a limit says to wait.
     pub(super) fn try_bmc(&mut self, spec: &HostSpec, facts: &HostFacts, retries: u32, action: Action) -> Step {
+        let blocked = spec.bmc.credentials.is_empty() || super::host::wants_install(spec, facts);
+        if spec.has_bmc() && !spec.blocked.is_empty() && blocked {
+            return bmc::secret_missing(spec);
+        }
         if spec.has_bmc() && bmc::credential(spec, facts).is_none() {
             return Step::stalled(Fault::AUTHENTICATION_FAILED, bmc::all_refused(spec), None);
         }

@@ -225,7 +225,7 @@ mod tests {
             disks: vec!["/dev/sda".into()],
             bmc: BmcSpec::new(Protocol::None, "", Secret::new("")),
             prepare: Arc::default(),
-            unsupported: Vec::new(),
+            blocked: Vec::new(),
             origin: (Arc::from("x"), 1),
         }
     }

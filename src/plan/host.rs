@@ -16,7 +16,7 @@ pub fn wants_install(spec: &HostSpec, facts: &HostFacts) -> bool {
 /// is concerned (not counting announcement and arming, which come after).
 pub fn may_install(spec: &HostSpec, facts: &HostFacts) -> bool {
     spec.state == Lifecycle::Present
-        && spec.unsupported.is_empty()
+        && spec.blocked.is_empty()
         && wants_install(spec, facts)
         && facts.held.is_none_or(|held| held < spec.generation)
 }
@@ -48,12 +48,12 @@ fn install_state(spec: &HostSpec, facts: &HostFacts) -> HostState {
         }
         let once = facts.prepared.is_some_and(|(prepared, _)| prepared == spec.generation);
         // What is asked for may change while the installer is at work; it is left to it.
-        if !spec.unsupported.is_empty() || !(once && claimed || bmc::is_prepared(spec, facts)) {
+        if (!spec.blocked.is_empty() && !claimed) || !(once && claimed || bmc::is_prepared(spec, facts)) {
             return HostState::Preparing;
         }
     } else if facts.host_seen.is_none() && !claimed {
         return HostState::Init;
-    } else if !spec.unsupported.is_empty() {
+    } else if !spec.blocked.is_empty() && !claimed {
         return HostState::Preparing;
     }
     if claimed { HostState::Installing } else { HostState::PxeBooting }
@@ -111,6 +111,9 @@ fn decide<'w>(
     }
     if state < HostState::Installed && facts.held.is_some_and(|held| held >= spec.generation) {
         return held(facts);
+    }
+    if state < HostState::Installing && !spec.blocked.is_empty() {
+        return bmc::secret_missing(spec);
     }
     if matches!(state, HostState::Preparing | HostState::PxeBooting)
         && let Some(step) = nic::unrecognisable(spec, facts)

@@ -14,8 +14,8 @@ pub fn production(reader: &mut Reader<'_>, scope: &Arc<Scope>, needed: bool) -> 
     let path = path.clone();
     match pair(scope, ipmi) {
         Ok(pair) => pair,
-        Err((place, why)) => {
-            if needed {
+        Err((place, (why, sealed))) => {
+            if needed && (scope.secrets.are_here() || !sealed) {
                 let message = format!("`ipmi.users.admin` cannot be worked out: {why}");
                 let hint = "once the playbook has changed the BMCs' account, they are out of reach: \
                             `on_complete: power-off` will not work";
@@ -26,7 +26,10 @@ pub fn production(reader: &mut Reader<'_>, scope: &Arc<Scope>, needed: bool) -> 
     }
 }
 
-fn pair(scope: &Arc<Scope>, ipmi: &Node) -> Result<Option<(String, Secret)>, (Place, String)> {
+/// Why a value is missing, and whether that is because it is encrypted.
+type Why = (String, bool);
+
+fn pair(scope: &Arc<Scope>, ipmi: &Node) -> Result<Option<(String, Secret)>, (Place, Why)> {
     let mut node = ipmi.clone();
     for key in ["users", "admin"] {
         let Some(inner) = inside(scope, &node, key)? else { return Ok(None) };
@@ -36,32 +39,37 @@ fn pair(scope: &Arc<Scope>, ipmi: &Node) -> Result<Option<(String, Secret)>, (Pl
     for key in ["username", "password"] {
         let Some(value) = inside(scope, &node, key)? else { return Ok(None) };
         let value = worked_out(scope, &value)?;
+        if key == "username" && value.is_secret() {
+            // It is named when a BMC refuses it.
+            return Err((value.place, ("`username` is encrypted, but people are shown it".to_owned(), true)));
+        }
         match value.scalar() {
             Some((text, _)) if !text.is_empty() && !value.is_null() && !text.contains(['\n', '\r']) => {
                 texts.push(text.to_owned());
             }
-            _ => return Err((value.place, format!("`{key}` is not a line of text"))),
+            _ => return Err((value.place, (format!("`{key}` is not a line of text"), false))),
         }
     }
     let password = texts.pop().map(Secret::new);
     Ok(texts.pop().zip(password))
 }
 
-fn inside(scope: &Arc<Scope>, node: &Node, key: &str) -> Result<Option<Node>, (Place, String)> {
+fn inside(scope: &Arc<Scope>, node: &Node, key: &str) -> Result<Option<Node>, (Place, Why)> {
     Ok(worked_out(scope, node)?.get(key).cloned())
 }
 
-fn worked_out(scope: &Arc<Scope>, node: &Node) -> Result<Node, (Place, String)> {
+fn worked_out(scope: &Arc<Scope>, node: &Node) -> Result<Node, (Place, Why)> {
     let place = node.place;
     match scope.resolve(node) {
         Ok(node) => Ok(node.into_owned()),
-        Err(Trouble::Sealed) => Err((place, "it is encrypted".to_owned())),
-        Err(Trouble::Jinja(reason)) => Err((place, reason)),
+        Err(Trouble::Sealed(why)) => Err((place, (why.to_string(), true))),
+        Err(Trouble::Jinja(reason)) => Err((place, (reason, false))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::secret::Secrets;
     use super::super::vars::Doc;
     use super::super::yaml;
     use super::*;
@@ -69,8 +77,9 @@ mod tests {
     fn read(text: &str) -> (Option<(String, Secret)>, Vec<String>) {
         let mut found = Vec::new();
         let root = yaml::parse("base.yml", text.as_bytes(), &mut found).unwrap();
-        let scope =
-            Arc::new(Scope { docs: vec![Doc { path: "base.yml".into(), root: Arc::new(root) }], magic: vec![] });
+        let doc = Doc { path: "base.yml".into(), root: Arc::new(root), whole: false, closed: None };
+        let secrets = Arc::new(Secrets::new(vec![], None));
+        let scope = Arc::new(Scope { docs: vec![doc], magic: vec![], secrets });
         let pair = production(&mut Reader::new("bootstrap.yml", scope.clone(), &mut found), &scope, true);
         (pair, found.into_iter().map(|finding| format!("{finding}")).collect())
     }

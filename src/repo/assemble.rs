@@ -185,7 +185,7 @@ fn one(
         disks: config.disks.clone(),
         bmc: bmc(cluster, draft, site.production, pool),
         prepare: pool.prepare(draft),
-        unsupported: draft.unsupported.clone(),
+        blocked: draft.blocked.clone(),
         origin: (path.clone(), draft.place.0),
     })
 }
@@ -198,6 +198,7 @@ fn spec_digest(cluster: &ClusterSpec, hostname: &str, draft: &Draft, installer: 
     Digest::of(head.into_iter().chain(own.iter().map(|part| &**part)).map(str::as_bytes))
 }
 
+/// A password that cannot be read is none: nobody may be locked out by trying an empty one.
 fn bmc(cluster: &ClusterSpec, draft: &Draft, production: Option<&(String, Secret)>, pool: &mut Pool) -> BmcSpec {
     let address = draft.bmc.address.map(|(ip, _)| ip);
     let text = address.map(|ip| ip.to_string()).unwrap_or_default();
@@ -211,13 +212,19 @@ fn bmc(cluster: &ClusterSpec, draft: &Draft, production: Option<&(String, Secret
         let id = Digest::new(pool.share(Digest::of(id).as_str()));
         Credential { kind, username: username.clone(), password: password.clone(), id }
     };
-    let (username, password) = (&draft.bmc.username, &draft.bmc.password);
-    let mut credentials = vec![account(CredentialKind::Initial, username, password)];
+    let username = &draft.bmc.username;
+    let initial = draft.bmc.password.as_ref().map(|password| (username, password));
+    let mut credentials: Vec<_> = Vec::new();
+    if let Some((username, password)) = initial {
+        credentials.push(account(CredentialKind::Initial, username, password));
+    }
     // The same pair twice would be two failed logins with one wrong password.
-    if let Some((user, secret)) = production.filter(|(user, secret)| (user, secret) != (username, password)) {
+    if let Some((user, secret)) = production.filter(|(user, secret)| Some((user, secret)) != initial) {
         credentials.push(account(CredentialKind::Production, user, secret));
     }
-    let identity = Digest::new(pool.share(parts(username, password).as_str()));
+    let (nothing, nobody) = (Secret::new(""), String::new());
+    let (user, secret) = initial.unwrap_or((&nobody, &nothing));
+    let identity = Digest::new(pool.share(parts(user, secret).as_str()));
     let without = draft.bmc.protocol == Protocol::None;
     BmcSpec {
         protocol: draft.bmc.protocol,

@@ -17,8 +17,8 @@ pub struct Bmc {
     pub address: Option<(IpAddr, Place)>,
     /// User name.
     pub username: String,
-    /// Password.
-    pub password: Secret,
+    /// Password; none where it cannot be read.
+    pub password: Option<Secret>,
     /// The certificate it must show: SHA-256 in lower-case hex.
     pub fingerprint: Option<String>,
     /// How the machine is told to boot from the network.
@@ -37,7 +37,7 @@ impl Default for Bmc {
             protocol: Protocol::None,
             address: None,
             username: String::new(),
-            password: Secret::new(""),
+            password: None,
             fingerprint: None,
             network_boot: NetworkBoot::default(),
             boot_mode: BootMode::default(),
@@ -61,17 +61,12 @@ pub fn read(reader: &mut Reader<'_>, host: &Fields<'_>, config: &Config) -> Bmc 
     bmc.protocol = protocol(reader, &fields, config).unwrap_or(Protocol::Auto);
     bmc.address = fields.get("address").and_then(|node| parsed(reader, node, "bmc.address", "an IP address"));
     let hint = "the account that the BMC has out of the box";
-    for key in ["username", "password"] {
-        let value = match bmc.protocol {
-            Protocol::None => fields.get(key),
-            _ => reader.need(&fields, key, hint),
-        };
-        let text = value.and_then(|node| reader.line(node, &fields.name(key))).unwrap_or_default();
-        match key {
-            "username" => bmc.username = text,
-            _ => bmc.password = Secret::new(text),
-        }
-    }
+    let username = match bmc.protocol {
+        Protocol::None => fields.get("username"),
+        _ => reader.need(&fields, "username", hint),
+    };
+    bmc.username = username.and_then(|node| reader.line(node, "bmc.username")).unwrap_or_default();
+    bmc.password = password(reader, &fields, bmc.protocol == Protocol::None);
     bmc.fingerprint = fields.get("fingerprint").and_then(|node| fingerprint(reader, node));
     let ways = [("pxe", NetworkBoot::Pxe), ("http", NetworkBoot::Http)];
     let way = fields.get("network_boot").and_then(|node| reader.choice(node, "bmc.network_boot", &ways));
@@ -89,6 +84,29 @@ pub fn read(reader: &mut Reader<'_>, host: &Fields<'_>, config: &Config) -> Bmc 
     bmc.bios = settings(reader, &fields, "bios_settings", bmc.protocol);
     bmc.manager = settings(reader, &fields, "manager_settings", bmc.protocol);
     bmc
+}
+
+/// The password: written (in clear or encrypted), or where it is found on the bootstrap host.
+fn password(reader: &mut Reader<'_>, fields: &Fields<'_>, optional: bool) -> Option<Secret> {
+    let keys = ["password", "password_file", "password_env"].map(|key| (key, fields.get(key)));
+    let written: Vec<_> = keys.into_iter().filter_map(|(key, node)| Some((key, node?))).collect();
+    match written[..] {
+        [("password", node)] => reader.secret_line(node, "bmc.password"),
+        [("password_file", node)] => reader.secret_file(node, "bmc.password_file"),
+        [(_, node)] => reader.secret_variable(node, "bmc.password_env"),
+        [] => {
+            if !optional {
+                let hint = "the account that the BMC has out of the box; `password_file` or `password_env` do as well";
+                reader.need(fields, "password", hint);
+            }
+            None
+        }
+        [_, (key, _), ..] => {
+            let message = "of `bmc.password`, `password_file` and `password_env` only one can be given";
+            reader.error(fields.place_of(key), "conflicting-keys", message, "remove the others");
+            None
+        }
+    }
 }
 
 /// What IPMI cannot do: it knows none of the machine's NICs, and one kind of network boot.
@@ -167,7 +185,7 @@ fn setting(reader: &mut Reader<'_>, key: &str, name: &Key, value: &Node) -> Opti
         reader.error(name.place, "bad-value", message, "write its name as the BMC shows it");
         return None;
     }
-    let value = reader.resolve(value, &what)?;
+    let value = reader.resolve_secret(value, &what)?;
     match value.scalar() {
         Some((text, _)) if !value.is_null() && text.len() <= MAX_VALUE => Some(text.to_owned()),
         _ => {

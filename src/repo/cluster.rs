@@ -10,10 +10,11 @@ use super::host::{self, Defaults, Draft};
 use super::installer::Installers;
 use super::inventory::Inventory;
 use super::read::{Fields, Reader, nearest};
+use super::secret::Secrets;
 use super::tree::{self, Found};
 use super::vars::{Doc, Scope};
-use super::yaml::{self, Node, Place};
-use super::{Context, Tree, account, hook};
+use super::yaml::{self, Node, Place, Seal};
+use super::{Context, Tree, account, hook, sops, vault};
 use crate::model::{ClusterName, ClusterSpec, Finding, Protocol, Secret, TaskSpec};
 
 /// The file that names the clusters.
@@ -86,8 +87,11 @@ impl<'a> Site<'a> {
                     || file.ends_with(".yaml")
                     || file.ends_with(".json"))
         };
-        let docs: Vec<_> =
-            paths.iter().filter(|path| fits(path)).filter_map(|path| doc(self.tree, path, found)).collect();
+        let docs: Vec<_> = paths
+            .iter()
+            .filter(|path| fits(path))
+            .filter_map(|path| doc(self.tree, path, &self.context.secrets, found))
+            .collect();
         self.docs.insert(base, docs.clone());
         docs
     }
@@ -99,7 +103,7 @@ impl<'a> Site<'a> {
         for group in &lineage {
             docs.extend(self.vars("group_vars", group, found));
         }
-        Scope { docs, magic: Vec::new() }
+        Scope { docs, magic: Vec::new(), secrets: self.context.secrets.clone() }
     }
 
     /// What holds for one host.
@@ -112,7 +116,8 @@ impl<'a> Site<'a> {
                 docs.extend(self.vars("host_vars", name, found));
             }
         }
-        Scope { docs, magic: vec![("inventory_hostname", fqdn), ("inventory_hostname_short", short.to_string())] }
+        let magic = vec![("inventory_hostname", fqdn), ("inventory_hostname_short", short.to_string())];
+        Scope { docs, magic, secrets: self.context.secrets.clone() }
     }
 
     fn cluster(&mut self, name: &str, place: Place, found: &mut Vec<Finding>) -> Option<ClusterDraft> {
@@ -132,7 +137,14 @@ impl<'a> Site<'a> {
         };
         let scope = Arc::new(self.scope(name, found));
         let domain = self.domain(name, &scope, found).unwrap_or_else(|| "invalid".into());
-        let root = scope.docs.iter().rev().find(|doc| doc.path == path).map(|doc| doc.root.clone());
+        let doc = scope.docs.iter().rev().find(|doc| doc.path == path);
+        if doc.is_some_and(|doc| doc.whole) {
+            let message = "the file is encrypted as a whole, but host names and MACs have to be seen";
+            let hint = "encrypt its passwords only: `ansible-vault encrypt_string`, or SOPS with `encrypted_regex`";
+            found.push(Finding::error(&path, (1, 1), "sealed-file", message).hint(hint));
+            return None;
+        }
+        let root = doc.map(|doc| doc.root.clone());
         let root = root.unwrap_or_else(|| Arc::new(Node::scalar_at((1, 1), "", true)));
         if root.is_null() || root.map().is_none_or(|map| map.is_empty()) {
             if !found.iter().any(|finding| *finding.path == *path) {
@@ -162,12 +174,13 @@ impl<'a> Site<'a> {
             return None;
         };
         let mut reader = Reader::new(path, scope.clone(), found);
-        if node.is_sealed() {
-            let message = "`local_domain` cannot be encrypted: host names are made of it";
-            reader.error(node.place, "sealed-name", message, "write it in clear");
+        let Some(domain) = reader.line(node, "local_domain") else {
+            if reader.errors() == 0 {
+                let message = "`local_domain` cannot be encrypted: host names are made of it";
+                reader.error(node.place, "sealed-name", message, "write it in clear");
+            }
             return None;
-        }
-        let domain = reader.line(node, "local_domain")?;
+        };
         if domain.len() > 190 || !domain.split('.').all(host::is_label) {
             let message = format!("`{domain}` cannot be a domain");
             reader.error(node.place, "bad-domain", message, "labels of letters, digits and hyphens, joined by dots");
@@ -194,6 +207,10 @@ impl<'a> Site<'a> {
             .get("cluster")
             .and_then(|node| reader.fields(node, file.place_of("cluster"), "cluster", &KEYS.cluster));
         let block = Block::read(&mut reader, block.as_ref(), self.installers, self.tree);
+        if !reader.sealed.is_empty() {
+            let message = "nothing in `cluster` can be encrypted: it decides what happens to every host";
+            reader.error(file.place_of("cluster"), "sealed-cluster", message, "write it in clear");
+        }
         let installer = self.installers.get(&block.installer).and_then(Option::as_ref);
         let defaults = Defaults {
             cluster: name,
@@ -320,16 +337,24 @@ fn names(tree: &Tree, found: &mut Vec<Finding>) -> Vec<(String, Place)> {
     names
 }
 
-/// A file of variables, when it is one.
-fn doc(tree: &Tree, path: &str, found: &mut Vec<Finding>) -> Option<Doc> {
+/// A file of variables, when it is one; encrypted or not.
+fn doc(tree: &Tree, path: &str, secrets: &Secrets, found: &mut Vec<Finding>) -> Option<Doc> {
     let Found::File(_, bytes) = tree::find(tree, path) else { return None };
-    if bytes.starts_with(b"$ANSIBLE_VAULT;") {
-        let message = "the file is encrypted, and decrypting secrets is not supported yet";
-        let finding = Finding::warning(path, (1, 1), "not-supported-yet", message);
-        found.push(finding.hint("values that use its variables are refused"));
-        return None;
-    }
-    let root = yaml::parse(path, &bytes, found)?;
+    let whole = bytes.starts_with(vault::HEADER.as_bytes());
+    let doc = |root, closed| Some(Doc { path: path.into(), root: Arc::new(root), whole, closed });
+    let root = if whole {
+        match vaulted(path, &bytes, secrets, found) {
+            Ok(root) => root?,
+            Err(why) => {
+                return doc(
+                    Node { value: yaml::Value::Map(Vec::new()), ..Node::scalar_at((1, 1), "", false) },
+                    Some(why),
+                );
+            }
+        }
+    } else {
+        yaml::parse(path, &bytes, found)?
+    };
     if root.map().is_none() {
         if !root.is_null() {
             let message = format!("a file of variables must be a mapping, not {}", root.kind());
@@ -337,5 +362,44 @@ fn doc(tree: &Tree, path: &str, found: &mut Vec<Finding>) -> Option<Doc> {
         }
         return None;
     }
-    Some(Doc { path: path.into(), root: Arc::new(root) })
+    if !sops::is_encrypted(&root) {
+        return doc(root, None);
+    }
+    let (root, warning) = sops::open(path, &bytes, root, secrets);
+    found.extend(warning.map(|warning| Finding::warning(path, (0, 0), "secret-source", warning)));
+    doc(root, None)
+}
+
+/// A file that is vaulted as a whole: its contents, every value marked; or why it cannot be read. Places are those that
+/// `ansible-vault view` shows.
+fn vaulted(path: &str, bytes: &[u8], secrets: &Secrets, found: &mut Vec<Finding>) -> Result<Option<Node>, Arc<str>> {
+    let opened = match std::str::from_utf8(bytes) {
+        Ok(text) => secrets.open(text),
+        Err(_) => Err("it is damaged".into()),
+    };
+    let clear = match opened {
+        Ok(clear) => clear,
+        Err(why) => {
+            let finding = if secrets.are_here() {
+                let message = format!("the file is encrypted and cannot be read: {why}");
+                Finding::warning(path, (1, 1), "secret-missing", message).hint("what uses its variables waits")
+            } else {
+                let message = "the file is encrypted, and secrets are not read here";
+                let hint = "with `--config` and the daemon's settings it is read as the daemon does";
+                Finding::warning(path, (1, 1), "secrets-unread", message).hint(hint)
+            };
+            found.push(finding);
+            return Err(why);
+        }
+    };
+    let mut inside = Vec::new();
+    let root = yaml::parse(path, clear.reveal().as_bytes(), &mut inside);
+    for finding in &mut inside {
+        // What a parser says may quote what it reads.
+        if finding.code.starts_with("yaml-") {
+            finding.message = "what the file is decrypted to is not valid YAML".into();
+        }
+    }
+    found.append(&mut inside);
+    Ok(root.map(|root| root.marked(&Seal::Secret)))
 }

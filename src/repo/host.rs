@@ -44,8 +44,8 @@ pub struct Draft {
     pub config: Config,
     /// `bmc:`
     pub bmc: Bmc,
-    /// What this version can't do.
-    pub unsupported: Vec<String>,
+    /// Secrets that cannot be read.
+    pub blocked: Vec<String>,
     /// Whether nothing was wrong with it.
     pub sound: bool,
 }
@@ -106,11 +106,13 @@ pub fn hostname(
     let value = reader.need(&host, "node", "say who it is: `node: { hostname: hv1 }`")?;
     let fields = reader.fields(value, host.place_of("node"), "node", &KEYS.node)?;
     let value = reader.need(&fields, "hostname", "the short host name, as in the inventory")?;
-    if value.is_sealed() {
-        reader.error(value.place, "sealed-name", "a host name cannot be encrypted", "write it in clear");
+    let before = reader.errors();
+    let Some(name) = reader.line(value, "node.hostname") else {
+        if reader.errors() == before {
+            reader.error(value.place, "sealed-name", "a host name cannot be encrypted", "write it in clear");
+        }
         return None;
-    }
-    let name = reader.line(value, "node.hostname")?;
+    };
     check_hostname(reader, &name, value.place, defaults).then_some((name, value.place))
 }
 
@@ -156,7 +158,7 @@ pub fn read(
         state: Lifecycle::Present,
         config: Config::default(),
         bmc: Bmc::default(),
-        unsupported: Vec::new(),
+        blocked: Vec::new(),
         sound: false,
     };
     // Unknown keys were reported with the name; what is reported twice is dropped in the end.
@@ -166,7 +168,7 @@ pub fn read(
         draft.bmc = bmc::read(reader, &host, &draft.config);
         disk::check_wipe(reader, &draft);
     }
-    draft.unsupported.append(&mut reader.sealed);
+    draft.blocked.append(&mut reader.sealed);
     draft.sound = reader.errors() == before && draft.hostname.is_some();
     draft
 }

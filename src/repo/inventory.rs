@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Tree;
 use super::tree::{self, Found};
 use super::vars::Doc;
-use super::yaml::{self, Key, Node, Place, Value};
+use super::yaml::{self, Key, Node, Place, Seal, Value};
 use crate::model::Finding;
 
 mod range;
@@ -119,8 +119,8 @@ impl Inventory {
         if vars.is_empty() {
             return None;
         }
-        let root = Node { place: (1, 1), tag: None, value: Value::Map(vars.to_vec()) };
-        Some(Doc { path: self.path.clone()?, root: Arc::new(root) })
+        let root = Node { place: (1, 1), tag: None, seal: Seal::Open, value: Value::Map(vars.to_vec()) };
+        Some(Doc { path: self.path.clone()?, root: Arc::new(root), whole: false, closed: None })
     }
 
     fn group(&mut self, name: &str) -> &mut Group {

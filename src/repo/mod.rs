@@ -6,6 +6,7 @@
 //! * [`cluster`], [`block`], [`host`], [`disk`], [`bmc`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
 //! * [`installer`], `assemble`: installers and the rendering of every boot file; [`hook::directory`]: hooks likewise.
 //! * [`check`]: what one host alone cannot know.
+//! * [`secret`], [`vault`], [`sops`]: what opens encrypted values.
 //! * [`tree`]: looking things up in a [`Tree`].
 
 use std::collections::BTreeMap;
@@ -27,9 +28,12 @@ pub mod image;
 pub mod installer;
 pub mod inventory;
 pub mod read;
+pub mod secret;
+pub mod sops;
 pub mod template;
 pub mod tree;
 pub mod vars;
+pub mod vault;
 pub mod yaml;
 
 /// The files of one revision: path (with `/`) -> entry. Made by `drive::git` from Git objects, or from a directory.
@@ -65,6 +69,8 @@ pub struct Context<'a> {
     pub previous: Option<&'a Desired>,
     /// The commit that is being read.
     pub revision: Option<Revision>,
+    /// What opens its secrets.
+    pub secrets: Arc<secret::Secrets>,
 }
 
 /// What came out of reading a repository.

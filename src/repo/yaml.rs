@@ -4,6 +4,10 @@
 //! A generic tree, and not typed deserialization, because *all* findings have to come out of one run: a wrong type
 //! in one host must not hide the next host's. The typed reading is in [`read`](super::read).
 
+use std::sync::Arc;
+
+use super::vault::HEADER;
+
 mod parse;
 
 pub use parse::{MAX_BYTES, parse};
@@ -18,8 +22,22 @@ pub struct Node {
     pub place: Place,
     /// A tag that is not of YAML's own (`!vault`, `!unsafe`), without the exclamation mark.
     pub tag: Option<Box<str>>,
+    /// Whether it may be shown.
+    pub seal: Seal,
     /// What it is.
     pub value: Value,
+}
+
+/// Whether a value may be shown, and whether it can be read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Seal {
+    /// As it is written.
+    #[default]
+    Open,
+    /// It comes from an encrypted value, or from one that was made with such: never shown.
+    Secret,
+    /// It is encrypted, and this is why it cannot be read.
+    Closed(Arc<str>),
 }
 
 /// What a node is.
@@ -67,7 +85,7 @@ pub enum Plain {
 impl Node {
     /// A scalar made up by us, at a place.
     pub fn scalar_at(place: Place, text: impl Into<Box<str>>, plain: bool) -> Node {
-        Node { place, tag: None, value: Value::Scalar { text: text.into(), plain } }
+        Node { place, tag: None, seal: Seal::Open, value: Value::Scalar { text: text.into(), plain } }
     }
 
     /// Its text and whether it is plain, when it is a scalar.
@@ -110,10 +128,37 @@ impl Node {
         self.tag.is_none() && self.meaning() == Some(Plain::Null)
     }
 
-    /// Whether it cannot be read without a key that we do not have: Ansible Vault, SOPS.
+    /// Whether it is encrypted, as it is written here: Ansible Vault, SOPS.
     pub fn is_sealed(&self) -> bool {
-        self.tag.as_deref() == Some("vault")
-            || self.scalar().is_some_and(|(text, _)| text.starts_with("ENC[") || text.starts_with("$ANSIBLE_VAULT;"))
+        let literal = self.tag.as_deref() == Some("unsafe");
+        self.is_vaulted() || !literal && self.scalar().is_some_and(|(text, _)| text.starts_with("ENC["))
+    }
+
+    /// Whether it is a text of Ansible Vault.
+    pub fn is_vaulted(&self) -> bool {
+        match self.tag.as_deref() {
+            Some("vault" | "vault-encrypted") => true,
+            Some("unsafe") => false,
+            _ => self.scalar().is_some_and(|(text, _)| text.starts_with(HEADER)),
+        }
+    }
+
+    /// Whether it must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.seal == Seal::Secret
+    }
+
+    /// The same, with every value in it marked. Only values: a mapping's keys, and how many items a list has, are seen.
+    pub fn marked(mut self, seal: &Seal) -> Node {
+        match &mut self.value {
+            Value::Scalar { .. } if matches!(self.seal, Seal::Closed(_)) => {}
+            Value::Scalar { .. } => self.seal = seal.clone(),
+            Value::List(items) => *items = std::mem::take(items).into_iter().map(|item| item.marked(seal)).collect(),
+            Value::Map(entries) => {
+                *entries = std::mem::take(entries).into_iter().map(|(key, value)| (key, value.marked(seal))).collect();
+            }
+        }
+        self
     }
 
     /// What it is, for messages.
@@ -164,7 +209,7 @@ impl Node {
             serde_json::Value::String(text) => Value::Scalar { text: text.as_str().into(), plain: false },
             other => Value::Scalar { text: other.to_string().into(), plain: true },
         };
-        Node { place, tag: None, value }
+        Node { place, tag: None, seal: Seal::Open, value }
     }
 
     /// How many nodes it has and how deep it is.

@@ -78,6 +78,12 @@ pub fn own_program() -> PathBuf {
     }
 }
 
+/// One environment variable, by a name that is known only when we run.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
 /// A repository's address without the credentials it may carry.
 pub fn without_credentials(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.into() };
@@ -138,6 +144,8 @@ pub struct Settings {
     pub bmc: Bmc,
     /// Limits and deadlines.
     pub limits: Limits,
+    /// Where secrets come from that the repository does not hold in clear.
+    pub secrets: SecretSources,
     /// Where people are told.
     pub notifications: Vec<Notifications>,
     /// The forge that is told how revisions stand.
@@ -242,8 +250,43 @@ pub struct Ansible {
     pub playbook: String,
     /// `--vault-password-file`.
     pub vault_password_file: Option<PathBuf>,
+    /// `--vault-id`: ids and their files, in the order in which they are tried.
+    pub vault_ids: Vec<(String, PathBuf)>,
     /// Time limit of one run.
     pub timeout: Duration,
+}
+
+impl Ansible {
+    /// What `ansible-playbook` is told of vault passwords: their files, never themselves.
+    pub fn vault_arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        for (id, file) in &self.vault_ids {
+            let mut value = OsString::from(format!("{id}@"));
+            value.push(file);
+            arguments.extend([OsString::from("--vault-id"), value]);
+        }
+        if let Some(file) = &self.vault_password_file {
+            arguments.extend([OsString::from("--vault-password-file"), file.into()]);
+        }
+        arguments
+    }
+}
+
+/// `secrets:`
+#[derive(Clone, Debug, PartialEq)]
+pub struct SecretSources {
+    /// The `sops` to run.
+    pub sops: String,
+    /// `SOPS_AGE_KEY_FILE` for it.
+    pub age_key_file: Option<PathBuf>,
+    /// Our environment variables that it gets besides, by name: credentials of a cloud's key service.
+    pub sops_environment: Vec<String>,
+}
+
+impl Default for SecretSources {
+    fn default() -> Self {
+        SecretSources { sops: "sops".into(), age_key_file: None, sops_environment: Vec::new() }
+    }
 }
 
 /// `bmc:`

@@ -99,6 +99,14 @@ pub fn path(base: &Path) -> impl Fn(&str) -> Result<PathBuf, String> {
     move |value| text(value).map(|value| base.join(value))
 }
 
+/// A program: a name that is looked up in `PATH`, or a path.
+pub fn program(base: &Path) -> impl Fn(&str) -> Result<String, String> {
+    move |name| match name.contains('/') {
+        true => path(base)(name).map(|path| path.to_string_lossy().into_owned()),
+        false => text(name),
+    }
+}
+
 /// A branch name, by the rules of `git check-ref-format`.
 pub fn branch(name: &str) -> Result<String, String> {
     let odd = |c: char| c.is_ascii_control() || " ~^:?*[\\\x7f".contains(c);

@@ -1,11 +1,11 @@
 //! From the text of `rackwright.yaml` to [`Settings`]: every key, its default, and what must fit together.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::node::{Data, Findings, Section};
-use super::{Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Repository, Settings, outward, parse};
+use super::{Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Repository, SecretSources, Settings, outward, parse};
 use crate::model::{Policy, Subnet};
 
 /// Where Debian's package `ipxe` has its binaries.
@@ -23,6 +23,7 @@ pub fn settings(mut file: Section<'_>, base: &Path) -> Settings {
         ansible: ansible(file.section("ansible"), base),
         bmc: bmc(file.section("bmc"), base, &defaults),
         limits: limits(file.section("limits"), &defaults),
+        secrets: secrets(file.section("secrets"), base),
         notifications: file
             .get("notifications")
             .map(|node| Section::new("notifications", Some(node), node.place, file.findings()))
@@ -200,17 +201,52 @@ fn debian(mut at: Section<'_>) -> Debian {
 }
 
 fn ansible(mut at: Section<'_>, base: &Path) -> Ansible {
-    let program = |name: &str| match name.contains('/') {
-        true => parse::path(base)(name).map(|path| path.to_string_lossy().into_owned()),
-        false => parse::text(name),
-    };
     let ansible = Ansible {
-        playbook: at.parse("playbook", program).unwrap_or_else(|| "ansible-playbook".into()),
+        playbook: at.parse("playbook", parse::program(base)).unwrap_or_else(|| "ansible-playbook".into()),
         vault_password_file: at.parse("vault_password_file", parse::path(base)),
+        vault_ids: vault_ids(&mut at, base),
         timeout: at.parse("timeout", parse::pause).unwrap_or(2 * HOUR),
     };
     at.finish();
     ansible
+}
+
+/// `<id>: <file>`, in the order in which they are written.
+fn vault_ids(at: &mut Section<'_>, base: &Path) -> Vec<(String, PathBuf)> {
+    let Some(node) = at.get("vault_ids") else { return Vec::new() };
+    let Data::Map(entries) = &node.data else {
+        let message = "`ansible.vault_ids` must be a mapping of ids to password files";
+        at.findings().error(node.place, "wrong-type", message, None);
+        return Vec::new();
+    };
+    let mut ids = Vec::new();
+    for (key, value) in entries {
+        let id = key.scalar().unwrap_or_default();
+        // What stands in a header between semicolons, and on Ansible's command line before an `@`.
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if id.is_empty() || id.starts_with('-') || !id.chars().all(fits) {
+            let message = "a vault id is made of letters, digits, `.`, `_` and `-`";
+            at.findings().error(key.place, "bad-value", message, None);
+        } else if let Some(file) = at.read_scalar(&format!("ansible.vault_ids.{id}"), value, parse::path(base)) {
+            ids.push((id, file));
+        }
+    }
+    ids
+}
+
+fn secrets(mut at: Section<'_>, base: &Path) -> SecretSources {
+    let mut sops = at.section("sops");
+    let name = |text: &str| match text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        true => parse::text(text),
+        false => Err(format!("`{text}` is not the name of an environment variable")),
+    };
+    let sources = SecretSources {
+        sops: sops.parse("program", parse::program(base)).unwrap_or_else(|| "sops".into()),
+        age_key_file: sops.parse("age_key_file", parse::path(base)),
+        sops_environment: sops.parse_list("environment", name),
+    };
+    [sops, at].into_iter().for_each(Section::finish);
+    sources
 }
 
 fn bmc(mut at: Section<'_>, base: &Path, defaults: &Policy) -> Bmc {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Tag};
 
-use super::{Key, Node, Place, Value};
+use super::{Key, Node, Place, Seal, Value};
 use crate::model::Finding;
 
 /// Largest file that is looked into, in bytes.
@@ -93,7 +93,8 @@ impl Builder<'_> {
                 Event::Scalar(text, style, anchor, tag) => {
                     let (tag, forced) = own_tag(tag.as_deref());
                     let plain = style == ScalarStyle::Plain && !forced;
-                    let node = Node { place, tag, value: Value::Scalar { text: text.as_ref().into(), plain } };
+                    let value = Value::Scalar { text: text.as_ref().into(), plain };
+                    let node = Node { place, tag, seal: Seal::Open, value };
                     self.add(node, anchor)?;
                 }
                 Event::SequenceStart(_, anchor, tag) => {
@@ -153,7 +154,7 @@ impl Builder<'_> {
                 Value::Map(entries)
             }
         };
-        self.add(Node { place: frame.place, tag: frame.tag, value }, frame.anchor)
+        self.add(Node { place: frame.place, tag: frame.tag, seal: Seal::Open, value }, frame.anchor)
     }
 
     fn alias(&mut self, place: Place, id: usize) -> Result<(), Stop> {
