@@ -42,7 +42,7 @@ fn vault(dir: &Path, args: &[&str]) -> Output {
         std::fs::set_permissions(dir.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
     let mut command = Command::new("ansible-vault");
-    command.args(args).current_dir(dir).env("HOME", dir).env("ANSIBLE_CONFIG", "/dev/null").env("LC_ALL", "C.UTF-8");
+    command.args(args).current_dir(dir).env("HOME", dir).env_remove("ANSIBLE_CONFIG").env("LC_ALL", "C.UTF-8");
     let output = command.output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output
