@@ -10,7 +10,8 @@ use rackwright::model::{Event, NoticeKind, Policy, Receiver, Secret, Time, Verdi
 use rackwright::plan::reduce;
 use rackwright::serve::{Context, Inbox, http};
 use rackwright::settings::{
-    Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, SecretSources, Settings, Uri,
+    Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, SecretSources,
+    Settings, Uri,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};

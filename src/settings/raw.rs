@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::node::{Data, Findings, Section};
-use super::{Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Repository, SecretSources, Settings, outward, parse};
+use super::{
+    Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Repository, SecretSources, Settings, outward,
+    parse,
+};
 use crate::model::{Policy, Subnet};
 
 /// Where Debian's package `ipxe` has its binaries.
