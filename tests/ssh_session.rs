@@ -35,6 +35,13 @@ async fn ssh_the_first_key_is_taken_and_then_no_other() {
     assert!(fault.message.contains(&old) && fault.message.contains(&new) && old != new, "{fault}");
     assert!(fault.message.contains("cluster1/hv1"), "{fault}");
     assert!(ssh::reach(&sshd.target()).await.is_ok());
+
+    let rsa = sshd.keygen("rsa", "rsa", "").file_name().unwrap().to_str().unwrap().to_owned();
+    for (pin, word) in [("nonsense".to_owned(), "no public key"), (sshd.public(&rsa), "ssh-rsa")] {
+        let fault = ssh::reach(&Target { host_key: Some(pin), ..sshd.target() }).await.unwrap_err();
+        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "HostKeyUnusable"));
+        assert!(fault.message.contains(word), "{fault}");
+    }
 }
 
 #[tokio::test]
@@ -180,6 +187,35 @@ async fn ssh_a_connection_that_is_cut_is_noticed() {
     assert_eq!(running.next().await, None);
     assert!(matches!(running.exit(), Err(SshError::Lost { .. })));
     assert!(matches!(session.files().await, Err(SshError::Lost { .. })));
+}
+
+#[tokio::test]
+async fn ssh_a_host_that_falls_silent_is_given_up() {
+    let Some(sshd) = Sshd::start() else { return };
+    let proxy = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let target = Target { port: proxy.local_addr().unwrap().port(), ..sshd.target() };
+    let mut forward = tokio::task::JoinSet::new();
+    let held = std::sync::Arc::new(tokio::sync::Mutex::new(None));
+    let (hold, port) = (held.clone(), sshd.port);
+    forward.spawn(async move {
+        let (near, _) = proxy.accept().await.unwrap();
+        let far = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        let mut both = hold.lock().await;
+        let (near, far) = both.insert((near, far));
+        tokio::io::copy_bidirectional(near, far).await.unwrap();
+    });
+    let session = Session::connect(&target).await.unwrap();
+    let mut running = session.start("echo begun; cat").await.unwrap();
+    assert_eq!(running.next().await, Some(Said::Out("begun\n".into())));
+    // The connection stands, and nothing comes through any more.
+    forward.shutdown().await;
+    assert!(held.lock().await.is_some());
+    tokio::time::pause();
+    let begun = tokio::time::Instant::now();
+    assert_eq!(running.next().await, None);
+    let error = running.exit().unwrap_err();
+    assert!(error.to_string().contains("Keepalive timeout"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(120));
 }
 
 #[tokio::test]

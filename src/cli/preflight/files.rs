@@ -177,7 +177,10 @@ pub fn named(settings: &Settings) -> Vec<Check> {
             let advice = format!("make it readable for the daemon's user, or correct {key}");
             Some(Check::fail(key, format!("{}: {error}", path.display()), advice))
         });
-    wrong.collect()
+    let key = settings.deploy.ssh_key.as_deref().and_then(|key| crate::drive::ssh::check_key(key).err()).map(|error| {
+        Check::fail("deploy.ssh_key", error.to_string(), "`ssh-keygen -t ed25519 -N ''` makes one that can be used")
+    });
+    wrong.chain(key).collect()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::given::quote;
 use super::verdict::{End, NOT_READY};
@@ -157,7 +157,7 @@ impl Seat {
                 log.write(stream(&said), said.bytes());
             }
         };
-        let in_time = timeout_at(begun + limit + MARGIN, listen).await.is_ok();
+        let in_time = timeout(limit.saturating_add(MARGIN), listen).await.is_ok();
         if !in_time {
             return Err(self.keeper.too_long(limit));
         }

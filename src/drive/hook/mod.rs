@@ -27,6 +27,9 @@ mod verdict;
 pub use bootstrap::clear;
 pub use given::Given;
 
+/// How many targets' failures a hook's own tells; each target keeps its own.
+const TOLD: usize = 5;
+
 /// A hook, and what one run of it needs.
 struct Job<'a> {
     hook: &'a HookTask,
@@ -107,7 +110,10 @@ fn together(mut failed: Vec<(&HostId, Fault)>, of: usize) -> Result<(), Fault> {
     let classes = [FaultClass::Operator, FaultClass::Permanent, FaultClass::Transient];
     let worst = classes.iter().find_map(|class| failed.iter().find(|(_, fault)| fault.class == *class));
     let (class, reason) = worst.map_or((FaultClass::Operator, ""), |(_, fault)| (fault.class, fault.reason.as_str()));
-    let list: Vec<_> = failed.iter().map(|(host, fault)| format!("{}: {}", host.host, fault.message)).collect();
-    let message = format!("failed on {} of {of} hosts: {}", failed.len(), list.join("; "));
+    let list: Vec<_> =
+        failed.iter().take(TOLD).map(|(host, fault)| format!("{}: {}", host.host, fault.message)).collect();
+    let more = failed.len().saturating_sub(TOLD);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    let message = format!("failed on {} of {of} hosts: {}{more}", failed.len(), list.join("; "));
     Err(Fault { class, reason: reason.to_owned(), message })
 }

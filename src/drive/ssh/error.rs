@@ -36,6 +36,14 @@ pub enum SshError {
         /// What it offers.
         theirs: String,
     },
+    /// The key that is pinned cannot be compared with.
+    #[error("the host key that is known of {who} cannot be used: {why}; a reinstall lets it be learned anew")]
+    BadPin {
+        /// Host and address.
+        who: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// It does not let us in.
     #[error("{who} refuses user {user} with the key {key}: is its public half in that user's authorized_keys?")]
     Refused {
@@ -93,6 +101,7 @@ impl SshError {
             SshError::Unreachable { .. } => Fault::transient("SshUnreachable", message),
             SshError::HostKeyChanged { .. } => Fault::operator("HostKeyChanged", message),
             SshError::NoHostKey { .. } => Fault::operator("SshNoHostKey", message),
+            SshError::BadPin { .. } => Fault::operator("HostKeyUnusable", message),
             SshError::Refused { .. } => Fault::operator("SshRefused", message),
             SshError::Key(_) => Fault::operator("SshKeyUnusable", message),
             SshError::Lost { .. } => Fault::transient("SshLost", message),

@@ -1,9 +1,10 @@
 //! Keys: ours, and those of hosts. OpenSSH's formats only (`PROTOCOL.key` of OpenSSH; RFC 4253 section 6.6).
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey};
-use tokio::io::AsyncReadExt as _;
 
 use super::SshError;
 
@@ -18,12 +19,17 @@ pub(super) const HOST_KEYS: [Algorithm; 4] = [
     Algorithm::Ecdsa { curve: EcdsaCurve::NistP521 },
 ];
 
+/// Whether a file holds a private key that we can log in with; why not.
+pub fn check(path: &Path) -> Result<(), SshError> {
+    ours(path).map(|_| ())
+}
+
 /// Reads our private key.
-pub(super) async fn ours(path: &Path) -> Result<PrivateKey, SshError> {
+pub(super) fn ours(path: &Path) -> Result<PrivateKey, SshError> {
     let bad = |why: String| SshError::Key(format!("{}: {why}", path.display()));
-    let file = tokio::fs::File::open(path).await.map_err(|error| bad(error.to_string()))?;
+    let file = File::open(path).map_err(|error| bad(error.to_string()))?;
     let mut text = zeroize::Zeroizing::new(String::new());
-    file.take(FILE_LIMIT).read_to_string(&mut text).await.map_err(|error| bad(error.to_string()))?;
+    file.take(FILE_LIMIT).read_to_string(&mut text).map_err(|error| bad(error.to_string()))?;
     let key = PrivateKey::from_openssh(text.as_bytes()).map_err(|_| {
         bad("it is no private key in OpenSSH's format; `ssh-keygen -t ed25519 -N ''` makes one".to_owned())
     })?;
@@ -38,7 +44,11 @@ pub(super) async fn ours(path: &Path) -> Result<PrivateKey, SshError> {
 
 /// Reads a pinned host key.
 pub(super) fn pinned(text: &str) -> Result<PublicKey, String> {
-    PublicKey::from_openssh(text).map_err(|_| "the host key that was kept for it cannot be read".to_owned())
+    let key = PublicKey::from_openssh(text).map_err(|_| "it is no public key in OpenSSH's format".to_owned())?;
+    match key.algorithm() {
+        known if HOST_KEYS.contains(&known) => Ok(key),
+        other => Err(format!("keys of type {other} are not supported")),
+    }
 }
 
 /// A host key as it is kept: algorithm and key, without a comment.

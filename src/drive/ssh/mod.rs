@@ -24,7 +24,7 @@ mod session;
 
 pub use error::SshError;
 pub use exec::{Exit, Output, Running, Said};
-pub use key::fingerprint;
+pub use key::{check as check_key, fingerprint};
 pub use put::Files;
 pub use session::Session;
 

@@ -69,6 +69,10 @@ impl Peer {
         SshError::File { who: self.who.clone(), what: what.to_owned(), why }
     }
 
+    fn bad_pin(&self, why: String) -> SshError {
+        SshError::BadPin { who: self.who.clone(), why }
+    }
+
     fn hear(&self, text: &str) {
         let mut said = self.lock();
         let room = BANNER.saturating_sub(said.len());
@@ -89,8 +93,8 @@ impl Session {
     /// Connects and logs in. On another host key than the pinned one, nothing is sent after the key exchange.
     pub async fn connect(target: &Target) -> Result<Session, SshError> {
         let peer = Arc::new(Peer::new(target.who()));
-        let ours = key::ours(&target.key_file).await?;
-        let pinned = target.host_key.as_deref().map(key::pinned).transpose().map_err(|why| peer.unreachable(&why))?;
+        let ours = key::ours(&target.key_file)?;
+        let pinned = target.host_key.as_deref().map(key::pinned).transpose().map_err(|why| peer.bad_pin(why))?;
         let socket = match timeout(CONNECT, TcpStream::connect((target.address, target.port))).await {
             Ok(Ok(socket)) => socket,
             Ok(Err(error)) => return Err(peer.unreachable(&error.to_string())),
