@@ -44,6 +44,7 @@ mod fuzz_entries;
 mod git_fetch;
 mod git_publish;
 mod git_rig;
+mod git_writeback;
 mod guard;
 mod guard_rig;
 mod hook_bootstrap;
