@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rackwright::model::{
-    Action, ClusterName, Event, Fault, FaultClass, Fetched, Finding, HostState, Notice, NoticeKind, Outcome, Receiver,
-    Revision, Snapshot, World,
+    Action, ClusterName, Desired, Event, Fault, Fetched, Finding, HostState, Notice, NoticeKind, OnFailure, Outcome,
+    Receiver, Revision, Snapshot, World,
 };
 use rackwright::plan::Step;
 
@@ -268,5 +268,26 @@ fn without_receivers_nothing_is_remembered_and_a_new_one_hears_no_history() {
         ["failure: c1/hv1: stalled: NotRedfish: it speaks something else"],
         "what holds now, not what was"
     );
-    assert_eq!(Fault::permanent("x", "y").class, FaultClass::Permanent);
+}
+
+#[test]
+fn a_task_that_is_passed_over_is_told_and_again_when_its_cluster_is_complete_without_it() {
+    let mut bench = bench(1, 0, 1, vec![receiver("people", &[], &TOLD)]);
+    let desired = bench.world.desired.clone().unwrap();
+    let mut clusters: Vec<_> = desired.clusters.values().map(|spec| (**spec).clone()).collect();
+    clusters.iter_mut().flat_map(|spec| &mut spec.tasks).for_each(|task| task.on_failure = OnFailure::Continue);
+    let hosts = desired.hosts.values().map(|spec| (**spec).clone());
+    let desired = Desired::new(desired.revision.clone(), clusters, hosts, Vec::new());
+    bench.put_in_force("continue", Arc::new(desired));
+    bench.arm(1);
+    bench.install(1, 1);
+    tell(&mut bench);
+    let run = bench.actions().into_iter().find(|action| matches!(action, Action::Run { .. })).unwrap();
+    bench.end(run, Err(Fault::permanent("Refused", "the hook said no")));
+    let sent = texts(&tell(&mut bench));
+    let stalled = "failure: c1/hook-hook-0: stalled: Refused: hook 0: the hook said no; the tasks after it go on; raise";
+    assert!(sent.iter().any(|text| text.starts_with(stalled)), "{sent:#?}");
+    let completed = "completed: c1: completed, although `hook 0` failed; its hosts are shut down";
+    assert!(sent.iter().any(|text| text == completed), "{sent:#?}");
+    assert_eq!(sent.len(), 2, "{sent:#?}");
 }

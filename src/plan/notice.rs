@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::desk::Desk;
+use super::task::given_up;
 use super::{ClusterPlan, HostPlan, Plan, Step};
 use crate::model::{
-    Action, ClusterName, FaultClass, HostId, HostSpec, Move, MoveKind, Notice, NoticeKind, OnComplete, OnFailure,
-    Receiver, ReceiverFacts, Stalled, Time, Turn, World,
+    Action, ClusterName, HostId, HostSpec, Move, MoveKind, Notice, NoticeKind, OnComplete, Receiver, ReceiverFacts,
+    Stalled, TaskSpec, Time, Turn, World,
 };
 
 /// Messages that wait for a receiver at most; the oldest are dropped, with a count.
@@ -135,14 +136,22 @@ fn completed(world: &World, cluster: &str) -> String {
     let powered_off = spec.on_complete == OnComplete::PowerOff;
     let without: Vec<&str> =
         desired.hosts_of(&spec.name).filter(|host| by_hand(host)).map(|host| &*host.id.host).collect();
-    match (powered_off, without.is_empty()) {
-        (false, _) => format!("{cluster}: completed"),
-        (true, true) => format!("{cluster}: completed; its hosts are shut down"),
-        (true, false) => {
-            let names = without.join(", ");
-            format!("{cluster}: completed; its hosts are shut down; without BMC, make sure of it by hand: {names}")
-        }
+    let facts = world.clusters.get(&spec.name);
+    let record = |task: &TaskSpec| facts.and_then(|facts| facts.tasks.get(&task.id));
+    let failed = spec.tasks.iter().filter(|task| given_up(task, record(task), spec));
+    let failed: Vec<String> = failed.map(|task| format!("`{}`", task.name)).collect();
+    let mut text = format!("{cluster}: completed");
+    if !failed.is_empty() {
+        text.push_str(&format!(", although {} failed", failed.join(", ")));
     }
+    if powered_off {
+        text.push_str("; its hosts are shut down");
+    }
+    if powered_off && !without.is_empty() {
+        // Over SSH, where that works; nobody can look from outside.
+        text.push_str(&format!("; without BMC, make sure of it by hand: {}", without.join(", ")));
+    }
+    text
 }
 
 fn by_hand(host: &HostSpec) -> bool {
@@ -222,13 +231,12 @@ pub(super) fn stalled(world: &World, plan: &Plan) -> BTreeMap<String, (Stalled, 
 fn failed_aside(world: &World, cluster: &ClusterPlan, all: &mut BTreeMap<String, (Stalled, String)>) {
     let desired = world.desired.as_ref().and_then(|desired| desired.clusters.get(&cluster.name));
     let (Some(spec), Some(facts)) = (desired, world.clusters.get(&cluster.name)) else { return };
-    for task in spec.tasks.iter().filter(|task| task.on_failure == OnFailure::Continue) {
-        let Some((failure, run)) = facts.tasks.get(&task.id).and_then(|record| record.failure.as_ref()) else {
-            continue;
-        };
-        if failure.fault.class != FaultClass::Transient || failure.count > spec.retries {
+    for task in &spec.tasks {
+        let record = facts.tasks.get(&task.id).filter(|record| given_up(task, Some(record), spec));
+        if let Some((failure, run)) = record.and_then(|record| record.failure.as_ref()) {
             let stalled = Stalled { reason: failure.fault.reason.clone(), place: format!("run {run}") };
-            let message = format!("{}: {}; the tasks after it go on", task.name, failure.fault.message);
+            let again = format!("raise the cluster's `run` above {run} to try it again");
+            let message = format!("{}: {}; the tasks after it go on; {again}", task.name, failure.fault.message);
             all.insert(format!("{}/{}", spec.name, task.id), (stalled, message));
         }
     }
