@@ -17,6 +17,9 @@ use crate::model::{Fault, HookFile, HostSpec};
 /// Where the directories are.
 const DIR: &str = "hooks";
 
+/// How many times a program that somebody holds open is tried to be started.
+const BUSY: usize = 100;
+
 /// Removes the directories that an earlier life of the daemon left behind.
 pub fn clear(state_dir: &Path) {
     let dir = state_dir.join(DIR);
@@ -54,7 +57,18 @@ pub(super) async fn run(job: &Job<'_>, host: Option<&HostSpec>, log: &mut Log) -
 }
 
 async fn started(run: Run, log: &mut Log) -> Result<Option<i32>, ProcessError> {
-    let output = run.output().await?;
+    let mut output = run.clone().output().await;
+    for _ in 0..BUSY {
+        // Whoever was forked elsewhere in this process while the program was written holds it open until it is another
+        // program itself (`ETXTBSY` of `execve(2)`). Nothing has begun.
+        let busy = |error: &ProcessError| matches!(error, ProcessError::Start(_, why) if why.kind() == ErrorKind::ExecutableFileBusy);
+        if !output.as_ref().is_err_and(busy) {
+            break;
+        }
+        tokio::task::yield_now().await;
+        output = run.clone().output().await;
+    }
+    let output = output?;
     log.write(Stream::Out, &output.stdout);
     log.write(Stream::Err, output.stderr.as_bytes());
     Ok(output.status)

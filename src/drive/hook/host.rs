@@ -14,7 +14,7 @@ use super::given::quote;
 use super::verdict::{End, NOT_READY};
 use super::{Given, Job};
 use crate::drive::log::{Log, Stream};
-use crate::drive::ssh::{Running, Said, Session, SshError};
+use crate::drive::ssh::{Files, Running, Said, Session, SshError};
 use crate::model::{Fault, HookFile, HostSpec};
 
 const KEEP: &str = include_str!("keep.sh");
@@ -49,8 +49,9 @@ async fn on(job: &Job<'_>, session: &Session, host: &HostSpec, first: bool, log:
     for name in &given.left_out {
         log.line(&format!("{name} does not fit into the environment: it is in input.json only"));
     }
-    let mut seat = Seat::take(job, session, log).await?;
-    seat.furnish(job, session, &given).await.map_err(|error| job.before(&error))?;
+    let (seat, files) = tokio::join!(Seat::take(job, session, log), session.files());
+    let (mut seat, files) = (seat?, files.map_err(|error| job.before(&error))?);
+    seat.furnish(job, &files, &given).await.map_err(|error| job.before(&error))?;
     let end = seat.run(job, log).await.map_err(|error| job.lost(&error, log))?;
     job.verdict(&end, &format!("on {}", host.id), log)
 }
@@ -129,14 +130,18 @@ impl Seat {
         }
     }
 
-    async fn furnish(&self, job: &Job<'_>, session: &Session, given: &Given) -> Result<(), SshError> {
-        let files = session.files().await?;
+    /// Brings the files. The small ones go together: what counts is how often somebody waits for an answer.
+    async fn furnish(&self, job: &Job<'_>, files: &Files<'_>, given: &Given) -> Result<(), SshError> {
         let path = |name: &str| format!("{}/{name}", self.dir);
-        files.put(&path("start"), START.as_bytes(), 0o600).await?;
-        files.put(&path("env"), given.as_shell().as_bytes(), 0o600).await?;
-        files.put(&path("input.json"), &given.input, 0o600).await?;
-        files.put(&path("run"), &job.hook.program.run, 0o700).await?;
-        files.make_dir(&path("files")).await?;
+        let (start, env, input, run, dir) = (path("start"), path("env"), path("input.json"), path("run"), path("files"));
+        let shell = given.as_shell();
+        tokio::try_join!(
+            files.put(&start, START.as_bytes(), 0o600),
+            files.put(&env, shell.as_bytes(), 0o600),
+            files.put(&input, &given.input, 0o600),
+            files.put(&run, &job.hook.program.run, 0o700),
+            files.make_dir(&dir),
+        )?;
         for (index, file) in job.hook.files.iter().enumerate() {
             let path = path(&format!("files/{index}"));
             match file {
