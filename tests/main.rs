@@ -102,6 +102,7 @@ mod repo_fuzz;
 mod repo_hook;
 mod repo_hook_own;
 mod repo_hook_programs;
+mod repo_hook_secret;
 mod repo_load;
 mod repo_mistakes;
 mod repo_pvc;

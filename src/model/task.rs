@@ -1,6 +1,7 @@
 //! A cluster's tasks: what is run once its machines are up, how it went, and what is known of the machines over SSH.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -170,13 +171,22 @@ pub enum Place {
     Bootstrap,
 }
 
-/// A file that a hook is given.
-#[derive(Clone, Debug, PartialEq)]
+/// A file that a hook is given. Its bytes may be secret, and are not printed.
+#[derive(Clone, PartialEq)]
 pub enum HookFile {
     /// These bytes (a file of the repository, or a text written in the arguments).
     Bytes(Arc<[u8]>),
     /// A file on the bootstrap host, read when the hook is run.
     Path(PathBuf),
+}
+
+impl fmt::Debug for HookFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HookFile::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+            HookFile::Path(path) => write!(f, "{path:?}"),
+        }
+    }
 }
 
 /// What is known of a host over SSH.

@@ -13,9 +13,7 @@ use super::Tree;
 use super::file::KEYS;
 use super::read::{Fields, Reader, nearest};
 use super::yaml::Node;
-use crate::model::{
-    ClusterName, Digest, HookFile, HookTask, HostId, OnFailure, Scope, Secret, TaskId, TaskKind, TaskSpec,
-};
+use crate::model::{ClusterName, Digest, HookTask, HostId, OnFailure, Scope, Secret, TaskId, TaskKind, TaskSpec};
 
 pub mod args;
 pub mod definition;
@@ -66,6 +64,15 @@ fn identify(tasks: &mut [TaskSpec]) {
 }
 
 fn one(reader: &mut Reader<'_>, item: &Node, number: usize, around: &Around<'_>) -> Option<TaskSpec> {
+    let sealed = reader.sealed.len();
+    let task = checked(reader, item, number, around);
+    // It stops this hook and nothing else of the cluster.
+    let why = reader.sealed.split_off(sealed);
+    let blocked = (!why.is_empty()).then(|| why.join("; "));
+    task.map(|task| TaskSpec { blocked, ..task })
+}
+
+fn checked(reader: &mut Reader<'_>, item: &Node, number: usize, around: &Around<'_>) -> Option<TaskSpec> {
     let fields = reader.fields(item, item.place, &format!("hooks[{number}]"), &KEYS.hook)?;
     let name = reader.need(&fields, "name", "say what it does, for logs");
     let name = name.and_then(|node| reader.line(node, &fields.name("name"))).unwrap_or_default();
@@ -81,14 +88,7 @@ fn one(reader: &mut Reader<'_>, item: &Node, number: usize, around: &Around<'_>)
         }
         Some(definition) => definition?,
     };
-    let sealed = reader.sealed.len();
     let (raw, given) = arguments(reader, &fields, definition, around.tree)?;
-    let blocked = (reader.sealed.len() > sealed).then(|| reader.sealed[sealed..].join("; "));
-    reader.sealed.truncate(sealed);
-    let bytes = given.files.iter().filter_map(|file| match file {
-        HookFile::Bytes(bytes) => Some(bytes.as_ref()),
-        HookFile::Path(_) => None,
-    });
     let program = &definition.program;
     let parts = [program.name.as_bytes(), raw.as_bytes(), program.run.as_ref()];
     Some(TaskSpec {
@@ -100,8 +100,8 @@ fn one(reader: &mut Reader<'_>, item: &Node, number: usize, around: &Around<'_>)
         rerun: options.rerun.unwrap_or(definition.rerun),
         on_failure: options.on_failure,
         time_limit: options.time_limit.or(definition.time_limit),
-        definition: Digest::of(parts.into_iter().chain(bytes)),
-        blocked,
+        definition: Digest::of(parts.into_iter().chain(given.written.iter().map(AsRef::as_ref))),
+        blocked: None,
         kind: TaskKind::Hook(HookTask {
             program: program.clone(),
             args: Secret::new(serde_json::Value::Object(given.args).to_string()),

@@ -11,6 +11,7 @@ use crate::model::{HookFile, Secret};
 use crate::repo::Tree;
 use crate::repo::read::{Fields, Reader};
 use crate::repo::tree::{self, Found};
+use crate::repo::vault;
 use crate::repo::yaml::{Node, Place};
 
 /// What a hook is given.
@@ -20,6 +21,8 @@ pub struct Given {
     pub args: Map<String, Value>,
     /// Those files.
     pub files: Vec<HookFile>,
+    /// Those of the repository as they are there: encrypted, if so.
+    pub written: Vec<Arc<[u8]>>,
     /// Values of them that must not be seen.
     pub secrets: Vec<Secret>,
     /// Whether it asks for root.
@@ -42,13 +45,13 @@ pub fn read(reader: &mut Reader<'_>, definition: &Definition, fields: &Fields<'_
     for argument in &definition.args {
         let state = match holds(&argument.when, &states) {
             Some(false) => State::Absent,
-            holds => one(reader, argument, fields, holds == Some(true)),
+            holds => one(reader, argument, fields, holds == Some(true), &mut given.secrets),
         };
         let attached = match (&argument.attach, state) {
             (Attach::When(conditions), State::Is(value)) if holds(conditions, &states) == Some(true) => {
                 let what = fields.name(&argument.name);
                 let value = fields.get(&argument.name).and_then(|node| {
-                    let mut files = Files { tree, what: &what, files: &mut given.files };
+                    let mut files = Files { tree, what: &what, given: &mut given };
                     files.attach(reader, &argument.kind, value, node)
                 });
                 value.map_or(State::Unknown, State::Is)
@@ -83,7 +86,13 @@ fn holds(conditions: &[Condition], states: &BTreeMap<&str, State>) -> Option<boo
     known
 }
 
-fn one(reader: &mut Reader<'_>, argument: &Argument, fields: &Fields<'_>, counts: bool) -> State {
+fn one(
+    reader: &mut Reader<'_>,
+    argument: &Argument,
+    fields: &Fields<'_>,
+    counts: bool,
+    secrets: &mut Vec<Secret>,
+) -> State {
     let Some(node) = fields.get(&argument.name) else {
         return match &argument.default {
             Some(value) => State::Is(value.clone()),
@@ -95,7 +104,7 @@ fn one(reader: &mut Reader<'_>, argument: &Argument, fields: &Fields<'_>, counts
         };
     };
     let what = fields.name(&argument.name);
-    let value = argument.kind.read(reader, node, &what);
+    let value = argument.kind.read(reader, node, &what, secrets);
     if argument.required && value.as_ref().and_then(Value::as_array).is_some_and(Vec::is_empty) {
         reader.error(node.place, "empty-list", format!("`{what}` is empty"), &argument.description);
         return State::Unknown;
@@ -107,7 +116,7 @@ fn one(reader: &mut Reader<'_>, argument: &Argument, fields: &Fields<'_>, counts
 struct Files<'a> {
     tree: &'a Tree,
     what: &'a str,
-    files: &'a mut Vec<HookFile>,
+    given: &'a mut Given,
 }
 
 impl Files<'_> {
@@ -126,15 +135,15 @@ impl Files<'_> {
                     Kind::File => self.named(reader, &text, node.place)?,
                     _ => HookFile::Bytes(Arc::from(text.into_bytes())),
                 };
-                self.files.push(file);
-                Some(format!("files/{}", self.files.len() - 1).into())
+                self.given.files.push(file);
+                Some(format!("files/{}", self.given.files.len() - 1).into())
             }
             (_, other) => Some(other),
         }
     }
 
     /// A file of the repository, read now, or of the bootstrap host, read when the hook is run.
-    fn named(&self, reader: &mut Reader<'_>, text: &str, place: Place) -> Option<HookFile> {
+    fn named(&mut self, reader: &mut Reader<'_>, text: &str, place: Place) -> Option<HookFile> {
         let mut wrong = |code: &str, message: String, hint: &str| {
             reader.error(place, code, message, hint);
             None
@@ -149,7 +158,10 @@ impl Files<'_> {
             return Some(HookFile::Path(text.into()));
         }
         match tree::find(self.tree, text) {
-            Found::File(_, bytes) => Some(HookFile::Bytes(bytes)),
+            Found::File(_, bytes) => {
+                self.given.written.push(bytes.clone());
+                clear(reader, bytes, place, self.what).map(HookFile::Bytes)
+            }
             Found::Submodule => {
                 let message = format!("`{text}` is in a submodule, and submodules are not looked into");
                 wrong("in-submodule", message, "copy the file into the repository")
@@ -163,6 +175,19 @@ impl Files<'_> {
             }
         }
     }
+}
+
+/// A file's bytes, decrypted when they are an ansible-vault text, as Ansible does with files that it copies.
+fn clear(reader: &mut Reader<'_>, bytes: Arc<[u8]>, place: Place, what: &str) -> Option<Arc<[u8]>> {
+    let vaulted = std::str::from_utf8(&bytes).ok().filter(|text| text.starts_with("$ANSIBLE_VAULT;"));
+    let Some(text) = vaulted else { return Some(bytes) };
+    // Not every file is text.
+    if let Ok(clear) = vault::decrypt(text, reader.scope.secrets.passwords()) {
+        return Some(Arc::from(&clear[..]));
+    }
+    let why = reader.scope.secrets.open(text).err().unwrap_or_else(|| "it cannot be decrypted".into());
+    reader.withheld(place, what, &why);
+    None
 }
 
 /// Exactly one group of arguments is written, and that whole.

@@ -207,7 +207,7 @@ fn argument(
     let description = description.and_then(|node| reader.line(node, &fields.name("description")));
     let kind = typed::read(reader, &fields)?;
     let required = fields.get("required").and_then(|node| reader.boolean(node, &fields.name("required")));
-    let default = fields.get("default").map(|node| kind.read(reader, node, &fields.name("default")));
+    let default = fields.get("default").map(|node| kind.read(reader, node, &fields.name("default"), &mut Vec::new()));
     if let (Some(true), Some(_)) = (required, &default) {
         let message = format!("`{what}` is required, so its default is never used");
         reader.error(fields.place_of("default"), "without-effect", message, "keep one of them");
@@ -255,7 +255,7 @@ fn conditions(reader: &mut Reader<'_>, node: &Node, what: &str, earlier: &[Argum
     for (key, node) in fields.entries() {
         match earlier.iter().find(|argument| argument.name == *key.text) {
             Some(argument) => {
-                let value = argument.kind.read(reader, node, &fields.name(&key.text));
+                let value = argument.kind.read(reader, node, &fields.name(&key.text), &mut Vec::new());
                 conditions.extend(value.map(|value| (argument.name.clone(), value)));
             }
             None => {

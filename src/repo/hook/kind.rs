@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde_json::{Number, Value, json};
 
+use crate::model::Secret;
 use crate::repo::disk::check_disk;
 use crate::repo::read::Reader;
-use crate::repo::yaml::{self, Node, Plain};
+use crate::repo::yaml::{Node, Plain};
 
 /// The type of an argument.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,15 +52,33 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The value that is written, as the program is given it; a finding and `None` when it cannot be that.
-    pub fn read(&self, reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Value> {
+    /// The value that is written, as the program is given it; a finding and `None` when it cannot be that. What of it
+    /// comes from secrets is added to them.
+    pub fn read(&self, reader: &mut Reader<'_>, node: &Node, what: &str, secrets: &mut Vec<Secret>) -> Option<Value> {
         match self {
-            Kind::Json => return resolve_all(reader, node, what).map(|node| node.to_json()),
-            Kind::Script => return script(reader, node, what),
-            Kind::List(items) => return list(reader, items, node, what),
+            Kind::Json => return json(reader, node, what, secrets),
+            Kind::Script => return script(reader, node, what, secrets),
+            Kind::List(items) => return list(reader, items, node, what, secrets),
+            // The names of files are said in findings.
+            Kind::File => return self.scalar(reader, node, what),
             _ => {}
         }
-        let node = &resolve(reader, node, what)?;
+        let known = secrets.len();
+        let node = resolve(reader, node, what, secrets)?;
+        if secrets.len() == known {
+            return self.scalar(reader, &node, what);
+        }
+        // Findings quote what is wrong; of a secret they say only that it is.
+        let mut found = Vec::new();
+        let value = self.scalar(&mut Reader::new(reader.path, reader.scope.clone(), &mut found), &node, what);
+        if let Some(finding) = found.first() {
+            let message = format!("the encrypted value of `{what}` is not what it has to be");
+            reader.error(node.place, &finding.code, message, "encrypt another value");
+        }
+        value
+    }
+
+    fn scalar(&self, reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Value> {
         match self {
             Kind::Text => reader.text(node, what).map(Value::from),
             Kind::Line => reader.line(node, what).map(Value::from),
@@ -72,21 +91,16 @@ impl Kind {
             }
             Kind::Choice(words, any_case) => choice(reader, node, what, words, *any_case),
             Kind::Mode => mode(reader, node, what).map(|bits| format!("{bits:04o}").into()),
-            Kind::List(_) | Kind::Json | Kind::Script => None,
             _ => {
                 let text = reader.line(node, what)?;
-                match self.refuse(&text) {
-                    None => Some(text.into()),
-                    Some((code, hint)) => {
-                        // A URI may carry a secret, so it is not quoted.
-                        let message = match self {
-                            Kind::Uri => format!("`{what}` is not an absolute http or https URI"),
-                            _ => format!("`{what}` cannot be `{text}`"),
-                        };
-                        reader.error(node.place, code, message, hint);
-                        None
-                    }
-                }
+                let Some((code, hint)) = self.refuse(&text) else { return Some(text.into()) };
+                // A URI may carry a secret, so it is not quoted.
+                let message = match self {
+                    Kind::Uri => format!("`{what}` is not an absolute http or https URI"),
+                    _ => format!("`{what}` cannot be `{text}`"),
+                };
+                reader.error(node.place, code, message, hint);
+                None
             }
         }
     }
@@ -134,46 +148,48 @@ impl Kind {
     }
 }
 
-/// The node with its Jinja worked out; what came out of that is not looked at for Jinja again.
-fn resolve(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Node> {
-    let mut node = reader.resolve(node, what)?.into_owned();
-    if node.scalar().is_some() && !node.is_null() {
-        node.tag = Some("unsafe".into());
+/// The node in clear with its Jinja worked out; it is added to the secrets when it comes from one. What came out is not
+/// looked at again, neither for Jinja nor for being a secret: arguments of hooks never reach a file that is committed.
+fn resolve(reader: &mut Reader<'_>, node: &Node, what: &str, secrets: &mut Vec<Secret>) -> Option<Node> {
+    let resolved = reader.resolve_secret(node, what)?;
+    let Some((text, plain)) = resolved.scalar() else { return Some(resolved.into_owned()) };
+    if resolved.is_secret() {
+        secrets.push(Secret::new(text));
     }
-    Some(node)
+    let mut clear = Node::scalar_at(node.place, text, plain);
+    if !clear.is_null() {
+        clear.tag = Some("unsafe".into());
+    }
+    Some(clear)
 }
 
-/// The node with the Jinja of every text in it worked out.
-fn resolve_all(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Node> {
-    let mut node = resolve(reader, node, what)?;
-    match &mut node.value {
-        yaml::Value::Scalar { .. } => {}
-        yaml::Value::List(items) => {
-            let all: Vec<_> = items.iter().map(|item| resolve_all(reader, item, what)).collect();
-            *items = all.into_iter().collect::<Option<_>>()?;
+fn json(reader: &mut Reader<'_>, node: &Node, what: &str, secrets: &mut Vec<Secret>) -> Option<Value> {
+    let node = reader.resolve_secret_all(node, what)?;
+    let mut todo = vec![&node];
+    while let Some(node) = todo.pop() {
+        if let Some((text, _)) = node.scalar().filter(|_| node.is_secret()) {
+            secrets.push(Secret::new(text));
         }
-        yaml::Value::Map(entries) => {
-            let all = entries.drain(..).map(|(key, value)| Some((key, resolve_all(reader, &value, what)?)));
-            let all: Vec<_> = all.collect();
-            *entries = all.into_iter().collect::<Option<_>>()?;
-        }
+        todo.extend(node.list().unwrap_or_default());
+        todo.extend(node.map().unwrap_or_default().iter().map(|(_, value)| value));
     }
-    Some(node)
+    Some(node.to_json())
 }
 
-fn list(reader: &mut Reader<'_>, items: &Kind, node: &Node, what: &str) -> Option<Value> {
-    let nodes = reader.items(node, what)?;
-    let all: Vec<_> = nodes.iter().map(|item| items.read(reader, item, what)).collect();
+fn list(reader: &mut Reader<'_>, items: &Kind, node: &Node, what: &str, secrets: &mut Vec<Secret>) -> Option<Value> {
+    let node = resolve(reader, node, what, secrets)?;
+    let nodes = reader.items(&node, what)?;
+    let all: Vec<_> = nodes.iter().map(|item| items.read(reader, item, what, secrets)).collect();
     all.into_iter().collect::<Option<Vec<_>>>().map(Value::from)
 }
 
 /// A script, taken as it is, as PVC does: braces belong to the script's own language here (`{{.Names}}`).
-fn script(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Value> {
+fn script(reader: &mut Reader<'_>, node: &Node, what: &str, secrets: &mut Vec<Secret>) -> Option<Value> {
     let literal = node.scalar().filter(|(_, plain)| !plain && !node.is_sealed()).map(|(text, _)| text.to_string());
     let text = match literal {
         Some(text) => text,
         None => {
-            let node = resolve(reader, node, what)?;
+            let node = resolve(reader, node, what, secrets)?;
             reader.text(&node, what)?
         }
     };
