@@ -133,7 +133,8 @@ impl Seat {
     /// Brings the files. The small ones go together: what counts is how often somebody waits for an answer.
     async fn furnish(&self, job: &Job<'_>, files: &Files<'_>, given: &Given) -> Result<(), SshError> {
         let path = |name: &str| format!("{}/{name}", self.dir);
-        let (start, env, input, run, dir) = (path("start"), path("env"), path("input.json"), path("run"), path("files"));
+        let (start, env, input, run, dir) =
+            (path("start"), path("env"), path("input.json"), path("run"), path("files"));
         let shell = given.as_shell();
         tokio::try_join!(
             files.put(&start, START.as_bytes(), 0o600),
