@@ -34,7 +34,7 @@ fn desired() -> Arc<Desired> {
     rack.clusters.clear();
     rack.hosts.clear();
     for number in 0..CLUSTERS {
-        rack.clusters.push(Cluster { name: format!("cluster{number}"), hooks: 2, power_off: false });
+        rack.clusters.push(Cluster::plain(&format!("cluster{number}"), 2, false));
     }
     for number in 0..HOSTS {
         rack.hosts.push(Host {

@@ -305,7 +305,13 @@ fn status() -> (ClusterStatus, HostStatus) {
             announced: Some(Announced { run: 1, covers: BTreeMap::new() }),
             log: Some("runs/cluster1/hook-1-x/".into()),
         }],
-        write_back: Some(WriteBackStatus { id: Digest::new("ab"), since: NOW.to_string(), message: None }),
+        write_back: Some(WriteBackStatus {
+            id: Digest::new("ab"),
+            revision: None,
+            run: 1,
+            since: NOW.to_string(),
+            message: None,
+        }),
         progress: Some(Progress { task: evil.into(), ..Progress::default() }),
         notes: vec![evil.into()],
     };

@@ -93,6 +93,8 @@ mod plan_ladder;
 mod plan_nic;
 mod plan_random;
 mod plan_rig;
+mod plan_task;
+mod plan_task_kept;
 mod preflight;
 mod racks;
 mod readme;

@@ -285,7 +285,8 @@ fn a_task_that_is_passed_over_is_told_and_again_when_its_cluster_is_complete_wit
     let run = bench.actions().into_iter().find(|action| matches!(action, Action::Run { .. })).unwrap();
     bench.end(run, Err(Fault::permanent("Refused", "the hook said no")));
     let sent = texts(&tell(&mut bench));
-    let stalled = "failure: c1/hook-hook-0: stalled: Refused: hook 0: the hook said no; the tasks after it go on; raise";
+    let stalled =
+        "failure: c1/hook-hook-0: stalled: Refused: hook 0: the hook said no; the tasks after it go on; raise";
     assert!(sent.iter().any(|text| text.starts_with(stalled)), "{sent:#?}");
     let completed = "completed: c1: completed, although `hook 0` failed; its hosts are shut down";
     assert!(sent.iter().any(|text| text == completed), "{sent:#?}");

@@ -54,7 +54,7 @@ pub fn rack(with: usize, without: usize, hooks: usize) -> Rack {
         wishes: Wishes::default(),
         hidden: false,
     };
-    let cluster = Cluster { name: "c1".into(), hooks, power_off: true };
+    let cluster = Cluster::plain("c1", hooks, true);
     Rack::of(vec![cluster], (0..with + without).map(host).collect())
 }
 

@@ -20,6 +20,19 @@ pub struct Cluster {
     pub name: String,
     pub hooks: usize,
     pub power_off: bool,
+    /// Whether PVC's playbook configures it.
+    pub ansible: bool,
+    /// Whether it has hooks on its hosts: one for each, and one for all of them together.
+    pub on_hosts: bool,
+    /// `cluster.run`.
+    pub run: u32,
+}
+
+impl Cluster {
+    /// One without Ansible, whose hooks are webhooks.
+    pub fn plain(name: &str, hooks: usize, power_off: bool) -> Cluster {
+        Cluster { name: name.into(), hooks, power_off, ansible: false, on_hosts: false, run: 1 }
+    }
 }
 
 #[derive(Clone)]
@@ -124,7 +137,8 @@ impl Rack {
                 });
             }
             let hooks = (dice.draw() % 3) as usize;
-            rack.clusters.push(Cluster { name, hooks, power_off: dice.roll(128) });
+            let cluster = Cluster::plain(&name, hooks, dice.roll(128));
+            rack.clusters.push(Cluster { ansible: dice.roll(140), on_hosts: dice.roll(128), ..cluster });
         }
         rack
     }
@@ -135,6 +149,7 @@ impl Rack {
         let first = rack.clusters[0].name.clone();
         rack.clusters.truncate(1);
         rack.clusters[0].hooks = rack.clusters[0].hooks.min(1);
+        (rack.clusters[0].ansible, rack.clusters[0].on_hosts) = (false, false);
         rack.hosts.retain(|host| host.cluster == first);
         rack.hosts.iter_mut().for_each(|host| host.bmc = true);
         rack
@@ -151,6 +166,12 @@ impl Rack {
 
     pub fn host(&mut self, id: &HostId) -> &mut Host {
         self.hosts.iter_mut().find(|host| host.id() == *id).expect("a host of this rack")
+    }
+
+    /// Lets the tasks of a cluster run again.
+    pub fn raise_run(&mut self, name: &ClusterName) {
+        let cluster = self.clusters.iter_mut().find(|it| it.name == name.as_str());
+        cluster.expect("a cluster of this rack").run += 1;
     }
 
     pub fn raise_generation(&mut self, id: &HostId) {
@@ -204,23 +225,31 @@ impl Rack {
             put(format!("{dir}/bootstrap.yml"), self.bootstrap(cluster));
         }
         put("hosts".into(), inventory);
+        put("pvc.yml".into(), "- hosts: all\n".into());
         tree
     }
 
     fn bootstrap(&self, cluster: &Cluster) -> String {
         let on_complete = if cluster.power_off { "power-off" } else { "none" };
-        let mut text =
-            format!("cluster: {{ installer: pvc, ansible: none, on_complete: {on_complete} }}\nbootstrap:\n");
+        let ansible = if cluster.ansible { "{ playbook: pvc.yml }" } else { "none" };
+        let mut text = format!(
+            "cluster: {{ installer: pvc, ansible: {ansible}, on_complete: {on_complete}, run: {} }}\nbootstrap:\n",
+            cluster.run
+        );
         for host in self.hosts.iter().filter(|host| host.cluster == cluster.name && !host.hidden) {
             text += &host.entry();
         }
         text += "hooks:\n";
+        if cluster.on_hosts {
+            text += "  - { name: disks, type: osd, args: { disk: /dev/sdb } }\n";
+            text += "  - { name: vms, type: pool, args: { name: vms, pgs: 64 } }\n";
+        }
         for hook in 0..cluster.hooks {
             text += &format!(
                 "  - name: hook {hook}\n    type: webhook\n    args: {{ uri: \"https://hooks.example.net/{hook}\", action: post, body: {{ text: done }} }}\n"
             );
         }
-        if cluster.hooks == 0 {
+        if cluster.hooks == 0 && !cluster.on_hosts {
             text = text.replace("hooks:\n", "hooks: []\n");
         }
         if self.broken {

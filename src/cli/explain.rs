@@ -10,6 +10,7 @@ use super::status::{age, span};
 
 mod bmc;
 mod boot;
+mod task;
 use crate::model::{HostState, Time};
 use crate::plan::report::{ClusterStatus, Condition, HostStatus};
 
@@ -81,7 +82,7 @@ fn story(host: &HostStatus, cluster: Option<&ClusterStatus>, rack: &Rack, now: T
     }
     lines.extend(host.notes.iter().map(|note| format!("Note: {note}.")));
     if let Some(cluster) = cluster {
-        lines.push(about_cluster(cluster));
+        lines.extend(task::about_cluster(cluster, now));
     }
     if let Some(rejected) = &rack.rejected {
         lines.push(format!(
@@ -151,16 +152,6 @@ fn next(condition: &Condition, now: Time) -> String {
     }
 }
 
-fn about_cluster(cluster: &ClusterStatus) -> String {
-    let counts: Vec<_> = cluster.hosts.iter().map(|(state, count)| format!("{count} {state}")).collect();
-    let mut text = format!("Its cluster {} is {} ({}).", cluster.cluster, cluster.state, counts.join(", "));
-    for task in cluster.tasks.iter().filter(|task| task.result != "pending" && task.result != "done") {
-        let why = task.message.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-        text.push_str(&format!(" Task `{}`: {}{why}.", task.name, task.result));
-    }
-    text
-}
-
 fn identity(host: &HostStatus) -> Vec<String> {
     let endpoint = |name: &str, endpoint: &crate::plan::report::Endpoint| {
         let mac = endpoint.mac.map_or_else(|| "MAC not known".to_string(), |mac| mac.to_string());
@@ -215,16 +206,19 @@ pub fn advice(reason: &str) -> &'static str {
         "GenerationLowered" => "raise the generation above the installed one; a lower one is never installed.",
         "FirstRun" => "start the daemon once with --first-run, if these machines really are to be installed.",
         "JournalLost" => {
-            "the journal was lost while this host was being installed: look at the machine, then raise its generation."
+            "the journal was lost while this host was being installed (look at the machine, then raise its generation) or \
+             a task of its cluster was about to run (read its log, then raise cluster.run)."
         }
         "StatusBranchUnreachable" | "Announcing" => {
             "an install is announced on the status branch before any disk is wiped: see that the daemon can push to it."
         }
         "PeersMissing" | "Peers" => "see to the hosts it waits for, or set their state to maintenance or retired.",
-        "TaskFailed" => "put right what made the task fail, then raise cluster.run in bootstrap.yml and push.",
         "InstallSlots" | "BmcSlots" => {
             "nothing: its turn comes. The limits are in the settings (limits, bmc.concurrency)."
         }
-        _ => bmc::advice(reason),
+        _ => match task::advice(reason) {
+            "" => bmc::advice(reason),
+            advice => advice,
+        },
     }
 }

@@ -160,14 +160,16 @@ fn clusters(list: &[ClusterStatus], now: Time) -> Table {
 
 fn tasks(list: &[ClusterStatus], now: Time) -> Table {
     let mut table = Table::new(&["TASK", "RESULT", "SINCE", "MESSAGE"]);
-    for task in list.iter().flat_map(|cluster| &cluster.tasks) {
+    for (cluster, task) in list.iter().flat_map(|cluster| cluster.tasks.iter().map(move |task| (cluster, task))) {
         let style = match task.result.as_str() {
             "done" => AnsiColor::Green.on_default(),
-            "failed" | "unsupported" => AnsiColor::Red.on_default(),
+            "failed" | "blocked" => AnsiColor::Red.on_default(),
             _ => Style::new(),
         };
         let at = task.at.as_deref().map_or_else(|| "-".into(), |at| age(at, now));
-        let message = task.message.clone().unwrap_or_default();
+        let progress = cluster.progress.as_ref().filter(|_| task.result == "running");
+        let progress = progress.map(|at| format!("task {}: {}", at.tasks, at.task));
+        let message = task.message.clone().or(progress).unwrap_or_default();
         table.row([plain(&task.name), (task.result.clone(), style), plain(at), plain(message)]);
     }
     table

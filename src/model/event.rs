@@ -17,7 +17,7 @@ use super::image::ImageStamp;
 use super::inventory::{Inventory, PowerState};
 use super::observed::Installed;
 use super::state::HostState;
-use super::task::{Announced, TaskNews};
+use super::task::{Announced, Generated, TaskNews};
 use super::time::Time;
 
 /// A fact.
@@ -276,7 +276,7 @@ pub enum Fetched {
 }
 
 /// What the status branch says to a daemon whose journal is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Adoption {
     /// Whether arming was allowed when it was published (`rack.yaml`).
     pub armed: bool,
@@ -288,6 +288,9 @@ pub struct Adoption {
     pub tasks: Vec<AdoptedTask>,
     /// The state shown of each cluster, and since when.
     pub clusters: Vec<(ClusterName, String, Time)>,
+    /// Files of playbooks that were still to be pushed.
+    #[serde(default)]
+    pub generated: Vec<(ClusterName, Generated)>,
 }
 
 /// What the status branch says of a host.

@@ -32,6 +32,9 @@ impl Fault {
     /// Reason of a fault after which the action may nevertheless have taken effect.
     pub const OUTCOME_UNKNOWN: &'static str = "OutcomeUnknown";
 
+    /// Reason of a fault that says that a task's service does not answer yet (a hook's `ready`): nothing was begun.
+    pub const NOT_READY: &'static str = "NotReady";
+
     /// Reason of a fault in which a BMC refused an account.
     pub const AUTHENTICATION_FAILED: &'static str = "AuthenticationFailed";
 

@@ -109,8 +109,8 @@ impl<'w> Desk<'w> {
     }
 
     /// The same for a host, at a pace of its own.
-    pub(super) fn paced(&self, whom: &HostSpec, count: u32, first: Duration, longest: Duration) -> Duration {
-        doubled(seed(whom.id.host.as_bytes()), count, first, longest)
+    pub(super) fn paced(&self, whom: &HostId, count: u32, first: Duration, longest: Duration) -> Duration {
+        doubled(seed(whom.host.as_bytes()), count, first, longest)
     }
 
     /// When something rack-wide that failed is tried again. A fault that names a person is tried again as well, at a

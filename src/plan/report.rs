@@ -189,6 +189,11 @@ pub struct ClusterStatus {
 pub struct WriteBackStatus {
     /// Digest that names the copy kept under the state directory.
     pub id: Digest,
+    /// The revision the playbook was run at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    /// The value of `cluster.run` it was run with.
+    pub run: u32,
     /// Since when they wait, RFC 3339.
     pub since: String,
     /// Why the last push failed.

@@ -12,7 +12,7 @@ use super::Step;
 use super::cluster::{ClusterView, Member, facts_of};
 use super::desk::Desk;
 use super::task::Next;
-use crate::model::{Action, Failure, FaultClass, HostFacts, HostSpec, Time, TokenId, World};
+use crate::model::{Action, Failure, FaultClass, HostFacts, HostId, HostSpec, Time, TokenId, World};
 
 pub mod key;
 
@@ -21,7 +21,7 @@ pub(super) const AT_ONCE: usize = 32;
 /// First pause after a host could not be reached; doubled at each failure in a row.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// Longest pause between two tries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Tries before a person is asked to look: with these pauses about two minutes.
 const PATIENCE: u32 = 6;
 
@@ -65,6 +65,21 @@ pub fn is_reached(facts: &HostFacts) -> bool {
     pinned(facts).is_some() && facts.ssh.reached.as_ref().is_some_and(|(_, at)| Some(*at) >= reported)
 }
 
+impl Standing {
+    /// When it is tried again.
+    pub(super) fn again(&self) -> Option<Time> {
+        match self {
+            Standing::Failed { until, .. } => Some(*until),
+            Standing::Reached | Standing::Begin | Standing::Busy(_) => None,
+        }
+    }
+}
+
+/// The pause after the `count`th failure in a row: short at first, never long.
+pub(super) fn pace(desk: &Desk<'_>, whom: &HostId, count: u32) -> Duration {
+    desk.paced(whom, count, FIRST_PAUSE, LONGEST_PAUSE)
+}
+
 /// How it stands with reaching a host.
 pub(super) enum Standing {
     /// Done.
@@ -94,8 +109,7 @@ pub(super) fn standing(desk: &Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> S
     let transient = failure.fault.class == FaultClass::Transient;
     // A fault that waits for a person is looked at again as well, slowly: comparing a key costs nothing, and the right
     // machine may be back at its address, or the key in its place.
-    let pause =
-        if transient { desk.paced(spec, failure.count, FIRST_PAUSE, LONGEST_PAUSE) } else { desk.policy.backoff_cap };
+    let pause = if transient { pace(desk, &spec.id, failure.count) } else { desk.policy.backoff_cap };
     let until = failure.at + pause;
     match desk.now < until {
         true => Standing::Failed { until, stalled: !transient || failure.count > PATIENCE },
@@ -175,13 +189,18 @@ pub(super) fn await_restart<'w>(view: &ClusterView<'w>, desk: &Desk<'w>) -> (Ste
     let mut members = Vec::new();
     let mut next = if overdue { desk.later(due, due) } else { due };
     let mut worst = None;
+    let mut again = next;
     for member in &view.restarting {
         match look_at(desk, member, ended, overdue) {
             Look::Now => members.push(*member),
             Look::Later(at) => next = next.min(at),
-            Look::Stalled(step) => worst = Some(step),
+            Look::Stalled(step, at) => {
+                again = again.min(at);
+                worst = Some(step);
+            }
         }
     }
+    let again = again.min(next);
     let step = match worst {
         Some(step) => step,
         None if overdue => {
@@ -196,13 +215,13 @@ pub(super) fn await_restart<'w>(view: &ClusterView<'w>, desk: &Desk<'w>) -> (Ste
         None => Step::wait("Restart", format!("configured; waiting for the restart of {}", names.join(", ")), next),
     };
     let hosts: BTreeSet<_> = members.iter().map(|member| member.spec.id.clone()).collect();
-    (step, Next::Reach { hosts, members })
+    (step, Next::Reach { hosts, members, again: Some(again) })
 }
 
 enum Look {
     Now,
     Later(Time),
-    Stalled(Step),
+    Stalled(Step, Time),
 }
 
 fn look_at(desk: &Desk<'_>, member: &Member<'_>, ended: Time, overdue: bool) -> Look {
@@ -226,7 +245,7 @@ fn look_at(desk: &Desk<'_>, member: &Member<'_>, ended: Time, overdue: bool) -> 
     let at = looked + pause;
     match hopeless {
         _ if desk.now >= at => Look::Now,
-        Some(_) => Look::Stalled(stalled(member, "after its restart", at)),
+        Some(_) => Look::Stalled(stalled(member, "after its restart", at), at),
         None => Look::Later(at),
     }
 }

@@ -11,7 +11,8 @@ use super::desk::Desk;
 use super::ssh::{self, Standing};
 use super::{Step, rack};
 use crate::model::{
-    Action, Announced, ClusterSpec, Digest, Doing, FaultClass, HostId, OnFailure, TaskIntent, TaskRecord, TaskSpec,
+    Action, Announced, ClusterSpec, Digest, Doing, Fault, FaultClass, HostId, OnFailure, TaskIntent, TaskRecord,
+    TaskSpec, Time,
 };
 
 /// What is to be begun for a cluster's next task.
@@ -24,6 +25,8 @@ pub(super) enum Next<'w> {
         hosts: BTreeSet<HostId>,
         /// The same, with what is known of them.
         members: Vec<Member<'w>>,
+        /// When the first of the others is to be tried again.
+        again: Option<Time>,
     },
     /// The task itself.
     Run(&'w TaskSpec),
@@ -56,9 +59,10 @@ impl<'w> ClusterView<'w> {
             due.map(|member| (*member, ssh::standing(desk, member.spec, member.facts))).collect();
         match ssh::reach_step(desk, &all, &task.name) {
             Some(step) => {
+                let again = all.iter().filter_map(|(_, standing)| standing.again()).min();
                 let begin = all.into_iter().filter(|(_, standing)| matches!(standing, Standing::Begin));
                 let members: Vec<_> = begin.map(|(member, _)| member).collect();
-                (step, Next::Reach { hosts: members.iter().map(|it| it.spec.id.clone()).collect(), members })
+                (step, Next::Reach { hosts: members.iter().map(|it| it.spec.id.clone()).collect(), members, again })
             }
             None => (self.begin_step(desk, task), Next::Run(task)),
         }
@@ -132,8 +136,13 @@ impl<'w> ClusterView<'w> {
         }
         // Another playbook does not make a half-made cluster a new one.
         let basis = if task.is_ansible() { failure.basis.clone() } else { task_basis(&task.definition, self.spec.run) };
-        let delay = desk.backoff(&HostId::new(&self.spec.name, ""), failure.count);
-        let step = desk.verdict_on(failure, &basis, self.spec.retries, delay)?;
+        let whom = HostId::new(&self.spec.name, "");
+        // A service that is still coming up (a cluster's API after its hosts restarted) is asked again soon.
+        let (delay, retries) = match failure.fault.reason == Fault::NOT_READY {
+            true => (ssh::pace(desk, &whom, failure.count), self.spec.retries.max(ready_tries(desk))),
+            false => (desk.backoff(&whom, failure.count), self.spec.retries),
+        };
+        let step = desk.verdict_on(failure, &basis, retries, delay)?;
         let which = match record.failed.keys().map(|id| id.host.as_ref()).collect::<Vec<_>>() {
             hosts if hosts.is_empty() => String::new(),
             hosts => format!(" on {}", hosts.join(", ")),
@@ -149,7 +158,10 @@ impl<'w> ClusterView<'w> {
         }
         match next {
             Next::Nothing => {}
-            Next::Reach { members, .. } => members.iter().for_each(|member| ssh::begin(desk, member)),
+            Next::Reach { members, again, .. } => {
+                again.iter().for_each(|at| desk.wake(*at));
+                members.iter().for_each(|member| ssh::begin(desk, member));
+            }
             Next::Run(task) => desk.actions.push(Action::Run {
                 cluster: self.spec.name.clone(),
                 task: task.id.clone(),
@@ -162,6 +174,12 @@ impl<'w> ClusterView<'w> {
             }),
         }
     }
+}
+
+/// Tries before a service that does not come up is a person's business: at the pace they are made, about as long as a
+/// first boot may take.
+fn ready_tries(desk: &Desk<'_>) -> u32 {
+    u32::try_from(desk.policy.first_boot_timeout.as_secs() / ssh::LONGEST_PAUSE.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// How long a run may take: a hook's limit is one for each of its targets, a playbook's is one for all.

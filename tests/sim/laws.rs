@@ -1,6 +1,7 @@
 //! The laws, checked after every event.
 
 pub mod bmc;
+pub mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,10 +66,13 @@ const WAIT_FOR_PEOPLE: &[&str] = &[
     "ForeignVolume",
     "GenerationLowered",
     "InstallOverdue",
+    "Interrupted",
     "JournalLost",
     "NotSeen",
     "PeersMissing",
     "PowerOnByHand",
+    "TaskFailed",
+    "TimedOut",
 ];
 
 /// Every host has a reason, and no wait is overdue.

@@ -57,5 +57,7 @@ fn random_racks_keep_the_laws() {
     // A simulation in which nothing happens proves nothing.
     assert!(totals.installs > seeds && totals.crashes > seeds / 10 && totals.journals_lost > seeds / 100);
     assert!(totals.refused_claims + totals.refused_checkins > 0 && totals.rejected_pushes > 0 && totals.races > 0);
+    assert!(totals.bootstraps > seeds / 4 && totals.hooks > seeds / 4 && totals.written_back > seeds / 8);
+    assert!(totals.failed_tasks > seeds / 10 && totals.runs_raised > seeds / 20 && totals.came_back > seeds / 20);
     assert!(totals.requests > 50 * seeds && totals.faults > seeds && totals.mid_crashes > seeds / 50);
 }

@@ -7,6 +7,7 @@ mod furnish;
 mod line;
 mod network;
 mod people;
+mod tasks;
 mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,7 @@ use tokio::task::JoinSet;
 
 use super::daemon::{Daemon, Journal, Trees};
 use super::laws::bmc::BmcOracle;
+use super::laws::task::TaskOracle;
 use super::laws::{self, Oracle};
 use crate::racks::{Rack, load};
 
@@ -86,6 +88,8 @@ enum Item {
     StrangerBoots,
     /// An action takes effect, in the daemon's life of that number.
     Effect(u32, Action, Arc<World>, Arc<Plan>),
+    /// A task goes on, likewise.
+    Work(u32, Action, tasks::Work),
     /// An action's end is reported, likewise.
     Report(u32, Action, Result<Outcome, Fault>),
     /// Somebody does something to the repository or the rack.
@@ -127,6 +131,7 @@ pub struct Sim {
     wake_at: Option<Time>,
     oracle: Oracle,
     bmcs: BmcOracle,
+    tasks: TaskOracle,
     told: Told,
 }
 
@@ -166,6 +171,7 @@ impl Sim {
             wake_at: None,
             oracle: Oracle::default(),
             bmcs: BmcOracle::default(),
+            tasks: TaskOracle::default(),
             told: Told::default(),
         };
         sim.told.hosts = sim.machines.len() as u64;
@@ -331,11 +337,13 @@ impl Sim {
             Item::BmcBoots(id) => self.bmc_boots(&id),
             Item::StrangerBoots => self.stranger_boots(),
             Item::Effect(life, action, world, plan) if life == self.life => self.effect(action, &world, &plan),
+            Item::Work(life, action, work) if life == self.life => self.work(action, work),
             Item::Report(life, action, result) if life == self.life => {
                 self.say(|| format!("ended {} {:?}: {result:?}", action.kind(), action.host()));
+                self.recorded(&action, &result);
                 self.tell(&Event::Ended { action, result });
             }
-            Item::Effect(..) | Item::Report(..) => {}
+            Item::Effect(..) | Item::Work(..) | Item::Report(..) => {}
             Item::Trouble => self.trouble(),
             Item::Restart => {
                 if self.daemon.is_none() {

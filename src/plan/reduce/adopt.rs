@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{cluster_mut, host_mut, set_boot_mac, task};
 use crate::model::{
-    AdoptedHost, AdoptedTask, Adoption, Claim, Consent, Failure, Fault, HostState, Lease, LeaseOrigin, Mac, TaskRecord,
-    Time, World,
+    AdoptedHost, AdoptedTask, Adoption, Claim, Consent, Failure, Fault, FaultClass, HostState, Lease, LeaseOrigin, Mac,
+    TaskRecord, Time, World,
 };
 use crate::plan::task::task_basis;
 
@@ -29,6 +29,9 @@ pub(super) fn adopt(world: &mut World, adoption: Option<&Adoption>, now: Time) {
     }
     for task in &adoption.tasks {
         adopt_task(world, task);
+    }
+    for (name, generated) in &adoption.generated {
+        cluster_mut(world, name).generated = Some(generated.clone());
     }
     for (name, state, since) in &adoption.clusters {
         cluster_mut(world, name).shown = Some((state.clone(), *since));
@@ -102,7 +105,9 @@ fn adopt_task(world: &mut World, task: &AdoptedTask) {
         failed(said.run, Fault::operator("JournalLost", message))
     });
     let failure = task.failed.clone().map(|(run, fault)| failed(run, fault));
-    let later = |one: &(Failure, u32), other: &(Failure, u32)| one.1 >= other.1;
+    // After a failure that passes by itself it may have been begun once more.
+    let later =
+        |one: &(Failure, u32), other: &(Failure, u32)| one.1 >= other.1 && one.0.fault.class != FaultClass::Transient;
     let failure = match (failure, lost) {
         (Some(failure), Some(lost)) => Some(if later(&failure, &lost) { failure } else { lost }),
         (failure, lost) => failure.or(lost),

@@ -1,7 +1,7 @@
 //! The status files, read back by a daemon whose journal is empty.
 
 use super::{ClusterStatus, Files, HostStatus, RackStatus};
-use crate::model::{AdoptedHost, AdoptedTask, Adoption, Fault, HostId, Installed, TaskId, Time};
+use crate::model::{AdoptedHost, AdoptedTask, Adoption, Fault, Generated, HostId, Installed, TaskId, Time};
 
 /// What the status branch says. A file that cannot be read is an error: guessing could cost a disk.
 pub fn adoption(files: &Files) -> Result<Adoption, String> {
@@ -73,6 +73,13 @@ fn host(status: HostStatus) -> Result<AdoptedHost, String> {
 
 fn cluster(adoption: &mut Adoption, status: ClusterStatus) -> Result<(), String> {
     adoption.clusters.push((status.cluster.clone(), status.state, time(&status.since)?));
+    if let Some(kept) = status.write_back {
+        let since = time(&kept.since)?;
+        let (pushing, pushed, failure) = (None, None, None);
+        let generated =
+            Generated { id: kept.id, revision: kept.revision, run: kept.run, since, pushing, pushed, failure };
+        adoption.generated.push((status.cluster.clone(), generated));
+    }
     for task in status.tasks {
         let Some(definition) = task.definition else { continue };
         adoption.tasks.push(AdoptedTask {

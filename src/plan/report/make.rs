@@ -173,6 +173,8 @@ pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<
         tasks: spec.tasks.iter().map(|task| task_status(facts, spec, task, announced.get(&task.id))).collect(),
         write_back: generated.map(|it| WriteBackStatus {
             id: it.id.clone(),
+            revision: it.revision.clone(),
+            run: it.run,
             since: it.since.to_string(),
             message: it.failure.as_ref().map(|failure| failure.fault.to_string()),
         }),

@@ -250,7 +250,12 @@ fn cluster() -> Value {
             "log": { "type": "string", "description": "directory of its logs, under state_dir" }
         }),
     );
-    let write_back = object(&["id", "since"], json!({ "id": text(), "since": time(), "message": text() }));
+    let write_back = object(
+        &["id", "run", "since"],
+        json!({
+            "id": text(), "revision": text(), "run": { "type": "integer" }, "since": time(), "message": text()
+        }),
+    );
     let progress = object(
         &["play", "task", "tasks", "failed"],
         json!({

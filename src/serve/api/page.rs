@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write as _};
 
 use super::rack::Rack;
 use crate::model::{Finding, Time};
-use crate::plan::report::{ClusterStatus, Condition, Endpoint, HostStatus, TaskStatus};
+use crate::plan::report::{ClusterStatus, Condition, Endpoint, HostStatus};
 
 /// Shows any text as HTML text or attribute value.
 struct Safe<T>(T);
@@ -200,7 +200,10 @@ fn section(html: &mut String, rack: &Rack, cluster: &ClusterStatus, hosts: &[Hos
         row(html, rack, host, now)?;
     }
     html.push_str("</tbody></table>\n");
-    tasks(html, &cluster.tasks, now)?;
+    tasks(html, cluster, now)?;
+    for note in &cluster.notes {
+        write!(html, "<p><small>{}</small></p>", Safe(note))?;
+    }
     html.push_str("</section>\n");
     Ok(())
 }
@@ -223,18 +226,25 @@ fn row(html: &mut String, rack: &Rack, host: &HostStatus, now: Time) -> fmt::Res
     writeln!(html, "{}</td></tr>", Whereabouts(host))
 }
 
-fn tasks(html: &mut String, tasks: &[TaskStatus], now: Time) -> fmt::Result {
-    if tasks.is_empty() {
+fn tasks(html: &mut String, cluster: &ClusterStatus, now: Time) -> fmt::Result {
+    if cluster.tasks.is_empty() {
         return Ok(());
     }
     html.push_str("<ol class=\"tasks\">");
-    for task in tasks {
+    for task in &cluster.tasks {
         write!(html, "<li>{}: {}", Safe(&task.name), Safe(&task.result))?;
         if let Some(at) = &task.at {
             write!(html, " <small>{}</small>", When(at, now))?;
         }
         if let Some(message) = &task.message {
             write!(html, " <small>{}</small>", Safe(message))?;
+        }
+        if let Some(at) = cluster.progress.as_ref().filter(|_| task.result == "running") {
+            let (number, play, name) = (at.tasks, Safe(&at.play), Safe(&at.task));
+            write!(html, " <small>task {number}: {name} ({play})</small>")?;
+        }
+        for (host, why) in &task.failed {
+            write!(html, "<br><small>{}: {}</small>", Safe(host), Safe(why))?;
         }
         html.push_str("</li>");
     }

@@ -29,6 +29,8 @@ pub struct Timings {
     pub os_boot: Duration,
     /// Between address and boot check-in (30 s in pvc-installer's script).
     pub settle: Duration,
+    /// Between the boot check-in and the time at which sshd answers.
+    pub sshd: Duration,
     /// Graceful shutdown.
     pub shutdown: Duration,
     /// Until firmware that found nothing to boot tries again.
@@ -53,6 +55,7 @@ impl Timings {
             restart: secs(15),
             os_boot: secs(40),
             settle: secs(30),
+            sshd: secs(5),
             shutdown: secs(20),
             retry: secs(30),
             late: secs(420),
@@ -73,6 +76,7 @@ impl Timings {
             restart: ms(300),
             os_boot: ms(200),
             settle: ms(200),
+            sshd: ms(50),
             shutdown: ms(200),
             retry: ms(500),
             late: ms(1_500),

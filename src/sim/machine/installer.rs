@@ -142,6 +142,7 @@ impl Machine {
     }
 
     pub(super) fn report_boot(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.sshd_at = Some(now + self.config.timings.sshd);
         let Some(who) = self.system.clone() else { return self.rest(Doing::Running) };
         let action = if self.configured { "system-boot_configured" } else { "system-boot_initial" };
         self.check_in(now, Doing::Running, &who, action, effects);

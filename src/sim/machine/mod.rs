@@ -78,6 +78,8 @@ pub struct Machine {
     /// What the installed system knows: it is on the disk.
     system: Option<Answers>,
     configured: bool,
+    /// When sshd of the system that runs answers.
+    sshd_at: Option<Time>,
     boot_override: Option<Override>,
     disk: Disk,
     late: Vec<(Time, Effect)>,
@@ -111,6 +113,7 @@ impl Machine {
             answers: None,
             system: None,
             configured: false,
+            sshd_at: None,
             boot_override: None,
             disk: Disk::Blank,
             late: Vec::new(),
@@ -158,6 +161,20 @@ impl Machine {
     /// Its address on the boot network.
     pub fn ip(&self) -> Option<Ipv4Addr> {
         self.lease.as_ref().map(|lease| lease.ip)
+    }
+
+    /// Whom one finds there over SSH, when anybody answers: host key and boot of the installed system.
+    pub fn ssh(&self, now: Time) -> Option<(String, String)> {
+        let up = self.doing == Doing::Running && self.sshd_at.is_some_and(|at| at <= now);
+        let system = self.system.as_ref().filter(|_| up)?;
+        // A key is made with the system: another install has another one.
+        let key = format!("ssh-ed25519 {}", system.token.as_deref().unwrap_or("none"));
+        Some((key, format!("{}-{}", self.config.name, self.os_boots)))
+    }
+
+    /// Whether its configuration was begun: PVC's markers are there.
+    pub fn is_marked(&self) -> bool {
+        self.configured
     }
 
     /// Where it is.

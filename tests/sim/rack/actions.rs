@@ -11,13 +11,16 @@ impl Sim {
             Action::Notify { .. } => Ok(Outcome::Notified),
             Action::Note { .. } => Ok(Outcome::Noted),
             Action::FetchImage { .. } => Ok(Outcome::ImageVerified(ImageStamp { size: 1, inode: 1, modified: (1, 0) })),
-            Action::Run { .. } if self.now < self.season.troubles && self.dice.roll(60) => {
-                Err(Fault::transient("Unreachable", "the hook's server does not answer"))
+            Action::Run { .. } => return self.run_task(action, world),
+            Action::Reach { host } => self.reach(host),
+            Action::WriteBack { generated, .. } => self.write_back(generated),
+            Action::TellForge { .. } if self.now < self.season.troubles && self.dice.roll(40) => {
+                Err(Fault::transient("Unreachable", "the forge does not answer"))
             }
-            Action::Run { .. } => Ok(Outcome::TaskDone),
-            Action::Reach { .. } => Ok(Outcome::Reached { key: "ssh-ed25519 AAAA".into(), boot: "1".into() }),
-            Action::WriteBack { .. } => Ok(Outcome::WrittenBack(None)),
             Action::TellForge { .. } => Ok(Outcome::ForgeTold),
+            Action::Finish { host, power_off: true } if world.spec(host).is_some_and(|spec| !spec.has_bmc()) => {
+                self.shut_down(host)
+            }
             Action::Probe { .. }
             | Action::Prepare { .. }
             | Action::Arm { .. }
@@ -28,7 +31,7 @@ impl Sim {
         self.report(self.life, action, result);
     }
 
-    fn report(&mut self, life: u32, action: Action, result: Result<Outcome, Fault>) {
+    pub(super) fn report(&mut self, life: u32, action: Action, result: Result<Outcome, Fault>) {
         self.later(500, 5_500, Item::Report(life, action, result));
     }
 

@@ -20,8 +20,7 @@ impl Sim {
                 self.rack.raise_generation(id);
                 self.push();
             }
-            // A host that comes back after the journal was lost is new: the status branch has forgotten it as well.
-            4 if self.told.journals_lost == 0 => {
+            4 => {
                 let host = self.rack.host(id);
                 host.hidden = true;
                 self.push();

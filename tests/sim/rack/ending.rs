@@ -58,6 +58,7 @@ impl Sim {
             assert!(machine.os_boots > 0, "{id} never booted its system");
         }
         self.wishes_came_true();
+        self.tasks.nothing_is_lost();
     }
 
     /// What was prepared is as wished, wherever the machine has such a thing.

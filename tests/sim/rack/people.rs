@@ -61,9 +61,7 @@ impl Sim {
     /// The journal goes, and with it what was known of sessions and refused accounts.
     fn lose_journal(&mut self) {
         self.crash();
-        if self.rack.any_hidden() {
-            return;
-        }
+        self.forget_tasks();
         self.say(|| "the journal is lost".into());
         self.journal = Journal::default();
         self.told.journals_lost += 1;
@@ -95,7 +93,7 @@ impl Sim {
         if self.season.bmcs && self.dice.roll(150) {
             return self.trouble_with_bmc(&id);
         }
-        match self.below(11) {
+        match self.below(12) {
             0 => self.crash(),
             1 | 10 => {
                 // In the middle of what is said to a BMC, whenever that is.
@@ -121,6 +119,13 @@ impl Sim {
                 // Somebody repairs it within the hour.
                 self.queue.insert((Time(at), self.sequence), Item::Person);
             }
+            11 => {
+                let host = self.rack.host(&id);
+                host.hidden = true;
+                self.push();
+                self.told.came_back += 1;
+                self.later(600_000, 3_600_000, Item::Person);
+            }
             7 => {
                 self.rack.toggle_maintenance(&id);
                 self.push();
@@ -143,7 +148,7 @@ impl Sim {
             news |= self.rack.end_maintenance();
             news |= self.rack.end_hiding();
         }
-        for host in plan.hosts {
+        for host in &plan.hosts {
             let bmc = self.rack.has_bmc(&host.id);
             let reason = match &host.step {
                 Step::Stalled { reason, .. } => reason.as_str(),
@@ -166,6 +171,9 @@ impl Sim {
                 "FirstBootOverdue" if !bmc => self.start_by_hand(&host.id),
                 _ => {}
             }
+        }
+        for cluster in &plan.clusters {
+            news |= self.help_cluster(cluster);
         }
         if news {
             self.push();

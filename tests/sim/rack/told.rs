@@ -19,4 +19,5 @@ told! {
     hosts installs crashes journals_lost rejected_pushes races refused_claims refused_checkins commits events
     requests writes logins ipmi_logins ipmi_changes failed_logins mid_crashes left_open recovered unheard leaked actions faults
     passwords_corrected certificates_renewed reboots pending configured volumes_made volumes_deleted
+    playbooks bootstraps hooks failed_tasks runs_raised reaches restarted_by_hand written_back came_back
 }
