@@ -14,6 +14,11 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::settings;
 
+pub mod mark;
+mod stream;
+
+pub use mark::Mark;
+
 /// How long a program may take to clean up after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(2);
 
