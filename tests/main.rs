@@ -1,7 +1,9 @@
 //! The one test binary.
 #![allow(clippy::disallowed_methods, reason = "tests run programs, read clocks and are told things by the environment")]
 
+mod ansible_checkout;
 mod ansible_log;
+mod ansible_process;
 mod bmc_ipmi;
 mod bmc_ipmi_bench;
 mod bmc_ipmi_real;

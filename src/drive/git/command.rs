@@ -56,6 +56,18 @@ impl Caller {
         }
     }
 
+    /// For another repository, reached in the same way. Credentials go along only to the same server.
+    pub fn for_other(&self, url: &str, mirror: PathBuf) -> Caller {
+        let own = authorization(url);
+        let inherited = || self.authorization.clone().filter(|_| server(url) == server(&self.remote));
+        Caller {
+            mirror,
+            remote: without_credentials(url),
+            authorization: own.or_else(inherited),
+            ..self.clone()
+        }
+    }
+
     /// Runs `git` on the mirror. An exit status other than 0 is an error, by what git says.
     pub async fn run<A: AsRef<std::ffi::OsStr>>(
         &self,
@@ -126,6 +138,13 @@ fn authorization(url: &str) -> Option<Secret> {
     Some(Secret::new(format!("Authorization: Basic {}", BASE64_STANDARD.encode(pair))))
 }
 
+/// Scheme, host and port of an address; nothing for one that has no scheme.
+fn server(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    Some((scheme, authority.rsplit_once('@').map_or(authority, |(_, host)| host)))
+}
+
 fn percent_decode(text: &str) -> Vec<u8> {
     let bytes = text.as_bytes();
     let (mut decoded, mut at) = (Vec::with_capacity(bytes.len()), 0);
@@ -156,5 +175,27 @@ mod tests {
         assert_eq!(header.reveal(), "Authorization: Basic Ym9iOnBAc3M=");
         assert!(authorization("https://forge.example.net/x@y").is_none());
         assert!(authorization("ssh://git@forge.example.net/x").is_none());
+    }
+
+    #[test]
+    fn credentials_go_to_no_other_server() {
+        let repository = Repository {
+            url: "https://bob:geheim@forge.example.net/x.git".into(),
+            branch: String::new(),
+            status_branch: String::new(),
+            poll_interval: Duration::ZERO,
+            ssh_key: None,
+            known_hosts: None,
+            webhook_secret_file: None,
+            allowed_signers: None,
+        };
+        let main = Caller::new(&repository, "/m".into(), "/c".into());
+        let header = |url: &str| main.for_other(url, "/s".into()).authorization.map(|header| header.reveal().to_owned());
+        assert!(header("https://forge.example.net/y.git").is_some());
+        for url in ["http://forge.example.net/y", "https://forge.example.net:8443/y", "https://else.example.net/y", "/y"] {
+            assert_eq!(header(url), None, "{url}");
+        }
+        let own = header("https://eve:x@else.example.net/y").unwrap();
+        assert_eq!(own, format!("Authorization: Basic {}", BASE64_STANDARD.encode("eve:x")));
     }
 }

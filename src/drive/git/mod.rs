@@ -6,9 +6,11 @@
 //! * `writeback`: committing files that playbooks made to the watched branch; `graft`: putting them into its tree.
 //! * `publish`: bringing the status branch up to date, without ever overwriting a foreign commit; `rehearse`: whether
 //!   that would be allowed.
+//! * `checkout`: a revision's files on disk, with submodules.
 //! * `local`: reading a person's own repository, for the command line.
 //! * `watch`: noticing pushes to a repository on this machine.
 
+mod checkout;
 mod command;
 mod commit;
 mod error;
@@ -63,6 +65,8 @@ struct Inner {
     signing_key: Option<PathBuf>,
     /// One call to the remote at a time.
     turn: Mutex<()>,
+    /// One submodule is fetched at a time.
+    submodules: Mutex<()>,
     /// Whether `mirror::STATUS` is the status branch's head at the remote, as far as we know.
     status_known: AtomicBool,
     /// The mirror may be damaged; the next turn finds out.
@@ -91,6 +95,7 @@ impl Git {
             allowed_signers: repository.allowed_signers.clone(),
             signing_key: repository.signing_key.clone(),
             turn: Mutex::new(()),
+            submodules: Mutex::new(()),
             status_known: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
             fetches: AtomicU32::new(0),

@@ -1,7 +1,8 @@
 //! What a program leaves behind. A program that was started with a [`Mark`] hands it on, in its environment, to everything
 //! it starts; so whatever left its process group, or outlived it, can be found and ended, even by the next daemon.
 //!
-//! What cannot be found is a process that both cleared its environment and left the group.
+//! What cannot be found is a process that both cleared its environment and left the group, and one that begins its
+//! successor and ends faster than `/proc` is read.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -90,10 +91,12 @@ fn is_mark(id: &str) -> bool {
 
 /// Kills what bears the mark until nothing does; gives how many that were and whether all are gone.
 fn end(id: &str) -> (usize, bool) {
-    let (mut killed, mut stuck) = (0, 0);
+    let (mut killed, mut stuck, mut none) = (0, 0, 0);
     for _ in 0..ROUNDS {
         let found = bearers(id);
-        if found.is_empty() {
+        none = if found.is_empty() { none + 1 } else { 0 };
+        // Who begins others may have begun one behind the reader's back.
+        if none > 2 || (none > 0 && killed == 0) {
             return (killed, true);
         }
         killed += found.len();

@@ -5,9 +5,11 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
 
 use super::mark::{Mark, VARIABLE};
 use super::{GRACE, Group, ProcessError, Run, not_started, signal};
@@ -30,7 +32,7 @@ impl Run {
         let failed = |error| ProcessError::Io(name.clone(), error);
         let run = self.env(VARIABLE, mark.id());
         let mut group = Group(run.command().spawn().map_err(|error| not_started(&name, error))?);
-        let exit = watch(&group).map_err(failed)?;
+        let mut exit = watch(&group).map_err(failed)?;
         let mut output = Output { out: group.0.stdout.take(), err: group.0.stderr.take(), buffers: Box::default() };
         let stdin = group.0.stdin.take();
         let mut write = pin!(async {
@@ -41,10 +43,9 @@ impl Run {
         });
         let mut written = false;
         let talk = async {
-            let mut exit = pin!(ended(&exit));
             loop {
                 tokio::select! {
-                    () = &mut exit => return,
+                    _ = &mut exit => return,
                     () = &mut write, if !written => written = true,
                     piece = output.next(), if output.is_open() => piece.pass(&mut say),
                 }
@@ -54,30 +55,30 @@ impl Run {
         if !in_time {
             signal(group.pid(), Signal::TERM);
             // Whoever is stopped may have last words; who blocks on them cannot stop.
-            let last = output.until(ended(&exit), &mut say);
+            let last = async {
+                if !output.until(&mut exit, &mut say).await {
+                    let _ = exit.await;
+                }
+            };
             let _ = tokio::time::timeout(GRACE, last).await;
         }
         // It is not reaped yet, so that its number is still that of its group.
         signal(group.pid(), Signal::KILL);
         let status = group.0.wait().await.map_err(failed)?.code();
         mark.swept().await;
-        let rest = output.until(std::future::pending(), &mut say);
+        let rest = output.until(std::future::pending::<()>(), &mut say);
         let _ = tokio::time::timeout(REST, rest).await;
         if in_time { Ok(status) } else { Err(ProcessError::TimedOut(name, run.time_limit)) }
     }
 }
 
-/// Tells when the program has ended, without reaping it.
-fn watch(group: &Group) -> io::Result<AsyncFd<std::os::fd::OwnedFd>> {
+/// Tells when the program has ended, without reaping it. On a thread of its own, which ends with the program.
+fn watch(group: &Group) -> io::Result<JoinHandle<()>> {
     let pid = group.pid().ok_or(io::ErrorKind::NotFound)?;
-    Ok(AsyncFd::register_with_interest(pidfd_open(pid, PidfdFlags::empty())?, Interest::READABLE)?)
-}
-
-async fn ended(exit: &AsyncFd<std::os::fd::OwnedFd>) {
-    if exit.readable().await.is_err() {
-        // The runtime is shutting down: nobody waits for this any more.
-        std::future::pending::<()>().await;
-    }
+    let process = pidfd_open(pid, PidfdFlags::empty())?;
+    Ok(tokio::task::spawn_blocking(move || {
+        while poll(&mut [PollFd::new(&process, PollFlags::IN)], None) == Err(Errno::INTR) {}
+    }))
 }
 
 /// Both outputs of a program.
@@ -121,15 +122,16 @@ impl<O: AsyncRead + Unpin, E: AsyncRead + Unpin> Output<O, E> {
         }
     }
 
-    /// Passes on what is said until both have ended, or until `end`.
-    async fn until(&mut self, end: impl Future<Output = ()>, say: &mut impl FnMut(Stream, &[u8])) {
+    /// Passes on what is said until both have ended, or until `end`; whether that has come.
+    async fn until<T>(&mut self, end: impl Future<Output = T>, say: &mut impl FnMut(Stream, &[u8])) -> bool {
         let mut end = pin!(end);
         while self.is_open() {
             tokio::select! {
-                () = &mut end => return,
+                _ = &mut end => return true,
                 piece = self.next() => piece.pass(say),
             }
         }
+        false
     }
 }
 
