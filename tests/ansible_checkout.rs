@@ -29,7 +29,8 @@ fn add_submodule(work: &Path, url: &str, path: &str) {
 
 /// PVC's layout: two submodules, one of them with one of its own, and links into them and out again.
 fn pvc(rig: &Rig) -> Revision {
-    let roles = beside(rig, "pvc-ansible", &[("roles/base/tasks/main.yml", "[]\n"), ("roles/pvc/tasks/main.yml", "[]\n")]);
+    let roles =
+        beside(rig, "pvc-ansible", &[("roles/base/tasks/main.yml", "[]\n"), ("roles/pvc/tasks/main.yml", "[]\n")]);
     fs::create_dir_all(roles.join("roles/pvc/files")).unwrap();
     symlink("../../../../files", roles.join("roles/pvc/files/ceph")).unwrap();
     git(&roles, &["add", "--all"]);
@@ -134,7 +135,8 @@ async fn hooks_and_filters_of_nobody_run() {
     let rig = Rig::pushed();
     let trap = rig.dir.path().join("trapped");
     rig.commit(".gitattributes", "* filter=trap\n", "a filter");
-    let revision = Revision::new(rig.commit("hooks/post-checkout", &format!("#!/bin/sh\ntouch {}\n", trap.display()), "x"));
+    let revision =
+        Revision::new(rig.commit("hooks/post-checkout", &format!("#!/bin/sh\ntouch {}\n", trap.display()), "x"));
     rig.push("main");
     let ours = rig.open();
     ours.fetch().await.unwrap();

@@ -4,6 +4,8 @@
 mod ansible_checkout;
 mod ansible_log;
 mod ansible_process;
+mod ansible_rig;
+mod ansible_run;
 mod bmc_ipmi;
 mod bmc_ipmi_bench;
 mod bmc_ipmi_real;

@@ -51,6 +51,7 @@ impl Drivers {
     /// Makes the drivers. Nothing is called yet. `tell` journals what must not be lost although its action is not over.
     pub fn new(settings: Arc<Settings>, clock: fn() -> Time, tell: bmc::Tell) -> Result<Self, Fault> {
         process::mark::sweep_left(&settings.state_dir);
+        ansible::sweep(&settings.state_dir);
         let git = git::Git::open(&settings)?;
         let images = image::Store {
             dir: settings.state_dir.join("images"),

@@ -86,6 +86,12 @@ impl Inventory {
         members
     }
 
+    /// The name that it has for a host, known by its full or its short name.
+    pub fn name_of(&self, fqdn: &str, short: &str) -> Option<&str> {
+        let known = |name: &str| self.hosts.get_key_value(name).map(|(name, _)| name.as_str());
+        known(fqdn).or_else(|| known(short))
+    }
+
     /// The groups whose variables hold for a member of `group`, the weakest first: `all`, ancestors, the group itself.
     pub fn lineage(&self, group: &str) -> Vec<String> {
         let mut depth: BTreeMap<&str, usize> = BTreeMap::from([(group, 0)]);

@@ -61,9 +61,11 @@ impl Git {
                 let path = place.join(&module.path);
                 let shown = path.strip_prefix(dir).unwrap_or(&path).display().to_string();
                 let deeper = depth + 1;
-                let result = if deeper > DEPTH { Err(too_deep()) } else { self.submodule(&parent, &module, &path).await };
+                let result =
+                    if deeper > DEPTH { Err(too_deep()) } else { self.submodule(&parent, &module, &path).await };
                 let caller = result.map_err(|error| {
-                    let of = module.url.as_deref().map(|url| format!(" ({})", crate::settings::without_credentials(url)));
+                    let of =
+                        module.url.as_deref().map(|url| format!(" ({})", crate::settings::without_credentials(url)));
                     let message = format!("submodule {shown}{}: {error}", of.unwrap_or_default());
                     Fault::transient("SubmoduleMissing", message)
                 })?;
@@ -76,7 +78,8 @@ impl Git {
     /// Puts one submodule in its place; gives how its mirror is called.
     async fn submodule(&self, parent: &Caller, module: &Submodule, path: &Path) -> Result<Caller, GitError> {
         let url = module.url.as_deref().ok_or_else(|| GitError::Unreachable("it is not in .gitmodules".into()))?;
-        let url = resolve(&parent.remote, url).ok_or_else(|| GitError::Unreachable("its address leads nowhere".into()))?;
+        let url =
+            resolve(&parent.remote, url).ok_or_else(|| GitError::Unreachable("its address leads nowhere".into()))?;
         let main = &self.0.caller;
         if local_path(&url).is_some() && local_path(&main.remote).is_none() {
             // Whoever may push must not be able to read repositories of this machine by that.
@@ -171,7 +174,8 @@ async fn submodules(caller: &Caller, commit: ObjectId) -> Result<Vec<Submodule>,
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
     let lines = || text.split('\0').filter_map(|entry| entry.split_once('\n'));
     let url_of = |path: &str| {
-        let section = lines().find_map(|(key, value)| Some((key.strip_suffix(".path")?, value)).filter(|it| it.1 == path));
+        let section =
+            lines().find_map(|(key, value)| Some((key.strip_suffix(".path")?, value)).filter(|it| it.1 == path));
         let wanted = format!("{}.url", section?.0);
         lines().filter(|(key, _)| *key == wanted).last().map(|(_, url)| url.to_owned())
     };
@@ -241,7 +245,11 @@ mod tests {
             ("https://forge.example.net/site/racks.git/", "../../other/x", "https://forge.example.net/other/x"),
             ("git@forge.example.net:racks.git", "../roles.git", "git@forge.example.net:roles.git"),
             ("git@forge.example.net:site/racks.git", "../roles.git", "git@forge.example.net:site/roles.git"),
-            ("ssh://git@forge.example.net:2222/site/racks", "./inner", "ssh://git@forge.example.net:2222/site/racks/inner"),
+            (
+                "ssh://git@forge.example.net:2222/site/racks",
+                "./inner",
+                "ssh://git@forge.example.net:2222/site/racks/inner",
+            ),
             ("/srv/git/racks.git", "../roles.git", "/srv/git/roles.git"),
             ("/srv/git/racks.git", "https://else.example.net/x", "https://else.example.net/x"),
         ];

@@ -60,12 +60,7 @@ impl Caller {
     pub fn for_other(&self, url: &str, mirror: PathBuf) -> Caller {
         let own = authorization(url);
         let inherited = || self.authorization.clone().filter(|_| server(url) == server(&self.remote));
-        Caller {
-            mirror,
-            remote: without_credentials(url),
-            authorization: own.or_else(inherited),
-            ..self.clone()
-        }
+        Caller { mirror, remote: without_credentials(url), authorization: own.or_else(inherited), ..self.clone() }
     }
 
     /// Runs `git` on the mirror. An exit status other than 0 is an error, by what git says.
@@ -188,11 +183,15 @@ mod tests {
             known_hosts: None,
             webhook_secret_file: None,
             allowed_signers: None,
+            signing_key: None,
         };
         let main = Caller::new(&repository, "/m".into(), "/c".into());
-        let header = |url: &str| main.for_other(url, "/s".into()).authorization.map(|header| header.reveal().to_owned());
+        let header =
+            |url: &str| main.for_other(url, "/s".into()).authorization.map(|header| header.reveal().to_owned());
         assert!(header("https://forge.example.net/y.git").is_some());
-        for url in ["http://forge.example.net/y", "https://forge.example.net:8443/y", "https://else.example.net/y", "/y"] {
+        for url in
+            ["http://forge.example.net/y", "https://forge.example.net:8443/y", "https://else.example.net/y", "/y"]
+        {
             assert_eq!(header(url), None, "{url}");
         }
         let own = header("https://eve:x@else.example.net/y").unwrap();

@@ -137,10 +137,23 @@ impl Log {
         self.recent.range(from..).map(String::as_str).collect::<Vec<_>>().join(" / ")
     }
 
+    /// The last of the remembered lines that is wanted.
+    pub fn find(&mut self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        self.end_lines();
+        self.recent.iter().rev().find(|line| wanted(line)).cloned()
+    }
+
     /// Puts its end behind its beginning; gives where it is.
     pub fn close(mut self) -> PathBuf {
         self.finish();
         self.path.clone()
+    }
+
+    /// Deletes it: what it was for has not begun.
+    pub fn discard(mut self) {
+        self.finish();
+        // One that stays is deleted when its turn comes.
+        let _ = fs::remove_file(&self.path);
     }
 
     fn end_lines(&mut self) {
