@@ -6,6 +6,7 @@ mod ansible_log;
 mod ansible_process;
 mod ansible_rig;
 mod ansible_run;
+mod ansible_trouble;
 mod bmc_ipmi;
 mod bmc_ipmi_bench;
 mod bmc_ipmi_real;

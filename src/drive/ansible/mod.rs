@@ -31,7 +31,7 @@ use super::generated;
 use super::log::Log;
 use super::process::{Mark, ProcessError, Run};
 use super::task::TaskRun;
-use crate::model::{AnsibleTask, Fault, FaultClass, Outcome, Secret};
+use crate::model::{AnsibleTask, Fault, FaultClass, Outcome, Secret, TaskKind};
 use crate::repo;
 
 pub use self::work::sweep;
@@ -302,5 +302,9 @@ fn secrets(run: &TaskRun<'_>) -> Vec<Secret> {
     let attributes = attributes.filter(|(name, _)| sealed(name)).map(|(_, value)| value.clone());
     let files = run.settings.ansible.vault_password_file.iter();
     let files = files.filter_map(|file| std::fs::read_to_string(file).ok()).map(Secret::new);
-    accounts.chain(attributes).chain(files).collect()
+    let hooks = run.cluster.tasks.iter().filter_map(|task| match &task.kind {
+        TaskKind::Hook(hook) => Some(&hook.secrets),
+        TaskKind::Ansible(_) => None,
+    });
+    accounts.chain(attributes).chain(hooks.flatten().cloned()).chain(files).collect()
 }
