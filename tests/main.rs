@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests run programs, read clocks and are told things by the environment")]
 
 mod ansible_checkout;
+mod ansible_definition;
 mod ansible_log;
 mod ansible_process;
 mod ansible_rig;
@@ -116,7 +117,6 @@ mod repo_pvc;
 mod repo_render;
 mod repo_schema;
 mod repo_support;
-mod secrets_vault;
 mod settings;
 mod sim;
 mod ssh_rig;

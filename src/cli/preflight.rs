@@ -15,6 +15,7 @@ use super::runtime;
 use super::table::Table;
 use crate::settings::{self, Settings};
 
+mod ansible;
 mod bmcs;
 mod files;
 mod judge;

@@ -1,13 +1,15 @@
 //! `cluster:` of a `bootstrap.yml`: how the cluster is installed and configured.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::Tree;
 use super::file::KEYS;
 use super::installer::Installers;
 use super::read::{Fields, Reader, nearest};
 use super::tree::{self, Found};
-use super::yaml::{Node, Place};
+use super::vars::Scope;
+use super::yaml::{self, Node, Place, Plain};
 use crate::model::{
     AnsibleTask, ClusterName, Digest, HostId, OnComplete, OnFailure, Rerun, TaskId, TaskKind, TaskSpec,
 };
@@ -20,6 +22,10 @@ pub struct Block {
     pub generation: (u32, Option<Place>),
     /// The playbook and where it is written, if it is.
     pub playbook: Option<(String, Option<Place>)>,
+    /// `ansible.reboots`
+    pub reboots: Option<bool>,
+    /// `ansible.encrypt_generated`
+    pub encrypt_generated: bool,
     /// `run`
     pub run: u32,
     /// `on_complete`
@@ -35,6 +41,8 @@ impl Block {
             installer: "pvc".into(),
             generation: (1, None),
             playbook: None,
+            reboots: None,
+            encrypt_generated: false,
             run: 1,
             on_complete: OnComplete::PowerOff,
             retries: 3,
@@ -67,13 +75,13 @@ impl Block {
         block.on_complete = on_complete.unwrap_or(OnComplete::PowerOff);
         block.playbook = match fields.and_then(|fields| Some((fields.raw("ansible")?, fields.place_of("ansible")))) {
             None => (block.installer == "pvc").then(|| ("pvc.yml".to_string(), None)),
-            Some((node, place)) => playbook(reader, node, place, tree).map(|path| (path, Some(place))),
+            Some((node, place)) => block.playbook(reader, node, place, tree).map(|path| (path, Some(place))),
         };
         block
     }
 
     /// The configuration task.
-    pub fn ansible(&self, cluster: &ClusterName, names: &BTreeSet<String>) -> Option<TaskSpec> {
+    pub fn ansible(&self, cluster: &ClusterName, names: &BTreeSet<String>, scope: &Arc<Scope>) -> Option<TaskSpec> {
         let (path, _) = self.playbook.as_ref()?;
         let targets: BTreeSet<HostId> = names.iter().map(|name| HostId::new(cluster, name)).collect();
         Some(TaskSpec {
@@ -81,10 +89,10 @@ impl Block {
             name: "ansible".into(),
             kind: TaskKind::Ansible(AnsibleTask {
                 playbook: path.clone(),
-                reboots: self.installer == "pvc",
-                order: targets.iter().cloned().collect(),
-                generated: format!("files/{cluster}"),
-                encrypt_generated: false,
+                reboots: self.reboots.unwrap_or(self.installer == "pvc"),
+                order: order(&targets, scope),
+                generated: format!("files/{}", group(scope).unwrap_or_else(|| cluster.to_string())),
+                encrypt_generated: self.encrypt_generated,
             }),
             targets,
             idempotent: false,
@@ -95,26 +103,56 @@ impl Block {
             blocked: None,
         })
     }
+
+    fn playbook(&mut self, reader: &mut Reader<'_>, node: &Node, place: Place, tree: &Tree) -> Option<String> {
+        let hint = "write `ansible: none`, or `ansible: { playbook: pvc.yml }`";
+        match node.scalar() {
+            Some(("none", _)) => return None,
+            Some((text, _)) => {
+                let message = format!("`cluster.ansible` must be `none` or name a playbook, not `{text}`");
+                reader.error(place, "unknown-value", message, hint);
+                return None;
+            }
+            None => {}
+        }
+        let fields = reader.fields(node, place, "cluster.ansible", &KEYS.ansible)?;
+        let mut yes =
+            |key: &str| fields.get(key).and_then(|node| reader.boolean(node, &format!("cluster.ansible.{key}")));
+        self.reboots = yes("reboots");
+        self.encrypt_generated = yes("encrypt_generated").unwrap_or(false);
+        let value = reader.need(&fields, "playbook", hint)?;
+        let path = reader.line(value, "cluster.ansible.playbook")?;
+        let inside = !path.starts_with('/') && !path.starts_with('-') && !path.split('/').any(|part| part == "..");
+        if !inside || matches!(tree::find(tree, &path), Found::Missing | Found::Directory(_)) {
+            let message = format!("there is no playbook `{path}` in the repository");
+            reader.error(value.place, "missing-file", message, "a path relative to the repository's root");
+        }
+        Some(path)
+    }
 }
 
-fn playbook(reader: &mut Reader<'_>, node: &Node, place: Place, tree: &Tree) -> Option<String> {
-    let hint = "write `ansible: none`, or `ansible: { playbook: pvc.yml }`";
-    match node.scalar() {
-        Some(("none", _)) => return None,
-        Some((text, _)) => {
-            let message = format!("`cluster.ansible` must be `none` or name a playbook, not `{text}`");
-            reader.error(place, "unknown-value", message, hint);
-            return None;
-        }
-        None => {}
-    }
-    let fields = reader.fields(node, place, "cluster.ansible", &KEYS.ansible)?;
-    let value = reader.need(&fields, "playbook", hint)?;
-    let path = reader.line(value, "cluster.ansible.playbook")?;
-    let inside = !path.starts_with('/') && !path.starts_with('-') && !path.split('/').any(|part| part == "..");
-    if !inside || matches!(tree::find(tree, &path), Found::Missing | Found::Directory(_)) {
-        let message = format!("there is no playbook `{path}` in the repository");
-        reader.error(value.place, "missing-file", message, "a path relative to the repository's root");
-    }
-    Some(path)
+/// The order of the inventory: coordinators first, by `node_id`, as `pvc_nodes` has them (PVC's roles do on the first host
+/// what is done once for the cluster, and only a coordinator can); then the others, by name.
+fn order(targets: &BTreeSet<HostId>, scope: &Arc<Scope>) -> Vec<HostId> {
+    let nodes = scope.lookup("pvc_nodes").and_then(|(_, node)| scope.resolve(node).ok());
+    let text = |node: &Node, key: &str| Some(node.get(key)?.scalar()?.0.to_owned());
+    let rank = |node: &Node| {
+        let coordinator = text(node, "is_coordinator").is_some_and(|it| yaml::meaning(&it) == Plain::Bool(true));
+        let number = text(node, "node_id").and_then(|it| it.parse().ok()).unwrap_or(u32::MAX);
+        Some((text(node, "hostname")?, (!coordinator, number)))
+    };
+    let nodes = nodes.as_deref().and_then(Node::list).unwrap_or_default();
+    let ranks: BTreeMap<String, (bool, u32)> = nodes.iter().filter_map(rank).collect();
+    let mut order: Vec<HostId> = targets.iter().cloned().collect();
+    order.sort_by_key(|id| ranks.get(&*id.host).copied().unwrap_or((true, u32::MAX)));
+    order
+}
+
+/// `cluster_group`: what PVC's roles name the directory by that they write to.
+fn group(scope: &Arc<Scope>) -> Option<String> {
+    let (_, node) = scope.lookup("cluster_group")?;
+    let node = scope.resolve(node).ok().filter(|node| !node.is_secret())?;
+    let (name, _) = node.scalar()?;
+    let shaped = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    (shaped && name.starts_with(|c: char| c.is_ascii_alphanumeric())).then(|| name.to_owned())
 }

@@ -228,7 +228,7 @@ impl<'a> Site<'a> {
         let mut reader = Reader::new(&path, scope.clone(), found);
         let needed = block.playbook.is_some() && hosts.iter().any(|draft| draft.bmc.protocol != Protocol::None);
         let production = account::production(&mut reader, &scope, needed);
-        let mut tasks: Vec<TaskSpec> = block.ansible(&cluster, &names).into_iter().collect();
+        let mut tasks: Vec<TaskSpec> = block.ansible(&cluster, &names, &scope).into_iter().collect();
         let around = hook::Around { hooks: self.hooks, tree: self.tree, cluster: &cluster, names: &names };
         tasks.extend(file.get("hooks").map(|node| hook::read(&mut reader, node, &around)).unwrap_or_default());
         let spec = ClusterSpec {

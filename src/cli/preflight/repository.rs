@@ -7,7 +7,7 @@ use crate::cli::source;
 use crate::drive::git::{Git, Reach};
 use crate::drive::process::Run;
 use crate::drive::{forge, http};
-use crate::model::{Desired, Protocol, TaskSpec};
+use crate::model::{Desired, Protocol};
 use crate::settings::{Forge, Settings, without_credentials};
 
 /// Whether the forge is there and lets us see the repository. Whether the token may write statuses shows with the first.
@@ -73,8 +73,6 @@ pub async fn look(settings: &Settings, checks: &mut Vec<Check>) -> Option<Desire
 pub async fn programs(settings: &Settings, desired: Option<&Desired>) -> Vec<Check> {
     let hosts = || desired.into_iter().flat_map(|desired| desired.hosts.values());
     let ipmi = hosts().filter(|host| host.bmc.protocol == Protocol::Ipmi).count();
-    let clusters = desired.into_iter().flat_map(|desired| desired.clusters.values());
-    let ansible = clusters.filter(|it| it.tasks.iter().any(TaskSpec::is_ansible)).count();
     let mut checks = vec![program("git", "--version", "", Some("every rack needs it: apt install git")).await];
     let url = &settings.repository.url;
     if url.starts_with("ssh://") || (!url.contains("://") && url.contains(':')) {
@@ -83,7 +81,7 @@ pub async fn programs(settings: &Settings, desired: Option<&Desired>) -> Vec<Che
         );
     }
     let need = |count: usize, what: &str| if count > 0 { format!("{count} {what}") } else { String::new() };
-    checks.push(program(&settings.ansible.playbook, "--version", &need(ansible, "clusters run it"), None).await);
+    checks.extend(super::ansible::look(settings, desired).await);
     checks.push(program("ipmitool", "-V", &need(ipmi, "hosts have a BMC that only it can speak to"), None).await);
     checks
 }

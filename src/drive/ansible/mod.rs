@@ -135,9 +135,7 @@ async fn prepare(task: &AnsibleTask, run: &TaskRun<'_>, mark: &str) -> Result<Pr
             let vars = work.write("vars.json", &json!({ "do_bootstrap": true }).to_string())?;
             program = program.arg("-e").arg(at(&vars));
         }
-        if let Some(file) = &run.settings.ansible.vault_password_file {
-            program = program.arg("--vault-password-file").arg(file);
-        }
+        program = program.args(run.settings.ansible.vault_arguments());
         Ok(environment(program, &work, &ssh))
     };
     let limit = run.task.time_limit.unwrap_or(run.settings.ansible.timeout);
@@ -300,7 +298,8 @@ fn secrets(run: &TaskRun<'_>) -> Vec<Secret> {
     // Most of them are words such as `Enabled`.
     let sealed = |name: &str| ["pass", "secret", "key"].iter().any(|word| name.to_ascii_lowercase().contains(word));
     let attributes = attributes.filter(|(name, _)| sealed(name)).map(|(_, value)| value.clone());
-    let files = run.settings.ansible.vault_password_file.iter();
+    let ansible = &run.settings.ansible;
+    let files = ansible.vault_password_file.iter().chain(ansible.vault_ids.iter().map(|(_, file)| file));
     let files = files.filter_map(|file| std::fs::read_to_string(file).ok()).map(Secret::new);
     let hooks = run.cluster.tasks.iter().filter_map(|task| match &task.kind {
         TaskKind::Hook(hook) => Some(&hook.secrets),

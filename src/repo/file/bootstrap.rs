@@ -69,6 +69,11 @@ pub enum NoneWord {
 pub struct Playbook {
     /// Path of the playbook inside the repository.
     pub playbook: String,
+    /// Whether it restarts its hosts: then a host is configured once Ansible has succeeded and the restart was seen.
+    /// Default: `yes` for the installer `pvc`, whose roles end so.
+    pub reboots: Option<YesNo>,
+    /// Whether what it writes below `files/<cluster_group>/` is encrypted with ansible-vault before it is committed.
+    pub encrypt_generated: Option<YesNo>,
 }
 
 /// `cluster.on_complete`
