@@ -44,13 +44,13 @@ fn leaves(pids: &Path) -> String {
 #[tokio::test]
 async fn a_playbook_that_hangs_is_ended_with_everything_it_started() {
     let Some(mut rig) = Rig::new() else { return };
-    rig.settings.ansible.timeout = Duration::from_secs(8);
+    rig.settings.ansible.timeout = Duration::from_secs(30);
     let left = rig.out("pids");
     let began = Instant::now();
     let fault = rig.play(&local(&format!("{}\nwhile :; do sleep 1; done", leaves(&left)))).await.unwrap_err();
-    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "AnsibleTimedOut"));
-    assert!(fault.message.starts_with("stopped after 8 s in play `Local`, task `here`; log: "), "{fault}");
+    assert!(fault.message.starts_with("stopped after 30 s in play `Local`, task `here`; log: "), "{fault}");
     assert_eq!(pids(&left).len(), 3, "{}", rig.log());
     assert!(!pids(&left).iter().any(|pid| runs(pid)));
     rig.assert_clean();

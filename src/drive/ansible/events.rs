@@ -104,9 +104,12 @@ impl Story {
         self.changed
     }
 
-    /// Those of `names` that a run which has come to its end did nothing with.
+    /// `names`, when a run that has come to its end did nothing with any of them: no play was for them. Of single hosts that
+    /// cannot be told, for tasks with `run_once` leave the others out.
     pub fn untouched<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
-        names.filter(|name| self.ended && !self.hosts.contains_key(*name)).collect()
+        let names: Vec<_> = names.collect();
+        let touched = !self.ended || names.iter().any(|name| self.hosts.contains_key(*name));
+        if touched { Vec::new() } else { names }
     }
 
     /// What went wrong, for people: `play …, task …: hosts: message`, the first three different ones.
@@ -213,7 +216,8 @@ mod tests {
         let told = "play `p`, task `t`: hv1, hv2: no; play `p`, task `t`: hv4: cannot be reached: down";
         assert_eq!(story.troubles().as_deref(), Some(told), "hv3 was rescued");
         assert_eq!(story.progress.failed, ["hv1", "hv2", "hv3", "hv4"]);
-        assert_eq!(story.untouched(["hv1", "hv5"].into_iter()), ["hv5"]);
+        assert_eq!(story.untouched(["hv1", "hv5"].into_iter()), Vec::<&str>::new());
+        assert_eq!(story.untouched(["hv5", "hv6"].into_iter()), ["hv5", "hv6"]);
     }
 
     #[test]

@@ -88,9 +88,10 @@ pub fn observations(hosts: &[Listed], key_file: &Path, ssh: &str) -> BTreeMap<St
     hosts.iter().filter_map(|host| Some((host.name.clone(), observed(host.at.as_ref()?, key_file, ssh)))).collect()
 }
 
-/// The last source, as a file.
-pub fn last(observations: &BTreeMap<String, Value>) -> Value {
-    json!({ "all": { "hosts": observations } })
+/// The last source, as a file: in the cluster's group again, for hosts that are named in `all` itself would come before all
+/// others, in the order of their names.
+pub fn last(cluster: &str, observations: &BTreeMap<String, Value>) -> Value {
+    json!({ cluster: { "hosts": observations } })
 }
 
 /// `known_hosts` (sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"): a port other than 22 is written with the address in brackets.

@@ -119,7 +119,8 @@ async fn prepare(task: &AnsibleTask, run: &TaskRun<'_>, mark: &str) -> Result<Pr
         let first = inventory::first(run.cluster.name.as_str(), user, &hosts);
         let mut sources = vec![work.write("first.yml", &first.to_string())?];
         sources.extend(inventory.path.as_ref().map(|path| checkout.join(&**path)));
-        sources.push(work.write("observed.yml", &inventory::last(&observations).to_string())?);
+        sources
+            .push(work.write("observed.yml", &inventory::last(run.cluster.name.as_str(), &observations).to_string())?);
         let covered = hosts.iter().filter(|host| run.covers.contains_key(&host.id));
         let limit: String = covered.map(|host| format!("{}\n", host.name)).collect();
         let limit = work.write("limit", &limit)?;

@@ -28,12 +28,16 @@ impl Mask {
         for line in secrets.iter().flat_map(|secret| secret.reveal().lines()) {
             let line = clean(line.trim().as_bytes());
             if line.chars().count() >= SHORTEST {
-                let json = serde_json::to_string(&line).unwrap_or_default();
-                words.insert(json[1..json.len() - 1].to_owned());
-                words.insert(line.replace('\\', "\\\\").replace('\'', "\\'"));
-                words.insert(line.replace('\'', "'\\''"));
-                words.insert(line.replace('\'', "'\"'\"'"));
-                words.insert(line);
+                let mut forms = BTreeSet::from([
+                    line.replace('\\', "\\\\").replace('\'', "\\'"),
+                    line.replace('\'', "'\\''"),
+                    line.replace('\'', "'\"'\"'"),
+                    json(&line),
+                    line,
+                ]);
+                // A command that quotes it is itself shown as JSON.
+                forms.extend(forms.clone().iter().map(|form| json(form)));
+                words.extend(forms);
             }
         }
         let longest = words.iter().map(String::len).max().unwrap_or(0);
@@ -84,6 +88,12 @@ impl Mask {
         }
         joined
     }
+}
+
+/// A text as it stands between the quotes of a JSON text.
+fn json(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap_or_default();
+    json.get(1..json.len().saturating_sub(1)).unwrap_or_default().to_owned()
 }
 
 /// Text of any bytes that is safe to show: what is not UTF-8 is replaced, control characters other than tabs and line

@@ -187,7 +187,7 @@ impl Log {
     }
 
     fn store_end(&mut self, piece: &[u8]) -> io::Result<()> {
-        if self.newer.as_ref().is_some_and(|(_, length)| *length >= self.bounds.part) {
+        if self.newer.as_ref().is_some_and(|(_, length)| length + piece.len() as u64 > self.bounds.part) {
             let length = self.newer.take().map_or(0, |(_, length)| length);
             fs::rename(self.beside("newer"), self.beside("older"))?;
             self.left_out += std::mem::replace(&mut self.older, length);
