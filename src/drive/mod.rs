@@ -32,7 +32,7 @@ pub struct Drivers {
     /// BMCs.
     pub bmcs: bmc::Guardians,
     settings: Arc<Settings>,
-    secrets: secrets::Keeper,
+    secrets: Arc<secrets::Keeper>,
     clock: fn() -> Time,
     tell: bmc::Tell,
 }
@@ -64,7 +64,7 @@ impl Drivers {
             .with_ipmi_port(settings.bmc.ipmi_port)
             .with_limits(bmc::Limits { at_once: settings.bmc.concurrency, ..bmc::Limits::default() })
             .locked_in(settings.state_dir.clone());
-        let secrets = secrets::Keeper::new(&settings);
+        let secrets = Arc::new(secrets::Keeper::new(&settings));
         Ok(Drivers { git, http: http::client()?, images, bmcs, settings, secrets, clock, tell })
     }
 

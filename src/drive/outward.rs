@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::git::{Seal, WriteBack};
 use super::{Drivers, forge, generated, notify};
 use crate::model::{ClusterName, CommitStatus, Digest, Fault, Notice, Outcome, Revision, TaskKind, World};
+use crate::repo::vault::{self, Sealer};
 
 impl Drivers {
     /// Commits the files that a cluster's playbook made to the watched branch. The kept copy stays until the push is
@@ -22,9 +23,25 @@ impl Drivers {
         let (state_dir, name, id) = (self.settings.state_dir.clone(), cluster.clone(), id.clone());
         let read = tokio::task::spawn_blocking(move || generated::read(&state_dir, &name, &id)).await;
         let files = read.map_err(|_| Fault::transient("Interrupted", "reading the kept files was not finished"))??;
-        let seal = if encrypt { Some(seal()?) } else { None };
+        let seal = if encrypt { Some(self.seal(cluster).await?) } else { None };
         let what = WriteBack { cluster: cluster.clone(), base: revision.cloned(), files, seal };
         Ok(Outcome::WrittenBack(self.git.write_back(what, (self.clock)()).await?))
+    }
+
+    /// How a cluster's files are encrypted: with the vault password whose id is the cluster's name, else the first one.
+    async fn seal(&self, cluster: &ClusterName) -> Result<Seal, Fault> {
+        let (secrets, name) = (self.secrets.clone(), cluster.to_string());
+        let password = tokio::task::spawn_blocking(move || secrets.vault_password(&name)).await;
+        let password =
+            password.map_err(|_| Fault::transient("Interrupted", "reading a vault password was not finished"))?;
+        let password = password.map_err(|why| Fault::operator("SecretMissing", why))?;
+        let sealer = Sealer::new(password.clone());
+        let opens =
+            move |data: &[u8]| vault::decrypt(std::str::from_utf8(data).ok()?, std::slice::from_ref(&password)).ok();
+        Ok(Seal {
+            encrypt: Arc::new(move |text| Ok(sealer.seal(text))),
+            stands_for: Arc::new(move |data, text| data == text || opens(data).is_some_and(|clear| *clear == text)),
+        })
     }
 
     /// Sends messages to a receiver.
@@ -68,8 +85,4 @@ impl Drivers {
         // What is left is only a copy of what the branch has.
         let _ = forgetting.await;
     }
-}
-
-fn seal() -> Result<Seal, Fault> {
-    Err(Fault::operator("NotSupportedYet", "this version cannot encrypt generated files"))
 }

@@ -101,6 +101,16 @@ impl Keeper {
         now.digest() != last.digest()
     }
 
+    /// The vault password for what a cluster's playbook makes: that whose id is the cluster's name, else the first one.
+    pub fn vault_password(&self, cluster: &str) -> Result<VaultPassword, String> {
+        let named = self.vaults.iter().find(|(id, _)| id == cluster).or(self.vaults.first());
+        let (id, file) = named.ok_or("no vault password is set (ansible.vault_password_file or ansible.vault_ids)")?;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = password(&mut state.scripts, file, &|| LIMIT);
+        let text = text.map_err(|why| format!("the vault password file {}: {why}", file.display()))?;
+        Ok(VaultPassword { id: id.clone(), text })
+    }
+
     fn gather(&self, state: &mut State, asked: &BTreeSet<Source>, tree: Option<&Tree>, again: bool) -> Secrets {
         let budget = Instant::now();
         let left = || LIMIT.min(ALL_LIMIT.saturating_sub(budget.elapsed()));

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use zeroize::Zeroize as _;
@@ -58,6 +59,7 @@ pub struct Secrets {
     opened: Mutex<HashMap<Digest, Opened>>,
     /// Those of an earlier load with the same passwords.
     remembered: HashMap<Digest, Opened>,
+    derived: AtomicUsize,
 }
 
 impl Secrets {
@@ -137,6 +139,11 @@ impl Secrets {
         self.given.get(source)
     }
 
+    /// How many texts had to be decrypted.
+    pub fn derived(&self) -> usize {
+        self.derived.load(Ordering::Relaxed)
+    }
+
     /// Decrypts a text of Ansible Vault.
     pub fn open(&self, text: &str) -> Opened {
         if !self.here {
@@ -151,6 +158,7 @@ impl Secrets {
             self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(digest, known.clone());
             return known.clone();
         }
+        self.derived.fetch_add(1, Ordering::Relaxed);
         // Not under the lock: it takes its time.
         let opened = vault::decrypt_text(text, &self.passwords).map_err(|error| match (&self.trouble, error) {
             (Some(trouble), vault::VaultError::NoPassword | vault::VaultError::WrongPassword(_)) => {

@@ -175,11 +175,12 @@ pub fn encrypt(plain: &[u8], password: &VaultPassword, salt: &[u8; 32]) -> Strin
     text
 }
 
-/// Encrypts files that are committed again and again: an unchanged file at an unchanged path gives the same bytes, so that
-/// it makes no new commit. What is encrypted already is left as it is.
+/// Encrypts files that are committed again and again: an unchanged file gives the same bytes, so that it makes no new
+/// commit. What is encrypted already is left as it is.
 ///
-/// The salt is an HMAC of path and content, so that no two contents share one. Its key comes from the password by PBKDF2:
-/// whoever knows a file's content must not be able to try passwords faster than on the text itself.
+/// The salt is an HMAC of the content, so that no two contents share one; that two files are equal can be seen. The HMAC's
+/// key comes from the password by PBKDF2: whoever knows a file's content must not be able to try passwords faster than on
+/// the text itself.
 pub struct Sealer {
     password: VaultPassword,
     key: Zeroizing<[u8; 32]>,
@@ -195,12 +196,11 @@ impl Sealer {
     }
 
     /// The file as it is committed.
-    pub fn seal(&self, path: &str, content: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, content: &[u8]) -> Vec<u8> {
         if content.starts_with(HEADER.as_bytes()) {
             return content.to_vec();
         }
-        let framed = mac(&*self.key, &(path.len() as u64).to_be_bytes()).chain_update(path).chain_update(content);
-        let salt: [u8; 32] = framed.finalize().into_bytes().into();
+        let salt: [u8; 32] = mac(&*self.key, content).finalize().into_bytes().into();
         encrypt(content, &self.password, &salt).into_bytes()
     }
 }

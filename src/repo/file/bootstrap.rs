@@ -214,8 +214,14 @@ pub struct Bmc {
     pub address: Option<String>,
     /// User name.
     pub username: Option<String>,
-    /// Password as it is before configuration.
+    /// Password as it is before configuration; may be encrypted. Instead of it `password_file` or `password_env`.
     pub password: Option<Scalar>,
+    /// A file on the bootstrap host that holds the password: an absolute path.
+    #[schemars(regex(pattern = "^/"))]
+    pub password_file: Option<String>,
+    /// The environment variable of the daemon that holds the password.
+    #[schemars(regex(pattern = "^[A-Za-z_][A-Za-z0-9_]*$"))]
+    pub password_env: Option<String>,
     /// SHA-256 fingerprint of the certificate it must show, with or without colons. Default: the first one that it shows.
     pub fingerprint: Option<String>,
     /// How the machine is told to boot from the network. Default: `pxe`.
