@@ -65,9 +65,18 @@ pub async fn post(source: Ipv4Addr, server: SocketAddr, path: &str, headers: &st
     send(source, server, &request).await.unwrap()
 }
 
-/// A running sink; remembers the path of every request.
+/// Something that a sink was sent.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    pub method: String,
+    pub path: String,
+    pub token: String,
+    pub body: String,
+}
+
+/// A running sink; remembers every request.
 pub struct Sink {
-    heard: Arc<Mutex<Vec<String>>>,
+    heard: Arc<Mutex<Vec<Heard>>>,
     _tasks: JoinSet<()>,
 }
 
@@ -78,7 +87,12 @@ impl Sink {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let ears = heard.clone();
         let router = axum::Router::new().fallback(async move |request: Request| {
-            ears.lock().unwrap().push(request.uri().path().to_owned());
+            let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
+            let token = request.headers().get("authorization").and_then(|value| value.to_str().ok());
+            let token = token.unwrap_or_default().to_owned();
+            let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap_or_default();
+            let body = String::from_utf8_lossy(&body).into_owned();
+            ears.lock().unwrap().push(Heard { method, path, token, body });
             "thank you"
         });
         let mut tasks = JoinSet::new();
@@ -90,6 +104,11 @@ impl Sink {
 
     /// How often something was sent to this path.
     pub fn heard(&self, path: &str) -> usize {
-        self.heard.lock().unwrap().iter().filter(|heard| *heard == path).count()
+        self.posts(path).len()
+    }
+
+    /// What was sent to this path.
+    pub fn posts(&self, path: &str) -> Vec<Heard> {
+        self.heard.lock().unwrap().iter().filter(|heard| heard.path == path).cloned().collect()
     }
 }

@@ -1,14 +1,12 @@
 //! A rig with real firmware: QEMU machines in a network namespace of the test's own, the real program as a child
 //! process, a repository that is pushed to with git.
 //!
-//! A test runs itself once more inside its namespaces ([`within`]); when that process ends, however it ends, the kernel
-//! removes everything that it started or made.
+//! A test runs itself once more inside its namespaces ([`within`]).
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
 use rackwright::cli::demo::stage::Stage;
@@ -17,16 +15,15 @@ use rackwright::cli::demo::vms::rack::{self, VmRack};
 use rackwright::cli::demo::vms::site::{self, Make};
 use rackwright::cli::demo::vms::{ground, need, tail};
 use rackwright::sim::machine::Power;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
+use super::e2e_alone::{alone, is_inside};
 use super::e2e_http;
 use super::e2e_rig::program;
 use super::e2e_status::Status;
 
-/// Set in the process that is inside the namespaces.
-const INSIDE: &str = "RACKWRIGHT_VM_INSIDE";
 /// Where a kernel package is unpacked.
 const KERNEL: &str = "RACKWRIGHT_VM_KERNEL";
 /// The longest wait for anything: emulated machines on two busy cores are slow.
@@ -59,27 +56,11 @@ pub fn possible(test: &str) -> bool {
     }
 }
 
-/// Plays a scenario in namespaces of its own: this test, run again inside them.
+/// Plays a scenario in namespaces of its own, if machines can be had here.
 pub fn within(test: &str, scenario: impl Future<Output = ()>) {
-    if std::env::var_os(INSIDE).is_some() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        return runtime.block_on(scenario);
+    if is_inside() || possible(test) {
+        alone(test, LIMIT, scenario);
     }
-    if !possible(test) {
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--pid", "--fork", "--kill-child=KILL", "--mount-proc", "--"]);
-        command.arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture", "--test-threads=1"]);
-        command.env(INSIDE, "1").stdin(Stdio::null()).kill_on_drop(true);
-        let ended = timeout(LIMIT, command.output()).await.expect("the scenario ends").unwrap();
-        let (out, err) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
-        println!("{out}{err}");
-        assert!(ended.status.success(), "the scenario failed");
-        assert!(out.contains("1 passed"), "no test is called {test}");
-    });
 }
 
 /// Everything that one scenario needs.
