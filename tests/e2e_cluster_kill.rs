@@ -41,6 +41,8 @@ fn killed_during_the_playbook() {
         assert_eq!(rig.lines("log/bootstrap").len(), 1, "it does not run again by itself");
         HOSTS.iter().for_each(|name| std::fs::write(rig.dir.join(name).join("tmp/go-on"), "").unwrap());
         rig.push(RAISE);
+        rig.until("a restart is waited for", |rig| rig.condition().2.contains("restart of hv1, hv2, hv3")).await;
+        HOSTS.iter().for_each(|name| rig.signal(name, "reboot"));
         rig.until("all is completed", ClusterRig::is_completed).await;
         assert_eq!(rig.lines("log/bootstrap").len(), 2);
     });

@@ -228,7 +228,7 @@ impl Drop for ClusterRig {
                 println!("{}", self.explain(&format!("c1/{name}")));
             }
             println!("{}", self.status().map_or(String::new(), |status| status.files["README.md"].clone()));
-            println!("{}", sh(&self.dir, "find state/runs -name '*.log' -exec tail -n 60 {} + 2>/dev/null; true"));
+            println!("{}", sh(&self.dir, "find state/runs -name '*.log' -exec tail -n 60 {} + 2>/dev/null || true"));
         }
     }
 }
@@ -350,7 +350,7 @@ deploy: {{ username: deploy, ssh_key: {here}/id_ed25519 }}
 ansible: {{ vault_password_file: {here}/vault_password, timeout: 3m }}
 limits: {{ publish_debounce: 100ms, backoff: 200ms }}
 notifications: {{ uri: \"http://{SERVER}:8081/notify\", action: post, body: {{ text: \"{{icon}} {{message}}\" }} }}
-# commit_status: {{ forge: gitea, api: \"http://{SERVER}:8081/api/v1\", repository: ada/infra, token_file: {here}/forge_token }}
+commit_status: {{ forge: gitea, api: \"http://{SERVER}:8081/api/v1\", repository: ada/infra, token_file: {here}/forge_token }}
 "
     );
     std::fs::write(dir.join("rackwright.yaml"), text).unwrap();
