@@ -64,7 +64,7 @@ fn hooks_ran_once(rig: &ClusterRig) {
     let script = "root\ttwo words\t$(touch /tmp/injected)\tit's\t".to_owned();
     assert_eq!(rig.lines("log/script"), [("hv2", script)]);
     for name in HOSTS {
-        assert_eq!(rig.of(name, "home/deploy/notes.txt"), "Keep these notes.\n");
+        assert_eq!(rig.of(name, "srv/deploy/notes.txt"), "Keep these notes.\n");
         let left: Vec<_> =
             std::fs::read_dir(rig.dir.join(name).join("tmp")).unwrap().map(|it| it.unwrap().path()).collect();
         assert!(left.is_empty(), "{left:?}");

@@ -197,7 +197,7 @@ fn sops_decrypts_what_is_needed_and_places_stay() {
     let desk = Desk::new();
     let keeper = desk.keeper("");
     let mut tree =
-        machine(&format!("password: {}\n      bios_settings: {{ A: {}, B: on }}", enc("Pl4nted-sops"), enc("x")));
+        machine(&format!("password: {}\n      bios_settings: {{ A: \"{}\", B: on }}", enc("Pl4nted-sops"), enc("x")));
     let repo::Entry::File(bytes) = &tree["group_vars/c1/bootstrap.yml"] else { panic!() };
     let text = format!("{}{METADATA}", String::from_utf8(bytes.to_vec()).unwrap());
     tree.insert("group_vars/c1/bootstrap.yml".into(), file(text.clone()));

@@ -2,7 +2,7 @@
 //!
 //! * [`yaml`], [`read`]: YAML with places and the habits of 1.1; typed reading that goes on after a mistake.
 //! * [`file`](mod@file): the on-disk shape, JSON Schemas, known keys.
-//! * [`inventory`], [`vars`], [`template`]: Ansible's inventory and variables, and Jinja.
+//! * [`inventory`], [`variables`], [`vars`], [`template`]: Ansible's inventory and variables, and Jinja.
 //! * [`cluster`], [`block`], [`host`], [`disk`], [`bmc`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
 //! * [`installer`], `assemble`: installers and the rendering of every boot file; [`hook::directory`]: hooks likewise.
 //! * [`check`]: what one host alone cannot know.
@@ -32,6 +32,7 @@ pub mod secret;
 pub mod sops;
 pub mod template;
 pub mod tree;
+pub mod variables;
 pub mod vars;
 pub mod vault;
 pub mod yaml;
