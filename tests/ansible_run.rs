@@ -157,7 +157,7 @@ async fn a_playbook_that_does_nothing_has_configured_nobody() {
     assert!(
         fault
             .message
-            .starts_with("the playbook did nothing with hv1.example.net, hv2.example.net, hv3.example.net; log: "),
+            .starts_with("the playbook has no play for hv1.example.net, hv2.example.net, hv3.example.net; log: "),
         "{fault}"
     );
 }

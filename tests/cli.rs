@@ -133,7 +133,7 @@ fn explain_tells_the_story_of_a_host() {
         "What you can do: look at the machine's console",
         "drift",
         "Note: the spare disk is missing.",
-        "Its cluster c1 is provisioning (1 completed, 1 pxe-booting).",
+        "Its cluster c1 is provisioning (1 completed, 1 pxe-booting); reconciling (Peers): waiting for 1 of 2 hosts: hv2.",
         "Boot interface: aa:bb:cc:dd:ee:12, 10.0.0.12.",
         "Machine: Example, R1.",
     ] {

@@ -66,6 +66,7 @@ mod http_checkin;
 mod http_files;
 mod http_flow;
 mod http_out;
+mod http_page;
 mod http_push;
 mod http_rig;
 mod http_status;

@@ -229,7 +229,7 @@ fn sops_decrypts_what_is_needed_and_places_stay() {
     assert_eq!(password(&load(&keeper, &tree)).as_deref(), Some("Pl4nted-sops"));
 
     // What is seen may not be encrypted, in whichever way.
-    let public = text.replace("/dev/sda", &enc("/dev/sdb"));
+    let public = text.replace("/dev/sda", &format!("\"{}\"", enc("/dev/sdb")));
     tree.insert("group_vars/c1/bootstrap.yml".into(), file(public));
     let loaded = load(&keeper, &tree);
     assert!(codes(&loaded).contains(&"secret-in-public"), "{:?}", loaded.findings);
