@@ -8,7 +8,7 @@ use super::e2e_cluster_rig::{ClusterRig, HOSTS, only_hooks, sh, within};
 fn own_hook(work: &Path, last: &str) {
     let dir = work.join("hooks/counted");
     std::fs::create_dir_all(&dir).unwrap();
-    let about = "name: counted\ndescription: Counts its runs.\nscope: each\nrun_on: bootstrap\nargs:\n  file: { type: line, required: yes }\n";
+    let about = "name: counted\ndescription: Counts its runs.\nscope: each\nrun_on: bootstrap\nretry: no\nargs:\n  file: { type: line, required: yes, description: Where. }\n";
     std::fs::write(dir.join("hook.yaml"), about).unwrap();
     let run = format!("#!/bin/sh\nset -eu\necho \"$RACKWRIGHT_HOST\" >>\"$ARG_FILE\"\n{last}\n");
     std::fs::write(dir.join("run"), run).unwrap();

@@ -209,7 +209,7 @@ fn a_password_may_lie_on_the_bootstrap_host() {
     let source = Source::File("/etc/rackwright/bmc".into());
     let tree = two("", "password_file: /etc/rackwright/bmc");
     let (loaded, secrets) = load(&tree, Secrets::new(Vec::new(), None));
-    assert_eq!(secrets.missing().into_iter().collect::<Vec<_>>(), [source.clone()]);
+    assert_eq!(secrets.missing().into_iter().collect::<Vec<_>>(), std::slice::from_ref(&source));
     assert_eq!(one(&loaded).code, "secret-missing");
     let given = Given { text: Ok(Secret::new(HUSH)), warning: Some("everybody can read it".into()) };
     let (loaded, secrets) = load(&tree, Secrets::new(Vec::new(), None).give(source, given));
@@ -238,7 +238,7 @@ fn ways_to_give_a_password_exclude_each_other_and_are_checked() {
 #[test]
 fn hundreds_of_values_are_decrypted_once_for_each_text() {
     let secret = vaulted(HUSH, 2);
-    let mut text = format!("cluster: {{ ansible: none }}\nhooks: []\nbootstrap:\n");
+    let mut text = "cluster: { ansible: none }\nhooks: []\nbootstrap:\n".to_owned();
     for number in 1..=99 {
         let entry = format!(
             "  \"52:54:00:aa:bb:{number:02x}\":\n    node: {{ hostname: hv{number} }}\n    config: {{ system_disks: [/dev/sda] }}\n    \

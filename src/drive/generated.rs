@@ -82,8 +82,7 @@ pub fn keep(state_dir: &Path, cluster: &ClusterName, files: &Files) -> io::Resul
     sync_dirs(&new)?;
     fs::rename(&new, &place)?;
     // The new names up to the state directory.
-    let above = place.ancestors().skip(1).take(3);
-    above.map(sync_dir).collect::<io::Result<()>>()?;
+    place.ancestors().skip(1).take(3).try_for_each(sync_dir)?;
     Ok(id)
 }
 

@@ -114,7 +114,7 @@ impl Keeper {
     fn gather(&self, state: &mut State, asked: &BTreeSet<Source>, tree: Option<&Tree>, again: bool) -> Secrets {
         let budget = Instant::now();
         let left = || LIMIT.min(ALL_LIMIT.saturating_sub(budget.elapsed()));
-        let age_key = self.sources.age_key_file.as_deref().map(|file| digest_of(file));
+        let age_key = self.sources.age_key_file.as_deref().map(digest_of);
         let again = again || age_key != state.age_key;
         state.age_key = age_key;
         if again {

@@ -96,10 +96,10 @@ fn rack_action(world: &World, action: &Action, wrong: &mut Vec<String>) {
             }
         }
         Action::Publish { .. } if git.publishing.is_some() => wrong.push("two publishes at once".to_owned()),
-        Action::Notify { receiver, .. } => {
-            if world.notices.receivers.get(receiver).is_some_and(|facts| facts.sending.is_some()) {
-                wrong.push(format!("two notifications of {receiver} at once"));
-            }
+        Action::Notify { receiver, .. }
+            if world.notices.receivers.get(receiver).is_some_and(|facts| facts.sending.is_some()) =>
+        {
+            wrong.push(format!("two notifications of {receiver} at once"));
         }
         Action::TellForge { cluster, .. } => {
             let facts = match cluster {

@@ -177,7 +177,7 @@ async fn submodules(caller: &Caller, commit: ObjectId) -> Result<Vec<Submodule>,
         let section =
             lines().find_map(|(key, value)| Some((key.strip_suffix(".path")?, value)).filter(|it| it.1 == path));
         let wanted = format!("{}.url", section?.0);
-        lines().filter(|(key, _)| *key == wanted).last().map(|(_, url)| url.to_owned())
+        lines().rfind(|(key, _)| *key == wanted).map(|(_, url)| url.to_owned())
     };
     Ok(links.into_iter().map(|(path, commit)| Submodule { url: url_of(&path), path, commit }).collect())
 }

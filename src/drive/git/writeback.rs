@@ -39,13 +39,19 @@ impl WriteBack {
     }
 }
 
+/// Encrypts a text; the error says why not.
+pub type Encrypt = dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync;
+
+/// Whether what is committed (first) stands for a text (second).
+pub type StandsFor = dyn Fn(&[u8], &[u8]) -> bool + Send + Sync;
+
 /// Encryption of each file.
 #[derive(Clone)]
 pub struct Seal {
     /// A text -> what is committed.
-    pub encrypt: Arc<dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync>,
+    pub encrypt: Arc<Encrypt>,
     /// Whether what is committed (first) stands for a text (second).
-    pub stands_for: Arc<dyn Fn(&[u8], &[u8]) -> bool + Send + Sync>,
+    pub stands_for: Arc<StandsFor>,
 }
 
 impl Seal {
@@ -65,7 +71,7 @@ enum Draft {
     /// They were committed before, and changed by somebody since.
     Made(ObjectId),
     /// This one.
-    Commit(commit::Commit),
+    Commit(Box<commit::Commit>),
 }
 
 impl Git {
@@ -85,7 +91,7 @@ impl Git {
             let commit = match draft {
                 Draft::Nothing => return Ok(None),
                 Draft::Made(before) => return Ok(Some(revision(before))),
-                Draft::Commit(commit) => self.signed(commit).await?,
+                Draft::Commit(commit) => self.signed(*commit).await?,
             };
             match self.push(&self.0.branch, Some(head), commit).await? {
                 Pushed::Done => {
@@ -128,7 +134,7 @@ fn draft(repo: &gix::Repository, head: ObjectId, what: &WriteBack, at: Time) -> 
     };
     match onto(head)?.put(&what.files) {
         Ok(None) => Ok(Draft::Nothing),
-        Ok(Some(tree)) => Ok(Draft::Commit(commit::Commit::new(tree, Some(head), &what.message(), at))),
+        Ok(Some(tree)) => Ok(Draft::Commit(Box::new(commit::Commit::new(tree, Some(head), &what.message(), at)))),
         Err(conflict @ GitError::Conflict(_)) => {
             // An earlier push of ours may have arrived although nobody heard of it, and somebody worked on.
             let hidden = base.filter(|base| *base != head);

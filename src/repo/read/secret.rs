@@ -57,7 +57,7 @@ impl Reader<'_> {
             self.error(node.place, "bad-value", message, "as /etc/rackwright/bmc-password");
             return None;
         }
-        self.from_source(Source::File(path.into()), node.place, what)
+        self.source(Source::File(path.into()), node.place, what)
     }
 
     /// A secret in an environment variable of the daemon.
@@ -69,10 +69,10 @@ impl Reader<'_> {
             self.error(node.place, "bad-value", message, "letters, digits and `_`");
             return None;
         }
-        self.from_source(Source::Variable(name), node.place, what)
+        self.source(Source::Variable(name), node.place, what)
     }
 
-    fn from_source(&mut self, source: Source, place: Place, what: &str) -> Option<Secret> {
+    fn source(&mut self, source: Source, place: Place, what: &str) -> Option<Secret> {
         let secrets = self.scope.secrets.clone();
         let Some(given) = secrets.get(&source) else {
             self.withheld(place, what, "it is not looked up here");

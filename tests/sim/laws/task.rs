@@ -80,13 +80,19 @@ fn each_law_about_tasks_notices() {
     let token = rackwright::model::Token::from_random([7; 16]).id();
     let covers: Covers = [("c1/hv1".parse().unwrap(), token.clone())].into();
     let mut oracle = TaskOracle::default();
-    assert!(!broken(&mut || oracle.bootstraps(&cluster, 1, &covers, &[token.clone()])), "the first time");
+    assert!(!broken(&mut || oracle.bootstraps(&cluster, 1, &covers, std::slice::from_ref(&token))), "the first time");
     assert!(broken(&mut || oracle.bootstraps(&cluster, 1, &covers, &[])), "twice at one value of run");
     assert!(!broken(&mut || oracle.works(&task, 1, &token)) && broken(&mut || oracle.works(&task, 1, &token)));
-    assert!(!broken(&mut || oracle.works_for_all(&cluster, &task, &[token.clone()])));
+    assert!(!broken(&mut || oracle.works_for_all(&cluster, &task, std::slice::from_ref(&token))));
     oracle.succeeded(&cluster, &task, &covers, Some(&Digest::new("a")));
-    assert!(broken(&mut || oracle.works_for_all(&cluster, &task, &[token.clone()])), "again for the cluster");
-    assert!(broken(&mut || oracle.bootstraps(&cluster, 2, &covers, &[token.clone()])), "a cluster that runs");
+    assert!(
+        broken(&mut || oracle.works_for_all(&cluster, &task, std::slice::from_ref(&token))),
+        "again for the cluster"
+    );
+    assert!(
+        broken(&mut || oracle.bootstraps(&cluster, 2, &covers, std::slice::from_ref(&token))),
+        "a cluster that runs"
+    );
     assert!(broken(&mut || oracle.nothing_is_lost()), "files that were not pushed");
     oracle.reached_branch(&Digest::new("a"));
     assert!(!broken(&mut || oracle.nothing_is_lost()));

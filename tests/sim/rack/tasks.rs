@@ -6,6 +6,7 @@ use super::super::laws::token_id;
 use super::*;
 
 /// A step of a task that is under way.
+#[allow(clippy::large_enum_variant, reason = "few are in the queue at once")]
 pub(super) enum Work {
     /// A hook goes on to the next of these targets.
     Target(Vec<HostId>),
