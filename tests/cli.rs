@@ -203,7 +203,7 @@ fn there_is_advice_for_whatever_goes_wrong_with_a_bmc() {
             let found = reasons(&std::fs::read_to_string(&path).unwrap());
             seen += found.len();
             // These say that we are wrong ourselves, or that the host is gone.
-            let ours = ["NotForBmcs", "NoSuchHost", "NotSupportedYet"];
+            let ours = ["NotForBmcs", "NoSuchHost"];
             without.extend(found.into_iter().filter(|reason| {
                 !ours.contains(&reason.as_str()) && rackwright::cli::explain::advice(reason).is_empty()
             }));

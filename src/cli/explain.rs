@@ -188,9 +188,6 @@ pub fn advice(reason: &str) -> &'static str {
             "check power and cabling of the machine and its BMC, that the BMC asks for an address by DHCP on this \
              segment, and that the MAC in bootstrap.yml is the one on the label."
         }
-        "NotSupportedYet" => {
-            "this version cannot do that; take the setting out of bootstrap.yml, or wait for one that can."
-        }
         "PowerOnByHand" | "NetworkBoot" => {
             "let the machine boot from the network; without a BMC, power it on and choose network boot yourself."
         }
