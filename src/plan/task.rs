@@ -93,12 +93,10 @@ impl<'w> ClusterView<'w> {
         None
     }
 
-    /// What the status branch must still say before a task is begun; nothing for one that may be run twice, or is not
-    /// begun again anyhow.
+    /// What the status branch must still say before a task is begun; nothing for one that may be run twice.
     pub(super) fn unannounced(&self, task: &'w TaskSpec) -> Option<Announced> {
         let record = self.record(task);
-        let failed = record.and_then(|record| record.failure.as_ref()).is_some_and(|(_, at)| *at >= self.spec.run);
-        if task.idempotent || failed || task.blocked.is_some() {
+        if task.idempotent || task.blocked.is_some() {
             return None;
         }
         let due = self.due_for(task);

@@ -188,6 +188,8 @@ impl Sim {
             "TaskFailed" | "TimedOut" | "Interrupted" | "JournalLost" if until.is_none() => {
                 self.rack.raise_run(&cluster.name);
                 self.told.runs_raised += 1;
+                // That also says that accounts which were refused are right after all.
+                ids.iter().for_each(|id| self.bmcs.of(id).forgiven += 1);
                 return true;
             }
             "RestartNotSeen" => {
