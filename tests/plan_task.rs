@@ -11,7 +11,7 @@ use rackwright::plan::{Step, report};
 use crate::plan_rig::{Bench, KEY, policy, rack};
 
 /// A revision with PVC's playbook before one hook on the hosts; `run` is the cluster's, `change` may alter any task.
-fn revision(bench: &Bench, run: u32, change: impl Fn(&mut TaskSpec)) -> Arc<Desired> {
+pub fn revision(bench: &Bench, run: u32, change: impl Fn(&mut TaskSpec)) -> Arc<Desired> {
     let desired = bench.world.desired.clone().unwrap();
     let mut clusters: Vec<_> = desired.clusters.values().map(|cluster| (**cluster).clone()).collect();
     for cluster in &mut clusters {

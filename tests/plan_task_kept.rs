@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use rackwright::model::{Action, CheckInAction as Say, Event, Fault, Outcome, Verdict, World};
+use rackwright::model::{
+    Action, CheckInAction as Say, Event, Fault, Fetched, HookProgram, Outcome, Place, Scope, TaskKind, TaskSpec,
+    Verdict, World,
+};
 use rackwright::plan::{report, ssh};
 
 use crate::plan_rig::{Bench, KEY, policy, rack};
-use crate::plan_task::{cluster_reason, complete, force, run, up};
+use crate::plan_task::{cluster_reason, complete, force, revision, run, up};
 
 /// A daemon that lost its journal and finds `bench`'s status branch.
 fn amnesiac(bench: &Bench) -> Bench {
@@ -119,4 +122,44 @@ fn check_ins_of_one_millisecond_in_any_order_start_one_run() {
         }
         assert_eq!(runs, 1, "{order:?}");
     }
+}
+
+/// pvcbootstrapd sleeps 842 s on this way; machines that answer at once are not waited for.
+#[test]
+fn the_way_through_twelve_hooks_is_not_spent_waiting() {
+    let mut bench = Bench::new(rack(3, 0, 12));
+    let on_hosts = |task: &mut TaskSpec| {
+        if let TaskKind::Hook(hook) = &mut task.kind {
+            hook.program = Arc::new(HookProgram { place: Place::Host, scope: Scope::Each, ..(*hook.program).clone() });
+            task.idempotent = false;
+        }
+    };
+    let desired = revision(&bench, 1, on_hosts);
+    bench.put_in_force("twelve", desired);
+    for number in 1..=3 {
+        bench.arm(number);
+        bench.install(number, number as u8);
+    }
+    let (begun, mut runs) = (bench.now, 0);
+    while (1..=3).any(|number| bench.reason(number) != "Done") {
+        let plan = bench.plan();
+        if plan.actions.is_empty() {
+            bench.now = plan.wake_at.expect("something is due");
+        }
+        for action in plan.actions {
+            let configures = matches!(&action, Action::Run { task, .. } if task.as_str() == "ansible");
+            runs += u32::from(matches!(&action, Action::Run { .. }));
+            match action {
+                Action::Fetch => bench.end(action, Ok(Outcome::Fetched(Fetched::Unchanged))),
+                action => bench.well(action),
+            }
+            for number in (1..=3).filter(|_| configures) {
+                bench.report(number, Say::BootConfigured, number as u8);
+            }
+        }
+    }
+    let waited = bench.now.since(begun);
+    println!("{runs} tasks, {waited:?} of waiting");
+    assert_eq!(runs, 13);
+    assert!(waited < std::time::Duration::from_secs(5), "{waited:?}");
 }
