@@ -8,7 +8,7 @@ use rackwright::model::{
 };
 use rackwright::plan::{self, Step, report};
 
-use crate::plan_rig::{Bench, policy, rack};
+use crate::plan_rig::{Bench, rack};
 
 #[test]
 fn the_last_host_opens_the_barrier_once() {
@@ -167,23 +167,10 @@ fn a_boot_of_the_installed_system_proves_an_install_whose_completion_was_lost() 
     assert_eq!(bench.tell(Event::CheckedIn(plain)), Verdict::Ok);
 }
 
-/// A daemon that lost its journal and finds `bench`'s status branch.
-fn amnesiac(bench: &Bench) -> Bench {
-    let plan = bench.plan();
-    let files = report::report(&bench.world, &plan);
-    let adoption = report::adoption(&files).expect("our own status is readable");
-    let mut again = Bench::bare(bench.rack.clone());
-    again.now = bench.now;
-    again.world = World::new(Arc::new(policy()));
-    again.end(Action::Adopt, Ok(Outcome::Adopted(Some(adoption))));
-    again.put_in_force("same", bench.world.desired.clone().unwrap());
-    again
-}
-
 #[test]
 fn a_lost_journal_is_made_up_for_by_the_status_branch() {
     let bench = Bench::completed();
-    let again = amnesiac(&bench);
+    let again = bench.amnesiac();
     assert_eq!(again.actions(), []);
     assert_eq!((again.state(1), again.reason(1).as_str()), (HostState::Completed, "Done"));
     let (before, after) = (&bench.world.hosts[&bench.id(1)], &again.world.hosts[&bench.id(1)]);
@@ -195,16 +182,16 @@ fn a_lost_journal_is_made_up_for_by_the_status_branch() {
 fn an_install_whose_outcome_is_unknown_is_not_repeated_unasked() {
     let mut bench = Bench::new(rack(1, 0, 0));
     bench.arm(1);
-    let again = amnesiac(&bench);
+    let again = bench.amnesiac();
     assert_eq!((again.actions(), again.reason(1).as_str()), (vec![], "JournalLost"));
     // Its claim was announced too: the real machine can still report.
     bench.claim(1, 1);
-    let mut again = amnesiac(&bench);
+    let mut again = bench.amnesiac();
     assert_eq!((again.actions(), again.reason(1).as_str()), (vec![], "JournalLost"));
     assert_eq!(again.report(1, Say::InstallComplete, 1), Verdict::Ok);
     assert_eq!(again.state(1), HostState::Installed);
     // Otherwise a raised generation is consent.
-    let mut again = amnesiac(&bench);
+    let mut again = bench.amnesiac();
     again.rack.hosts[0].generation = 2;
     again.push();
     again.arm(1);

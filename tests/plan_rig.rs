@@ -8,7 +8,7 @@ use rackwright::model::{
     Action, CheckIn, CheckInAction, Desired, Event, Fault, Fetched, HostId, HostState, Inventory, LeaseOrigin, Mac,
     Outcome, Policy, PowerState, Protocol, Revision, Site, Subnet, Time, Token, TokenId, Verdict, World,
 };
-use rackwright::plan::{self, Plan, Step, check, reduce};
+use rackwright::plan::{self, Plan, Step, check, reduce, report};
 
 use crate::racks::{Cluster, Host, Rack, Wishes, load};
 
@@ -242,6 +242,18 @@ impl Bench {
         for action in [CheckInAction::InstallStart, CheckInAction::InstallComplete, CheckInAction::BootInitial] {
             assert_eq!(self.report(number, action, seed), Verdict::Ok);
         }
+    }
+
+    /// A daemon that lost its journal and finds this one's status branch.
+    pub fn amnesiac(&self) -> Bench {
+        let files = report::report(&self.world, &self.plan());
+        let adoption = report::adoption(&files).expect("our own status is readable");
+        let mut again = Bench::bare(self.rack.clone());
+        again.now = self.now;
+        again.world = World::new(Arc::new(policy()));
+        again.end(Action::Adopt, Ok(Outcome::Adopted(Some(adoption))));
+        again.put_in_force("same", self.world.desired.clone().unwrap());
+        again
     }
 
     /// A cluster of one host with BMC, completed.

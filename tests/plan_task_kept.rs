@@ -4,42 +4,31 @@ use std::sync::Arc;
 
 use rackwright::model::{
     Action, CheckInAction as Say, Event, Fault, Fetched, HookProgram, Outcome, Place, Scope, TaskKind, TaskSpec,
-    Verdict, World,
+    Verdict,
 };
-use rackwright::plan::{report, ssh};
+use rackwright::plan::ssh;
 
-use crate::plan_rig::{Bench, KEY, policy, rack};
+use crate::plan_rig::{Bench, KEY, rack};
 use crate::plan_task::{cluster_reason, complete, force, revision, run, up};
-
-/// A daemon that lost its journal and finds `bench`'s status branch.
-fn amnesiac(bench: &Bench) -> Bench {
-    let adoption = report::adoption(&report::report(&bench.world, &bench.plan())).expect("readable");
-    let mut again = Bench::bare(bench.rack.clone());
-    again.now = bench.now;
-    again.world = World::new(Arc::new(policy()));
-    again.end(Action::Adopt, Ok(Outcome::Adopted(Some(adoption))));
-    again.put_in_force("same", bench.world.desired.clone().unwrap());
-    again
-}
 
 #[test]
 fn a_lost_journal_begins_nothing_twice() {
     // Announced, begun or not: nobody knows any more.
     let mut bench = up(2, |_| {});
     let _ = run(&mut bench, "first");
-    let again = amnesiac(&bench);
+    let again = bench.amnesiac();
     assert_eq!((again.actions(), cluster_reason(&again).as_str()), (vec![], "JournalLost"));
     // A failure stays one, whatever the journal.
     let mut bench = up(1, |_| {});
     let ansible = run(&mut bench, "first");
     bench.end(ansible, Err(Fault::operator("TaskFailed", "a role failed")));
-    let mut again = amnesiac(&bench);
+    let mut again = bench.amnesiac();
     again.wait(48 * 3600);
     assert_eq!((again.actions(), cluster_reason(&again).as_str()), (vec![], "TaskFailed"));
     // What is done is done, with its host key and the restart.
     let mut bench = up(2, |_| {});
     complete(&mut bench, 2);
-    let again = amnesiac(&bench);
+    let again = bench.amnesiac();
     assert_eq!(cluster_reason(&again), "Done");
     let spec = again.world.spec(&again.id(1)).unwrap();
     assert_eq!(ssh::host_key(&again.world, spec).as_deref(), Some(KEY));
@@ -53,7 +42,7 @@ fn a_host_that_left_and_comes_back_is_not_blank() {
     let both = bench.rack.clone();
     bench.rack.hosts.pop();
     bench.push();
-    let mut again = amnesiac(&bench);
+    let mut again = bench.amnesiac();
     again.rack = both;
     again.push();
     assert_eq!(again.state(2).as_str(), bench.state(1).as_str());
@@ -63,7 +52,7 @@ fn a_host_that_left_and_comes_back_is_not_blank() {
     let both = bench.rack.clone();
     bench.rack.hosts.pop();
     bench.push();
-    let mut again = amnesiac(&bench);
+    let mut again = bench.amnesiac();
     again.rack = both;
     again.push();
     assert_eq!(again.reason(2), "JournalLost");
