@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::verdict::End;
 use super::{Given, Job};
-use crate::drive::log::{Log, Stream};
-use crate::drive::process::{ProcessError, Run};
+use crate::drive::log::Log;
+use crate::drive::process::{Mark, ProcessError, Run};
 use crate::model::{Fault, HookFile, HostSpec};
 
 /// Where the directories are.
@@ -43,7 +43,10 @@ pub(super) async fn run(job: &Job<'_>, host: Option<&HostSpec>, log: &mut Log) -
         run = run.env(name, value.as_str());
     }
     let run = run.env("RACKWRIGHT", job.own);
-    let end = match started(run, log).await {
+    let place = job.run.dir();
+    let mark = Mark::begin(&place)
+        .map_err(|error| Fault::transient("StateDirUnusable", format!("{}: {error}", place.display())))?;
+    let end = match started(run, &mark, log).await {
         Ok(Some(status)) => End::Status(status.into()),
         Ok(None) => End::Signal("unknown".to_owned()),
         Err(ProcessError::TimedOut(..)) => End::TimedOut,
@@ -56,22 +59,20 @@ pub(super) async fn run(job: &Job<'_>, host: Option<&HostSpec>, log: &mut Log) -
     job.verdict(&end, "on the bootstrap host", log)
 }
 
-async fn started(run: Run, log: &mut Log) -> Result<Option<i32>, ProcessError> {
-    let mut output = run.clone().output().await;
+/// Runs it to its end; what it says goes to the log as it says it, and nothing that it started is left.
+async fn started(run: Run, mark: &Mark, log: &mut Log) -> Result<Option<i32>, ProcessError> {
+    let mut status = run.clone().stream(mark, |from, piece| log.write(from, piece)).await;
     for _ in 0..BUSY {
         // Whoever was forked elsewhere in this process while the program was written holds it open until it is another
         // program itself (`ETXTBSY` of `execve(2)`). Nothing has begun.
         let busy = |error: &ProcessError| matches!(error, ProcessError::Start(_, why) if why.kind() == ErrorKind::ExecutableFileBusy);
-        if !output.as_ref().is_err_and(busy) {
+        if !status.as_ref().is_err_and(busy) {
             break;
         }
         tokio::task::yield_now().await;
-        output = run.clone().output().await;
+        status = run.clone().stream(mark, |from, piece| log.write(from, piece)).await;
     }
-    let output = output?;
-    log.write(Stream::Out, &output.stdout);
-    log.write(Stream::Err, output.stderr.as_bytes());
-    Ok(output.status)
+    status
 }
 
 /// Makes the directory and all that is in it.
