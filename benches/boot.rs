@@ -10,7 +10,7 @@ use rackwright::model::World;
 use rackwright::plan::boot::{self, Firmware};
 use rackwright::plan::lease;
 
-#[path = "../tests/net_support.rs"]
+#[path = "../tests/rig/net.rs"]
 mod support;
 use support::*;
 

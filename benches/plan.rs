@@ -15,7 +15,7 @@ use rackwright::plan::{self, report};
 use rackwright::sim::fault::Dice;
 use tokio::sync::watch;
 
-#[path = "../tests/racks.rs"]
+#[path = "../tests/rig/racks.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod racks;
 use racks::{Cluster, Host, Rack};

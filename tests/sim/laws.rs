@@ -128,7 +128,7 @@ fn each_law_notices() {
     assert!(broken(&|| oracle(&other, None).wipes(&id, &wiped(1, text))), "with another's token");
     assert!(broken(&|| oracle(&id, Some(1)).wipes(&id, &wiped(1, text))), "after it was acknowledged");
     assert!(broken(&|| oracle(&id, None).wipes(&id, &wiped(2, text))), "twice for one token");
-    let mut bench = crate::plan_rig::Bench::completed();
+    let mut bench = crate::rig::plan::Bench::completed();
     assert!(broken(&|| belief(&bench.world, &bench.id(1), &wiped(0, None))), "belief without a disk");
     bench.wait(1);
     let mut plan = bench.plan();

@@ -40,7 +40,7 @@ use super::daemon::{Daemon, Journal, Trees};
 use super::laws::bmc::BmcOracle;
 use super::laws::task::TaskOracle;
 use super::laws::{self, Oracle};
-use crate::racks::{Rack, load};
+use crate::rig::racks::{Rack, load};
 
 pub use told::Told;
 

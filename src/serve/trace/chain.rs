@@ -1,7 +1,7 @@
 //! What the words of a step mean: who spoke, and how far it came.
 //!
 //! The servers note their steps in words for people (`discover (UEFI x64 PXE)`, `ack 192.0.2.7, ipxe.efi from 192.0.2.1`,
-//! `sent 174592 octets`); this is the one place that reads them back, and `tests/trace.rs` holds it to their words.
+//! `sent 174592 octets`); this is the one place that reads them back, and `tests/trace/chain.rs` holds it to their words.
 
 use super::{Attempt, Service, Step};
 

@@ -1,7 +1,7 @@
 //! Datagrams that reach the DHCP server.
 #![no_main]
 
-#[path = "../../fuzz_entries.rs"]
+#[path = "../entries.rs"]
 #[allow(dead_code, reason = "each target has its own entry")]
 mod fuzz_entries;
 

@@ -1,7 +1,7 @@
 //! What reaches the HTTP server: paths, headers, check-ins, pushes.
 #![no_main]
 
-#[path = "../../fuzz_entries.rs"]
+#[path = "../entries.rs"]
 #[allow(dead_code, reason = "each target has its own entry")]
 mod fuzz_entries;
 

@@ -1,7 +1,7 @@
 //! Packets that reach the TFTP server.
 #![no_main]
 
-#[path = "../../fuzz_entries.rs"]
+#[path = "../entries.rs"]
 #[allow(dead_code, reason = "each target has its own entry")]
 mod fuzz_entries;
 

@@ -12,7 +12,7 @@ pub(super) fn policy(season: Season) -> Policy {
         concurrent_bmc: 3,
         receivers: vec![everything],
         commit_status: true,
-        ..crate::plan_rig::policy()
+        ..crate::rig::plan::policy()
     };
     match season.bmcs {
         // Whoever pushes says so; looking every 30 seconds as well would be most of what happens.
@@ -48,7 +48,7 @@ pub(super) fn machines(rack: &mut Rack, season: Season, dice: &mut Dice, seed: u
 }
 
 /// An old BMC, with the habits of some make.
-fn ipmi(host: &mut crate::racks::Host, machine: &Machine, dice: &mut Dice) -> IpmiConfig {
+fn ipmi(host: &mut crate::rig::racks::Host, machine: &Machine, dice: &mut Dice) -> IpmiConfig {
     host.wishes.protocol = Protocol::Ipmi;
     let wrong = machine.config().faults.has(Trouble::BmcWrongPassword);
     let password = if wrong { format!("not-{}", host.password) } else { host.password.clone() };
@@ -62,7 +62,7 @@ fn ipmi(host: &mut crate::racks::Host, machine: &Machine, dice: &mut Dice) -> Ip
 }
 
 /// A BMC of some make, and what the repository wants of it.
-fn bmc(host: &mut crate::racks::Host, season: Season, dice: &mut Dice) -> BmcConfig {
+fn bmc(host: &mut crate::rig::racks::Host, season: Season, dice: &mut Dice) -> BmcConfig {
     let vendor = VENDORS[(dice.draw() % VENDORS.len() as u64) as usize];
     let mut config = BmcConfig::new(vendor, "admin", Secret::new(&host.password));
     config.slow = Duration::from_secs(if dice.roll(128) { 3 } else { 20 });
@@ -78,7 +78,7 @@ fn bmc(host: &mut crate::racks::Host, season: Season, dice: &mut Dice) -> BmcCon
 const VENDORS: &[Vendor] = &Vendor::EVERY;
 
 /// Settings with other values than the machine has, and now and then one that it does not have.
-fn wish(host: &mut crate::racks::Host, vendor: Vendor, dice: &mut Dice) {
+fn wish(host: &mut crate::rig::racks::Host, vendor: Vendor, dice: &mut Dice) {
     let wishes = &mut host.wishes;
     let pairs: &[(&str, &str)] = match vendor {
         Vendor::Dell => &[("ProcVirtualization", "Enabled"), ("AcPwrRcvryUserDelay", "60")],
@@ -106,7 +106,7 @@ fn wish(host: &mut crate::racks::Host, vendor: Vendor, dice: &mut Dice) {
 }
 
 /// A system on one drive or two, with or without somebody else's volumes in the way.
-fn furnish_drives(host: &mut crate::racks::Host, mut config: BmcConfig, dice: &mut Dice) -> BmcConfig {
+fn furnish_drives(host: &mut crate::rig::racks::Host, mut config: BmcConfig, dice: &mut Dice) -> BmcConfig {
     if config.vendor == Vendor::OldHp {
         return config;
     }

@@ -1,0 +1,17 @@
+//! BMCs: Redfish and IPMI drivers, the pool, the simulator, recorded trees.
+
+mod guard;
+mod ipmi;
+pub mod ipmi_bench;
+mod ipmi_real;
+mod ipmi_texts;
+mod prepare;
+mod prepare_settings;
+mod prepare_trees;
+mod rack;
+mod redfish;
+mod redfish_boot;
+mod redfish_session;
+mod sim;
+mod sim_tls;
+pub mod trees;

@@ -1,0 +1,4 @@
+//! Fuzz targets and their corpus, replayed.
+
+pub mod corpus;
+pub mod entries;

@@ -1,0 +1,5 @@
+//! Git: fetch, publish, write back.
+
+mod fetch;
+mod publish;
+mod writeback;

@@ -1,0 +1,11 @@
+//! The planner.
+
+mod bmc;
+mod check;
+mod cluster;
+mod disk;
+mod ladder;
+mod nic;
+mod random;
+pub mod task;
+mod task_kept;

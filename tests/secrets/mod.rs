@@ -1,0 +1,4 @@
+//! Where secrets may lie, and how they are read.
+
+mod sources;
+mod vault;

@@ -1,0 +1,4 @@
+//! The trace of a boot.
+
+mod api;
+mod chain;
