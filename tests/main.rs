@@ -14,6 +14,7 @@ mod machine;
 mod net;
 mod outward;
 mod plan;
+mod reasons;
 mod repo;
 mod rig;
 mod secrets;

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::bmc::{known, target};
 use super::{render, runtime};
 use crate::drive::bmc::ipmi::{self, Conversation};
-use crate::model::{Fault, HostSpec, World};
+use crate::model::{Fault, HostSpec, Reason, World};
 use crate::settings::{self, Settings};
 
 /// Arguments.
@@ -35,8 +35,8 @@ pub fn console(args: &ConsoleArgs) -> anyhow::Result<u8> {
 
 /// Opens the console of a host: this process becomes `ipmitool`, whose exit code is then ours.
 pub async fn open(settings: &Settings, world: &World, spec: &HostSpec, force: bool) -> anyhow::Result<u8> {
-    let failed = |fault: Fault| match fault.reason.as_str() {
-        "Unreachable" => anyhow!("{fault}; is IPMI over LAN enabled on it?"),
+    let failed = |fault: Fault| match fault.reason {
+        Reason::Unreachable => anyhow!("{fault}; is IPMI over LAN enabled on it?"),
         _ => anyhow!("{fault}"),
     };
     let facts = target::facts(world, spec);

@@ -8,10 +8,9 @@ use super::runtime;
 use super::source::{Asked, Rack, StatusSource};
 use super::status::{age, span};
 
-mod bmc;
 mod boot;
 mod task;
-use crate::model::{HostState, Time};
+use crate::model::{HostState, Reason, Time};
 use crate::plan::report::{ClusterStatus, Condition, HostStatus};
 
 /// Arguments.
@@ -69,9 +68,10 @@ fn story(host: &HostStatus, cluster: Option<&ClusterStatus>, rack: &Rack, now: T
         lines[1] = "Nothing has been seen of it yet.".into();
     }
     lines.push(next(&host.condition, now));
-    let advice = advice(&host.condition.reason);
-    if host.condition.status != "Ready" && !advice.is_empty() {
-        lines.push(format!("What you can do: {advice}"));
+    if let Ok(reason) = host.condition.reason.parse::<Reason>()
+        && host.condition.status != "Ready"
+    {
+        lines.push(format!("What you can do: {}", reason.advice()));
     }
     if host.drift {
         lines.push(
@@ -179,43 +179,4 @@ fn identity(host: &HostStatus) -> Vec<String> {
         }
     }
     lines
-}
-
-/// What a person can do, by the condition's reason.
-pub fn advice(reason: &str) -> &'static str {
-    match reason {
-        "NotSeen" => {
-            "check power and cabling of the machine and its BMC, that the BMC asks for an address by DHCP on this \
-             segment, and that the MAC in bootstrap.yml is the one on the label."
-        }
-        "PowerOnByHand" | "NetworkBoot" => {
-            "let the machine boot from the network; without a BMC, power it on and choose network boot yourself."
-        }
-        "NetworkBootOverdue" => {
-            "look at the machine's console: is network boot enabled for the right interface, does it get an address, \
-             does it load the boot file? `GET /boot/<mac>/boot.ipxe` shows what it would be told."
-        }
-        "InstallOverdue" => "look at the installer's console; restarting the machine lets it begin again.",
-        "FirstBootOverdue" => {
-            "look at the machine's console: it should boot its own disk and call /checkin/host. Check the firmware's \
-             boot order and the disk."
-        }
-        "GenerationLowered" => "raise the generation above the installed one; a lower one is never installed.",
-        "FirstRun" => "start the daemon once with --first-run, if these machines really are to be installed.",
-        "JournalLost" => {
-            "the journal was lost while this host was being installed (look at the machine, then raise its generation) or \
-             a task of its cluster was about to run (read its log, then raise cluster.run)."
-        }
-        "StatusBranchUnreachable" | "Announcing" => {
-            "an install is announced on the status branch before any disk is wiped: see that the daemon can push to it."
-        }
-        "PeersMissing" | "Peers" => "see to the hosts it waits for, or set their state to maintenance or retired.",
-        "InstallSlots" | "BmcSlots" => {
-            "nothing: its turn comes. The limits are in the settings (limits, bmc.concurrency)."
-        }
-        _ => match task::advice(reason) {
-            "" => bmc::advice(reason),
-            advice => advice,
-        },
-    }
 }

@@ -50,14 +50,14 @@ pub fn show(world: &World, at: Time, plan: &Plan, out: &mut dyn Write) -> anyhow
     writeln!(out, "The last event is of {at}; the revision in force is {}.", revision.map_or("none", |r| r.as_str()))?;
     let mut table = Table::new(&["HOST", "STATE", "NEXT", "REASON", "MESSAGE"]);
     for host in &plan.hosts {
-        let (next, style, reason, message) = describe(&host.step);
+        let (next, style) = describe(&host.step);
         let plain = |text: &str| (text.to_string(), Style::new());
         table.row([
             plain(&host.id.to_string()),
             plain(host.state.as_str()),
             (next, style),
-            plain(reason),
-            plain(message),
+            plain(host.step.reason().as_str()),
+            plain(host.step.message()),
         ]);
     }
     writeln!(out)?;
@@ -74,15 +74,15 @@ pub fn show(world: &World, at: Time, plan: &Plan, out: &mut dyn Write) -> anyhow
     Ok(())
 }
 
-fn describe(step: &Step) -> (String, Style, &str, &str) {
+fn describe(step: &Step) -> (String, Style) {
     match step {
-        Step::Act { reason, message, until } => (format!("acts, until {until}"), yellow(), reason, message),
-        Step::Wait { reason, message, until } => (format!("waits, until {until}"), yellow(), reason, message),
-        Step::Stalled { reason, message, until } => {
+        Step::Act { until, .. } => (format!("acts, until {until}"), yellow()),
+        Step::Wait { until, .. } => (format!("waits, until {until}"), yellow()),
+        Step::Stalled { until, .. } => {
             let next = until.map_or_else(|| "stalled".to_string(), |until| format!("stalled, tried at {until}"));
-            (next, AnsiColor::Red.on_default(), reason, message)
+            (next, AnsiColor::Red.on_default())
         }
-        Step::Done { message } => ("done".into(), AnsiColor::Green.on_default(), "Done", message),
+        Step::Done { .. } => ("done".into(), AnsiColor::Green.on_default()),
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::drive::bmc::Tell;
 use crate::drive::{Drivers, Job};
-use crate::model::{Action, Event, Fault, Time, Verdict, World};
+use crate::model::{Action, Event, Fault, Reason, Time, Verdict, World};
 use crate::plan;
 use crate::serve::{Inbox, Signal};
 use crate::settings::Settings;
@@ -258,7 +258,10 @@ impl Core {
             inner.spawn(async move { drivers.perform(job).await });
             let result = match inner.join_next().await {
                 Some(Ok(result)) => result,
-                _ => Err(Fault::transient("DriverFailed", format!("the {} driver failed; see the log", action.kind()))),
+                _ => Err(Fault::transient(
+                    Reason::DriverFailed,
+                    format!("the {} driver failed; see the log", action.kind()),
+                )),
             };
             Event::Ended { action, result }
         });

@@ -15,7 +15,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue}
 use serde_json::{Value, json};
 
 use super::http::{Answer, get, post};
-use crate::model::{ClusterName, CommitState, CommitStatus, Fault, Secret};
+use crate::model::{ClusterName, CommitState, CommitStatus, Fault, Reason, Secret};
 use crate::settings::{Forge, ForgeKind};
 
 /// The context, and for each cluster the part before the slash.
@@ -59,7 +59,7 @@ fn headers(kind: ForgeKind, token: &Secret) -> Result<HeaderMap, Fault> {
         ForgeKind::Gitea => (AUTHORIZATION, format!("token {}", token.reveal())),
         ForgeKind::Gitlab => (HeaderName::from_static("private-token"), token.reveal().to_owned()),
     };
-    let strange = |_| Fault::operator("TokenUnusable", "commit_status.token_file holds what no header can carry");
+    let strange = |_| Fault::operator(Reason::TokenUnusable, "commit_status.token_file holds what no header can carry");
     let mut value = HeaderValue::from_str(&value).map_err(strange)?;
     value.set_sensitive(true);
     let mut headers = HeaderMap::from_iter([(name, value)]);
@@ -109,7 +109,8 @@ fn advise(answer: &Answer) -> Result<(), Fault> {
 
 /// The first line of a small file that holds a secret.
 pub fn secret_line(path: &Path, key: &str) -> Result<Secret, Fault> {
-    let unreadable = |why: String| Fault::operator("SecretUnreadable", format!("{key}: {}: {why}", path.display()));
+    let unreadable =
+        |why: String| Fault::operator(Reason::SecretUnreadable, format!("{key}: {}: {why}", path.display()));
     let mut text = zeroize::Zeroizing::new(String::new());
     let file = fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
     file.take(SECRET_LIMIT).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;

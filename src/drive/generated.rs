@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::model::{ClusterName, Digest, Fault};
+use crate::model::{ClusterName, Digest, Fault, Reason};
 
 /// Largest sum of all files of a copy, in bytes.
 pub const TOTAL_LIMIT: u64 = 64 << 20;
@@ -92,7 +92,7 @@ pub fn read(state_dir: &Path, cluster: &ClusterName, id: &Digest) -> Result<File
     let lost = |why: String| {
         let advice = "put them back from a backup, or raise the cluster's `run` to go on without them";
         Fault::operator(
-            Fault::GENERATED_LOST,
+            Reason::GeneratedFilesLost,
             format!("the kept files {} cannot be used: {why}; {advice}", place.display()),
         )
     };
@@ -198,7 +198,7 @@ mod tests {
 
         fs::write(&key, "other").unwrap();
         let fault = read(state.path(), &cluster, &id).err().unwrap();
-        assert_eq!(fault.reason, Fault::GENERATED_LOST);
+        assert_eq!(fault.reason, Reason::GeneratedFilesLost);
         assert!(fault.message.contains("have been changed"), "{fault}");
         assert_eq!(keep(state.path(), &cluster, &made).unwrap(), id, "a damaged copy is replaced");
         assert!(read(state.path(), &cluster, &id).is_ok());

@@ -12,7 +12,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, Method, StatusCode, Url};
 use serde_json::Value;
 
-use crate::model::{Fault, Secret};
+use crate::model::{Fault, Reason, Secret};
 
 /// Time for a whole request, redirects and answer included.
 const TOTAL: Duration = Duration::from_secs(30);
@@ -35,7 +35,7 @@ pub fn client() -> Result<Client, Fault> {
             // A system without CA certificates can still send plain HTTP; HTTPS fails there when it is used.
             tracing::warn!(cause = %innermost(&error), "no CA certificates: outgoing HTTPS will fail");
             let client = builder().tls_backend_preconfigured(without_roots()?).build();
-            client.map_err(|error| Fault::transient("NoHttpClient", innermost(&error)))
+            client.map_err(|error| Fault::transient(Reason::NoHttpClient, innermost(&error)))
         }
     }
 }
@@ -48,7 +48,7 @@ pub fn downloads() -> Result<Client, Fault> {
         Ok(client) => Ok(client),
         Err(_) => {
             let client = long().tls_backend_preconfigured(without_roots()?).build();
-            client.map_err(|error| Fault::transient("NoHttpClient", innermost(&error)))
+            client.map_err(|error| Fault::transient(Reason::NoHttpClient, innermost(&error)))
         }
     }
 }
@@ -69,7 +69,7 @@ fn without_roots() -> Result<rustls::ClientConfig, Fault> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Fault::transient("NoHttpClient", error.to_string()))?;
+        .map_err(|error| Fault::transient(Reason::NoHttpClient, error.to_string()))?;
     Ok(config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
@@ -83,7 +83,7 @@ fn same_host(attempt: Attempt<'_>) -> reqwest::redirect::Action {
 /// Sends one JSON body (none for `null`) and waits for the answer's end. Anything but 2xx is a fault.
 pub async fn send(client: &Client, what: &str, uri: &Secret, method: &str, body: &Value) -> Result<(), Fault> {
     let method = Method::from_bytes(method.to_ascii_uppercase().as_bytes());
-    let method = method.map_err(|_| Fault::operator("InvalidRequest", format!("{what}: no such HTTP method")))?;
+    let method = method.map_err(|_| Fault::operator(Reason::InvalidRequest, format!("{what}: no such HTTP method")))?;
     exchange(client, what, uri.reveal(), method, HeaderMap::new(), Some(body)).await?.judge(what)
 }
 
@@ -115,7 +115,7 @@ async fn exchange(
     headers: HeaderMap,
     body: Option<&Value>,
 ) -> Result<Answer, Fault> {
-    let invalid = |why: &str| Fault::operator("InvalidRequest", format!("{what}: {why}"));
+    let invalid = |why: &str| Fault::operator(Reason::InvalidRequest, format!("{what}: {why}"));
     let url = Url::parse(uri).map_err(|_| invalid("its address is not a URI"))?;
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err(invalid("its address is not an http or https URI"));
@@ -148,10 +148,12 @@ impl Answer {
         let told = format!("{what}: {} answered {}", self.place, self.status);
         match self.status.as_u16() {
             200..=299 => Ok(()),
-            300..=399 => Err(Fault::permanent("Redirected", format!("{told}; a redirect elsewhere is not followed"))),
-            408 | 429 => Err(Fault::transient("TryAgain", told)),
-            400..=499 => Err(Fault::permanent("Refused", told)),
-            _ => Err(Fault::transient("ServerError", told)),
+            300..=399 => {
+                Err(Fault::permanent(Reason::Redirected, format!("{told}; a redirect elsewhere is not followed")))
+            }
+            408 | 429 => Err(Fault::transient(Reason::TryAgain, told)),
+            400..=499 => Err(Fault::permanent(Reason::Refused, told)),
+            _ => Err(Fault::transient(Reason::ServerError, told)),
         }
     }
 }
@@ -159,11 +161,11 @@ impl Answer {
 /// What a request that got no answer tells people.
 pub(super) fn failed(what: &str, place: &str, error: &reqwest::Error) -> Fault {
     if error.is_timeout() {
-        Fault::transient("Timeout", format!("{what}: {place} did not answer in time"))
+        Fault::transient(Reason::Timeout, format!("{what}: {place} did not answer in time"))
     } else if error.is_connect() {
-        Fault::transient("Unreachable", format!("{what}: cannot connect to {place}: {}", innermost(error)))
+        Fault::transient(Reason::Unreachable, format!("{what}: cannot connect to {place}: {}", innermost(error)))
     } else {
-        Fault::transient("BrokenAnswer", format!("{what}: the connection to {place} broke off before an answer"))
+        Fault::transient(Reason::BrokenAnswer, format!("{what}: the connection to {place} broke off before an answer"))
     }
 }
 

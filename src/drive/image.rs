@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::model::{Desired, Fault, ImageSource, ImageSpec, ImageStamp};
+use crate::model::{Desired, Fault, ImageSource, ImageSpec, ImageStamp, Reason};
 
 mod fetch;
 mod signature;
@@ -67,7 +67,7 @@ impl Store {
                 image.sha256,
                 image.source.as_str()
             );
-            return Err(Fault::operator("DigestDiffers", message));
+            return Err(Fault::operator(Reason::DigestDiffers, message));
         }
         Ok(fresh)
     }
@@ -84,7 +84,7 @@ impl Store {
             ImageSource::Url(url) => fetch::url(&self.client, url, to, limits).await,
             ImageSource::Path(path) => {
                 let Some(root) = self.root.clone() else {
-                    return Err(Fault::operator("NoStaticRoot", "network.tftp.root is not set"));
+                    return Err(Fault::operator(Reason::NoStaticRoot, "network.tftp.root is not set"));
                 };
                 let (path, octets) = (path.clone(), limits.octets);
                 blocking(move || fetch::path(&root, &path, to, octets)).await
@@ -197,18 +197,18 @@ fn copy(from: &mut impl Read, to: &mut impl Write, limit: u64) -> Result<String,
 }
 
 fn too_large(limit: u64) -> Fault {
-    Fault::operator("TooLarge", format!("it is larger than {} MiB", limit >> 20))
+    Fault::operator(Reason::TooLarge, format!("it is larger than {} MiB", limit >> 20))
 }
 
 /// The disk may have room, or be there, later.
 fn disk(what: &str, error: &io::Error) -> Fault {
-    Fault::transient("ImageStore", format!("{what}: {error}"))
+    Fault::transient(Reason::ImageStore, format!("{what}: {error}"))
 }
 
 /// Work that waits for the disk, away from the runtime's threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
-        Err(_) => Err(Fault::transient("ImageStore", "working on the image store failed")),
+        Err(_) => Err(Fault::transient(Reason::ImageStore, "working on the image store failed")),
     }
 }

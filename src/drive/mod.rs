@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Action, Desired, Digest, Fault, Fetched, Outcome, Revision, Time, World};
+use crate::model::{Action, Desired, Digest, Fault, Fetched, Outcome, Reason, Revision, Time, World};
 use crate::plan::{Plan, report};
 use crate::repo;
 use crate::settings::Settings;
@@ -128,7 +128,7 @@ impl Drivers {
     async fn adopt(&self) -> Result<Outcome, Fault> {
         let Some(files) = self.git.read_status().await? else { return Ok(Outcome::Adopted(None)) };
         let adoption = report::adoption(&files).map_err(|why| {
-            Fault::permanent("StatusUnreadable", format!("the status branch cannot be adopted: {why}"))
+            Fault::permanent(Reason::StatusUnreadable, format!("the status branch cannot be adopted: {why}"))
         })?;
         Ok(Outcome::Adopted(Some(adoption)))
     }
@@ -153,7 +153,7 @@ impl Drivers {
                 None => Fetched::Rejected { revision: head, findings: loaded.findings },
             })
         });
-        let fetched = loading.await.map_err(|_| Fault::permanent("LoadFailed", "reading the revision failed"))?;
+        let fetched = loading.await.map_err(|_| Fault::permanent(Reason::LoadFailed, "reading the revision failed"))?;
         fetched.map(Outcome::Fetched)
     }
 
@@ -165,7 +165,7 @@ impl Drivers {
     async fn publish(&self, job: &Job, moves_upto: u64) -> Result<Outcome, Fault> {
         let (world, plan) = (job.world.clone(), job.plan.clone());
         let files = tokio::task::spawn_blocking(move || report::report(&world, &plan)).await;
-        let files = files.map_err(|_| Fault::permanent("ReportFailed", "making the status files failed"))?;
+        let files = files.map_err(|_| Fault::permanent(Reason::ReportFailed, "making the status files failed"))?;
         let world = job.world.clone();
         // What the branch carries already is not told again: a push may have arrived although nobody heard of it.
         let message = move |rack: Option<&str>| {
@@ -180,7 +180,7 @@ impl Drivers {
         let desired = world.desired.as_ref().filter(|desired| desired.images.contains_key(image));
         let spec = desired.and_then(|desired| desired.images.get(image));
         let (Some(desired), Some(spec)) = (desired, spec) else {
-            return Err(Fault::permanent("NoSuchImage", "the image has left the repository"));
+            return Err(Fault::permanent(Reason::NoSuchImage, "the image has left the repository"));
         };
         self.images.sweep(desired).await;
         self.images.ensure(spec).await.map(Outcome::ImageVerified)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::git::{Seal, WriteBack};
 use super::{Drivers, forge, generated, notify};
-use crate::model::{ClusterName, CommitStatus, Digest, Fault, Notice, Outcome, Revision, TaskKind, World};
+use crate::model::{ClusterName, CommitStatus, Digest, Fault, Notice, Outcome, Reason, Revision, TaskKind, World};
 use crate::repo::vault::{self, Sealer};
 
 impl Drivers {
@@ -17,12 +17,13 @@ impl Drivers {
         revision: Option<&Revision>,
         world: &World,
     ) -> Result<Outcome, Fault> {
-        let gone = || Fault::permanent("NoSuchCluster", "the cluster has left the repository");
+        let gone = || Fault::permanent(Reason::NoSuchCluster, "the cluster has left the repository");
         let spec = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster)).ok_or_else(gone)?;
         let encrypt = spec.tasks.iter().any(|task| matches!(&task.kind, TaskKind::Ansible(it) if it.encrypt_generated));
         let (state_dir, name, id) = (self.settings.state_dir.clone(), cluster.clone(), id.clone());
         let read = tokio::task::spawn_blocking(move || generated::read(&state_dir, &name, &id)).await;
-        let files = read.map_err(|_| Fault::transient("Interrupted", "reading the kept files was not finished"))??;
+        let files =
+            read.map_err(|_| Fault::transient(Reason::DriverFailed, "reading the kept files was not finished"))??;
         let seal = if encrypt { Some(self.seal(cluster).await?) } else { None };
         let what = WriteBack { cluster: cluster.clone(), base: revision.cloned(), files, seal };
         Ok(Outcome::WrittenBack(self.git.write_back(what, (self.clock)()).await?))
@@ -32,9 +33,9 @@ impl Drivers {
     async fn seal(&self, cluster: &ClusterName) -> Result<Seal, Fault> {
         let (secrets, name) = (self.secrets.clone(), cluster.to_string());
         let password = tokio::task::spawn_blocking(move || secrets.vault_password(&name)).await;
-        let password =
-            password.map_err(|_| Fault::transient("Interrupted", "reading a vault password was not finished"))?;
-        let password = password.map_err(|why| Fault::operator("SecretMissing", why))?;
+        let password = password
+            .map_err(|_| Fault::transient(Reason::DriverFailed, "reading a vault password was not finished"))?;
+        let password = password.map_err(|why| Fault::operator(Reason::SecretMissing, why))?;
         let sealer = Sealer::new(password.clone());
         let opens =
             move |data: &[u8]| vault::decrypt(std::str::from_utf8(data).ok()?, std::slice::from_ref(&password)).ok();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::bmc::Tell;
 use super::{Drivers, ansible, hook, ssh};
 use crate::model::{
-    Action, ClusterName, ClusterSpec, Event, Fault, HostId, HostSpec, Outcome, PowerState, TaskId, TaskKind, TaskNews,
-    TaskSpec, Time, TokenId, World,
+    Action, ClusterName, ClusterSpec, Event, Fault, HostId, HostSpec, Outcome, PowerState, Reason, TaskId, TaskKind,
+    TaskNews, TaskSpec, Time, TokenId, World,
 };
 use crate::plan;
 use crate::settings::{self, Settings};
@@ -65,9 +65,9 @@ pub fn dir(state_dir: &Path, cluster: &ClusterName, task: &TaskId) -> PathBuf {
 
 /// How to reach a host over SSH.
 pub fn target(settings: &Settings, world: &World, host: &HostSpec) -> Result<ssh::Target, Fault> {
-    let address = plan::ssh::address(world, host).map_err(|why| Fault::operator("NoAddress", why))?;
+    let address = plan::ssh::address(world, host).map_err(|why| Fault::operator(Reason::NoAddress, why))?;
     let Some(key_file) = settings.deploy.ssh_key.clone() else {
-        return Err(Fault::operator("NoDeployKey", "the settings name no deploy.ssh_key"));
+        return Err(Fault::operator(Reason::NoDeployKey, "the settings name no deploy.ssh_key"));
     };
     Ok(ssh::Target {
         host: host.id.clone(),
@@ -82,7 +82,7 @@ pub fn target(settings: &Settings, world: &World, host: &HostSpec) -> Result<ssh
 impl Drivers {
     /// Runs a task of a cluster.
     pub(super) async fn run_task(&self, action: &Action, world: &World) -> Result<Outcome, Fault> {
-        let gone = || Fault::permanent("NoSuchTask", "the task has left the repository");
+        let gone = || Fault::permanent(Reason::NoSuchTask, "the task has left the repository");
         let Action::Run { cluster, task, covers, do_bootstrap, .. } = action else { return Err(gone()) };
         let cluster = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster)).ok_or_else(gone)?;
         let task = cluster.tasks.iter().find(|it| it.id == *task).ok_or_else(gone)?;
@@ -96,14 +96,16 @@ impl Drivers {
 
     /// Connects to a host that is up.
     pub(super) async fn reach(&self, host: &HostId, world: &World) -> Result<Outcome, Fault> {
-        let spec = world.spec(host).ok_or_else(|| Fault::permanent("NoSuchHost", "it has left the repository"))?;
+        let spec =
+            world.spec(host).ok_or_else(|| Fault::permanent(Reason::NoSuchHost, "it has left the repository"))?;
         ssh::reach(&target(&self.settings, world, spec)?).await
     }
 
     /// Powers a host off that has no BMC, over SSH. One whose host key is not known, because no task ever had to go
     /// there, is left to people.
     pub(super) async fn power_off(&self, host: &HostId, world: &World) -> Result<Outcome, Fault> {
-        let spec = world.spec(host).ok_or_else(|| Fault::permanent("NoSuchHost", "it has left the repository"))?;
+        let spec =
+            world.spec(host).ok_or_else(|| Fault::permanent(Reason::NoSuchHost, "it has left the repository"))?;
         if self.settings.deploy.ssh_key.is_none() || plan::ssh::host_key(world, spec).is_none() {
             return Ok(Outcome::Finished(PowerState::Unknown));
         }

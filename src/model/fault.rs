@@ -4,15 +4,35 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::reason::Reason;
+
 /// Why an action failed, in the words a person gets to read. Never carries a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredFault")]
 pub struct Fault {
     /// What happens next.
     pub class: FaultClass,
-    /// One CamelCase word for machines (`Unreachable`, `AuthenticationFailed`), as in GitOps conditions.
-    pub reason: String,
+    /// The word for machines.
+    pub reason: Reason,
     /// One sentence for people: what failed, where, and if known what to do.
     pub message: String,
+}
+
+/// A fault as a journal or status branch holds it, by whatever version.
+#[derive(Deserialize)]
+struct StoredFault {
+    class: FaultClass,
+    reason: String,
+    message: String,
+}
+
+impl From<StoredFault> for Fault {
+    fn from(StoredFault { class, reason, message }: StoredFault) -> Self {
+        match reason.parse() {
+            Ok(reason) => Fault { class, reason, message },
+            Err(_) => Fault { class, reason: Reason::Unknown, message: format!("{reason}: {message}") },
+        }
+    }
 }
 
 /// The class of a [`Fault`] decides what happens next.
@@ -29,35 +49,17 @@ pub enum FaultClass {
 }
 
 impl Fault {
-    /// Reason of a fault after which the action may nevertheless have taken effect.
-    pub const OUTCOME_UNKNOWN: &'static str = "OutcomeUnknown";
-
-    /// Reason of a fault that says that a task's service does not answer yet (a hook's `ready`): nothing was begun.
-    pub const NOT_READY: &'static str = "NotReady";
-
-    /// Reason of a fault in which a BMC refused an account.
-    pub const AUTHENTICATION_FAILED: &'static str = "AuthenticationFailed";
-
-    /// Reason of a fault in which a BMC showed another certificate than the one that is trusted.
-    pub const CERTIFICATE_CHANGED: &'static str = "CertificateChanged";
-
-    /// Reason of a fault in which the kept copy of files that a playbook made is missing or damaged.
-    pub const GENERATED_LOST: &'static str = "GeneratedFilesLost";
-
-    /// Reason of a fault in which somebody else changed, on the watched branch, what a playbook made as well.
-    pub const WRITE_CONFLICT: &'static str = "WriteBackConflict";
-
     /// A fault that may pass by itself.
-    pub fn transient(reason: &str, message: impl Into<String>) -> Self {
-        Fault { class: FaultClass::Transient, reason: reason.into(), message: message.into() }
+    pub fn transient(reason: Reason, message: impl Into<String>) -> Self {
+        Fault { class: FaultClass::Transient, reason, message: message.into() }
     }
     /// A refusal that repeating will not change.
-    pub fn permanent(reason: &str, message: impl Into<String>) -> Self {
-        Fault { class: FaultClass::Permanent, reason: reason.into(), message: message.into() }
+    pub fn permanent(reason: Reason, message: impl Into<String>) -> Self {
+        Fault { class: FaultClass::Permanent, reason, message: message.into() }
     }
     /// A fault that waits for a change in the repository.
-    pub fn operator(reason: &str, message: impl Into<String>) -> Self {
-        Fault { class: FaultClass::Operator, reason: reason.into(), message: message.into() }
+    pub fn operator(reason: Reason, message: impl Into<String>) -> Self {
+        Fault { class: FaultClass::Operator, reason, message: message.into() }
     }
 }
 

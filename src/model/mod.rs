@@ -13,6 +13,7 @@
 //! * [`task`]: what is run once machines are up, and how it went.
 //! * [`event`]: the closed list of facts that can arrive.
 //! * [`action`]: the closed list of things rackwright can do.
+//! * [`reason`]: the closed list of words for why something waits, is stalled or failed.
 //! * [`fault`]: why an action failed, classed by what happens next; findings about a repository.
 
 pub mod action;
@@ -28,6 +29,7 @@ pub mod moves;
 mod notice;
 pub mod observed;
 pub mod policy;
+pub mod reason;
 pub mod secret;
 pub mod snapshot;
 pub mod state;
@@ -54,6 +56,7 @@ pub use observed::{
     Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, Unclaimed, World,
 };
 pub use policy::{Policy, Site, Subnet};
+pub use reason::{Reason, ReasonClass};
 pub use secret::Secret;
 pub use snapshot::Snapshot;
 pub use state::HostState;

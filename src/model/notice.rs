@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::ClusterName;
 use super::observed::Failure;
+use super::reason::Reason;
 use super::time::Time;
 
 /// A message for people.
@@ -88,8 +89,8 @@ pub struct ReceiverFacts {
 /// Something that waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stalled {
-    /// CamelCase word.
-    pub reason: String,
+    /// The word for machines.
+    pub reason: Reason,
     /// Where on its way: the same reason at the same place is told once.
     pub place: String,
 }

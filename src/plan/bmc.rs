@@ -7,8 +7,8 @@ use super::cluster::ClusterView;
 use super::desk::Desk;
 use super::host::running;
 use crate::model::{
-    Action, Credential, CredentialKind, Digest, FaultClass, HostFacts, HostSpec, Lifecycle, Pending, Protocol, Stage,
-    Time,
+    Action, Credential, CredentialKind, Digest, FaultClass, HostFacts, HostSpec, Lifecycle, Pending, Protocol, Reason,
+    Stage, Time,
 };
 
 /// The account to use now, or nothing when every one was refused: each is tried once, so that no BMC locks anybody out.
@@ -35,7 +35,7 @@ pub fn all_refused(spec: &HostSpec) -> String {
 
 /// What a host waits for whose secrets cannot be read: a person. Once they can, the repository is read again.
 pub(super) fn secret_missing(spec: &HostSpec) -> Step {
-    Step::stalled("SecretMissing", format!("{}; it goes on once that can be read", spec.blocked.join("; ")), None)
+    Step::stalled(Reason::SecretMissing, format!("{}; it goes on once that can be read", spec.blocked.join("; ")), None)
 }
 
 /// What the BMC is spoken to in: what the repository says, or what has answered.
@@ -58,7 +58,7 @@ pub fn pin(spec: &HostSpec, facts: &HostFacts) -> Option<String> {
 
 /// Whether an action on the BMC has failed for this reason for a while. A refused connection means that there is no Redfish
 /// service only then: a BMC that starts answers IPMI before its web server does.
-pub fn stays(facts: &HostFacts, reason: &str) -> bool {
+pub fn stays(facts: &HostFacts, reason: Reason) -> bool {
     facts.failure.as_ref().is_some_and(|failure| failure.fault.reason == reason && failure.count >= 3)
 }
 
@@ -113,7 +113,7 @@ fn look_again(
     let next = silent.map_or(looked, |failure| failure.at) + desk.policy.settings_poll;
     if desk.now < next {
         let silence = silent.map_or_else(String::new, |failure| format!(" ({})", failure.fault));
-        return Step::wait("Preparing", format!("{}{silence}", pending.what), next);
+        return Step::wait(Reason::Preparing, format!("{}{silence}", pending.what), next);
     }
     let facts = HostFacts { failure: failure.filter(|_| silent.is_none()).cloned(), ..facts.clone() };
     desk.try_bmc(spec, &facts, view.spec.retries, look)
@@ -135,7 +135,7 @@ fn prepare_again(
     let due = if spent { overdue + desk.backoff(&spec.id, times - view.spec.retries) } else { overdue };
     if desk.now < due {
         let message = format!("{}: it did not happen in time, {times} times; look at the BMC's jobs", pending.what);
-        return Step::stalled("SettingsOverdue", message, Some(due));
+        return Step::stalled(Reason::SettingsOverdue, message, Some(due));
     }
     desk.try_bmc(spec, facts, view.spec.retries, Action::Prepare { host: spec.id.clone(), apply: true })
 }

@@ -7,8 +7,8 @@ use super::host::{is_here, running};
 use super::task::{Next, given_up};
 use super::{ClusterPlan, Step, ssh};
 use crate::model::{
-    ClusterFacts, ClusterName, ClusterSpec, HostFacts, HostId, HostSpec, Lifecycle, OnComplete, Rerun, TaskRecord,
-    TaskSpec, Time, TokenId, World,
+    ClusterFacts, ClusterName, ClusterSpec, HostFacts, HostId, HostSpec, Lifecycle, OnComplete, Reason, Rerun,
+    TaskRecord, TaskSpec, Time, TokenId, World,
 };
 
 /// What a cluster's members need to know of it; made once per cluster and plan.
@@ -185,7 +185,13 @@ impl<'w> ClusterView<'w> {
     pub(super) fn step_for_member(&self, desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Step {
         if self.missing > 0 {
             let since = facts.booted.as_ref().map_or(desk.now, |(_, at)| *at);
-            return desk.patience(since, desk.policy.peers_timeout, "Peers", "PeersMissing", self.missing_message());
+            return desk.patience(
+                since,
+                desk.policy.peers_timeout,
+                Reason::Peers,
+                Reason::PeersMissing,
+                self.missing_message(),
+            );
         }
         match &self.outlook {
             Some((_, Next::Reach { hosts, .. })) if hosts.contains(&spec.id) => ssh::reaching(desk),
@@ -208,7 +214,7 @@ impl<'w> ClusterView<'w> {
         } else if self.missing > 0 {
             let since = since.unwrap_or(desk.now);
             let until = super::host::next_mark(since, desk.policy.peers_timeout, desk.now);
-            Step::wait("Peers", self.missing_message(), until)
+            Step::wait(Reason::Peers, self.missing_message(), until)
         } else {
             match &self.outlook {
                 Some((step, next)) => {

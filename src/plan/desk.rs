@@ -8,8 +8,8 @@ use super::Step;
 use super::bmc;
 use super::host::{next_mark, starting};
 use crate::model::{
-    Action, Digest, Failure, Fault, FaultClass, Generation, HostFacts, HostId, HostSpec, ImageSpec, Policy, TaskIntent,
-    Time, World,
+    Action, Digest, Failure, FaultClass, Generation, HostFacts, HostId, HostSpec, ImageSpec, Policy, Reason,
+    TaskIntent, Time, World,
 };
 
 /// State of one planning.
@@ -82,8 +82,8 @@ impl<'w> Desk<'w> {
         &self,
         since: Time,
         patience: Duration,
-        reason: &'static str,
-        overdue: &'static str,
+        reason: Reason,
+        overdue: Reason,
         message: String,
     ) -> Step {
         let until = since + patience;
@@ -131,7 +131,7 @@ impl<'w> Desk<'w> {
             return bmc::secret_missing(spec);
         }
         if spec.has_bmc() && bmc::credential(spec, facts).is_none() {
-            return Step::stalled(Fault::AUTHENTICATION_FAILED, bmc::all_refused(spec), None);
+            return Step::stalled(Reason::AuthenticationFailed, bmc::all_refused(spec), None);
         }
         let failure = facts.failure.as_ref().filter(|failure| failure.action == action.kind());
         if let Some(failure) = failure
@@ -143,7 +143,7 @@ impl<'w> Desk<'w> {
             let since = self.since(facts);
             let until = self.later(since + self.policy.action_timeout, since);
             let message = format!("waiting for one of {} BMC connections", self.policy.concurrent_bmc);
-            return Step::wait("BmcSlots", message, until);
+            return Step::wait(Reason::BmcSlots, message, until);
         }
         self.bmcs += usize::from(spec.has_bmc());
         let (reason, message) = starting(&action);
@@ -154,11 +154,11 @@ impl<'w> Desk<'w> {
     /// What to wait for because an action on a BMC failed before, if anything.
     fn held_back(&self, spec: &HostSpec, facts: &HostFacts, failure: &Failure, retries: u32) -> Option<Step> {
         let basis = bmc::basis(spec, facts);
-        if failure.fault.reason == Fault::CERTIFICATE_CHANGED && failure.basis == basis {
+        if failure.fault.reason == Reason::CertificateChanged && failure.basis == basis {
             // To look again costs nothing: no account is shown to a certificate that is not trusted.
             let at = failure.at + self.policy.backoff_cap;
             let message = failure.fault.message.clone();
-            return (self.now < at).then(|| Step::stalled(Fault::CERTIFICATE_CHANGED, message, Some(at)));
+            return (self.now < at).then(|| Step::stalled(Reason::CertificateChanged, message, Some(at)));
         }
         self.verdict_on(failure, &basis, retries, self.backoff(&spec.id, failure.count))
     }
@@ -166,7 +166,7 @@ impl<'w> Desk<'w> {
     /// What a failure means for the next try, `delay` after it; `None` when it may be made now.
     pub(super) fn verdict_on(&self, failure: &Failure, basis: &Digest, retries: u32, delay: Duration) -> Option<Step> {
         let message = failure.fault.message.clone();
-        let reason = failure.fault.reason.clone();
+        let reason = failure.fault.reason;
         match failure.fault.class {
             FaultClass::Operator if failure.basis == *basis => Some(Step::stalled(reason, message, None)),
             FaultClass::Operator => None,
@@ -181,7 +181,7 @@ impl<'w> Desk<'w> {
                 } else if failure.count > retries {
                     Some(Step::stalled(reason, message, Some(at)))
                 } else {
-                    Some(Step::wait("Retrying", format!("{reason}: {message}"), at))
+                    Some(Step::wait(Reason::Retrying, format!("{reason}: {message}"), at))
                 }
             }
         }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::cluster::ClusterView;
 use super::desk::Desk;
 use super::{HostPlan, Step, bmc, finish, image, nic, rack};
-use crate::model::{Action, Consent, FaultClass, Generation, HostFacts, HostSpec, HostState, Lifecycle, Time, TokenId};
+use crate::model::{
+    Action, Consent, FaultClass, Generation, HostFacts, HostSpec, HostState, Lifecycle, Reason, Time, TokenId,
+};
 
 /// Whether the repository consents to wiping this host's disk now: a generation greater than the acknowledged one.
 pub fn wants_install(spec: &HostSpec, facts: &HostFacts) -> bool {
@@ -97,7 +99,7 @@ fn decide<'w>(
     }
     if let Some(installed) = facts.installed.as_ref().filter(|installed| installed.generation > spec.generation) {
         return Step::stalled(
-            "GenerationLowered",
+            Reason::GenerationLowered,
             format!(
                 "generation {} is installed and the repository asks for {}: set it to {} to keep what is there, or higher to reinstall",
                 installed.generation, spec.generation, installed.generation
@@ -142,7 +144,7 @@ fn init(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Step {
             None => "waiting for the machine to boot from the network: power it on".to_owned(),
         }
     };
-    desk.patience(since, desk.policy.boot_timeout, "NotSeen", "NotSeen", message)
+    desk.patience(since, desk.policy.boot_timeout, Reason::NotSeen, Reason::NotSeen, message)
 }
 
 fn characterizing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
@@ -158,14 +160,14 @@ fn held(facts: &HostFacts) -> Step {
          then raise its generation to {} to install it again",
         Generation(held.0 + 1)
     );
-    Step::stalled("JournalLost", message, None)
+    Step::stalled(Reason::JournalLost, message, None)
 }
 
 /// Nothing is installed on the word of a journal that is empty for no known reason.
 fn locked() -> Step {
     let message = "the journal is empty and there is no status branch: nothing is installed until rackwright is started \
                    once with --first-run";
-    Step::stalled("FirstRun", message, None)
+    Step::stalled(Reason::FirstRun, message, None)
 }
 
 fn pxe_booting(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
@@ -184,13 +186,13 @@ fn pxe_booting(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &C
         _ if !spec.has_bmc() => {
             let since = desk.since(facts);
             let message = "ready to be installed: restart the machine and let it boot from the network".to_owned();
-            desk.patience(since, desk.policy.boot_timeout, "NetworkBoot", "PowerOnByHand", message)
+            desk.patience(since, desk.policy.boot_timeout, Reason::NetworkBoot, Reason::PowerOnByHand, message)
         }
         None => arm(desk, spec, facts, view),
         Some((_, at, times)) => {
             let message =
                 format!("waiting for the machine to boot from the network and claim its install (try {times})");
-            rearm(desk, spec, facts, view, at + desk.policy.boot_timeout, "NetworkBoot", message)
+            rearm(desk, spec, facts, view, at + desk.policy.boot_timeout, Reason::NetworkBoot, message)
         }
     }
 }
@@ -210,7 +212,7 @@ fn arm(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterVi
         let since = desk.since(facts);
         let until = next_mark(since, desk.policy.install_timeout, desk.now);
         let message = format!("waiting for one of {} install slots", desk.policy.concurrent_installs);
-        return Step::wait("InstallSlots", message, until);
+        return Step::wait(Reason::InstallSlots, message, until);
     }
     let action = Action::Arm { host: spec.id.clone(), generation: spec.generation };
     let before = desk.actions.len();
@@ -228,7 +230,7 @@ fn rearm(
     facts: &HostFacts,
     view: &ClusterView<'_>,
     due: Time,
-    reason: &'static str,
+    reason: Reason,
     message: String,
 ) -> Step {
     let times = facts.armed.map_or(0, |(_, _, times)| times);
@@ -250,7 +252,7 @@ fn rearm(
             "no install after {times} network boots were ordered: check cabling, the boot NIC's MAC and the firmware's \
              network boot; the next try is made by itself"
         );
-        return Step::stalled("NetworkBootOverdue", message, Some(due));
+        return Step::stalled(Reason::NetworkBootOverdue, message, Some(due));
     }
     Step::wait(reason, message, due)
 }
@@ -267,13 +269,13 @@ fn installing(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Cl
         None => (claim.last_seen + desk.policy.install_timeout, "claimed; waiting for the installer to begin"),
     };
     if spec.has_bmc() {
-        return rearm(desk, spec, facts, view, due, "Installing", message.to_owned());
+        return rearm(desk, spec, facts, view, due, Reason::Installing, message.to_owned());
     }
     if desk.now < due {
-        return Step::wait("Installing", message, due);
+        return Step::wait(Reason::Installing, message, due);
     }
     let message = "the installer has gone silent: look at the machine's console, then restart it from the network";
-    Step::stalled("InstallOverdue", message, None)
+    Step::stalled(Reason::InstallOverdue, message, None)
 }
 
 fn installed(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &ClusterView<'_>) -> Step {
@@ -290,14 +292,14 @@ fn installed(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Clu
     let failed = facts.failure.as_ref().is_some_and(|failure| failure.action == "power-cycle");
     if desk.now < due && !failed {
         return match spent {
-            true => Step::stalled("FirstBootOverdue", stalled, Some(due)),
-            false => Step::wait("FirstBoot", "installed; waiting for the system's first boot", due),
+            true => Step::stalled(Reason::FirstBootOverdue, stalled, Some(due)),
+            false => Step::wait(Reason::FirstBoot, "installed; waiting for the system's first boot", due),
         };
     }
     if spec.has_bmc() {
         return desk.try_bmc(spec, facts, view.spec.retries, Action::PowerCycle { host: spec.id.clone() });
     }
-    Step::stalled("FirstBootOverdue", stalled, None)
+    Step::stalled(Reason::FirstBootOverdue, stalled, None)
 }
 
 fn notes(spec: &HostSpec, facts: &HostFacts, state: HostState) -> Vec<String> {
@@ -330,15 +332,15 @@ pub fn has_drift(spec: &HostSpec, facts: &HostFacts) -> bool {
         .is_some_and(|installed| installed.generation == spec.generation && installed.spec != spec.spec)
 }
 
-fn doing_reason(action: &Action) -> &'static str {
+fn doing_reason(action: &Action) -> Reason {
     match action {
-        Action::Probe { .. } => "Probing",
-        Action::Prepare { .. } => "Preparing",
-        Action::Arm { .. } => "Arming",
-        Action::PowerCycle { .. } => "PowerCycling",
-        Action::Finish { .. } => "Finishing",
-        Action::Release { .. } => "Releasing",
-        _ => "Acting",
+        Action::Probe { .. } => Reason::Probing,
+        Action::Prepare { .. } => Reason::Preparing,
+        Action::Arm { .. } => Reason::Arming,
+        Action::PowerCycle { .. } => Reason::PowerCycling,
+        Action::Finish { .. } => Reason::Finishing,
+        Action::Release { .. } => Reason::Releasing,
+        _ => Reason::Acting,
     }
 }
 
@@ -358,7 +360,7 @@ pub(super) fn doing_message(action: &Action) -> String {
     .to_owned()
 }
 
-pub(super) fn starting(action: &Action) -> (&'static str, String) {
+pub(super) fn starting(action: &Action) -> (Reason, String) {
     (doing_reason(action), doing_message(action))
 }
 

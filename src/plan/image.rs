@@ -3,7 +3,7 @@
 use super::Step;
 use super::desk::Desk;
 use super::host::may_install;
-use crate::model::{Action, HostFacts, HostSpec, ImageSpec, World};
+use crate::model::{Action, HostFacts, HostSpec, ImageSpec, Reason, World};
 
 /// Images fetched or verified at once: each takes a disk and a line to itself.
 const AT_ONCE: usize = 2;
@@ -59,7 +59,7 @@ pub(super) fn missing(desk: &Desk<'_>, spec: &HostSpec, facts: &HostFacts) -> Op
     let since = doing.unwrap_or_else(|| desk.since(facts));
     let what = if doing.is_some() { "is being fetched and verified" } else { "is to be fetched and verified" };
     let message = format!("{} {what}", named(image));
-    Some(Step::wait("FetchingImages", message, desk.later(since + desk.policy.action_timeout, since)))
+    Some(Step::wait(Reason::FetchingImages, message, desk.later(since + desk.policy.action_timeout, since)))
 }
 
 /// What an earlier failure of an image means for now.

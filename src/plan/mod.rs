@@ -23,7 +23,7 @@ pub mod task;
 pub use check::check;
 pub use reduce::reduce;
 
-use crate::model::{Action, ClusterName, HostFacts, HostId, HostSpec, HostState, Lifecycle, Time, World};
+use crate::model::{Action, ClusterName, HostFacts, HostId, HostSpec, HostState, Lifecycle, Reason, Time, World};
 use cluster::ClusterView;
 use desk::Desk;
 
@@ -73,8 +73,8 @@ pub struct ClusterPlan {
 pub enum Step {
     /// Something is begun now, or under way.
     Act {
-        /// CamelCase word for machines.
-        reason: &'static str,
+        /// The word for machines.
+        reason: Reason,
         /// A sentence for people.
         message: String,
         /// When its silence becomes suspicious.
@@ -82,8 +82,8 @@ pub enum Step {
     },
     /// Somebody else has to do something; we look again at `until` at the latest.
     Wait {
-        /// CamelCase word for machines.
-        reason: &'static str,
+        /// The word for machines.
+        reason: Reason,
         /// A sentence for people: on what we wait.
         message: String,
         /// Deadline, counted from the last thing that could have caused the awaited fact.
@@ -91,8 +91,8 @@ pub enum Step {
     },
     /// A person must do something; `until` is when we try again by ourselves, if we do.
     Stalled {
-        /// CamelCase word for machines.
-        reason: String,
+        /// The word for machines.
+        reason: Reason,
         /// A sentence for people: what happened and what they can do.
         message: String,
         /// The next try by ourselves, if there will be one.
@@ -106,20 +106,36 @@ pub enum Step {
 }
 
 impl Step {
-    fn act(reason: &'static str, message: impl Into<String>, until: Time) -> Self {
+    fn act(reason: Reason, message: impl Into<String>, until: Time) -> Self {
         Step::Act { reason, message: message.into(), until }
     }
 
-    fn wait(reason: &'static str, message: impl Into<String>, until: Time) -> Self {
+    fn wait(reason: Reason, message: impl Into<String>, until: Time) -> Self {
         Step::Wait { reason, message: message.into(), until }
     }
 
-    fn stalled(reason: impl Into<String>, message: impl Into<String>, until: Option<Time>) -> Self {
-        Step::Stalled { reason: reason.into(), message: message.into(), until }
+    fn stalled(reason: Reason, message: impl Into<String>, until: Option<Time>) -> Self {
+        Step::Stalled { reason, message: message.into(), until }
     }
 
     fn done(message: impl Into<String>) -> Self {
         Step::Done { message: message.into() }
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Reason {
+        match self {
+            Step::Act { reason, .. } | Step::Wait { reason, .. } | Step::Stalled { reason, .. } => *reason,
+            Step::Done { .. } => Reason::Done,
+        }
+    }
+
+    /// The sentence for people.
+    pub fn message(&self) -> &str {
+        match self {
+            Step::Act { message, .. } | Step::Wait { message, .. } | Step::Stalled { message, .. } => message,
+            Step::Done { message } => message,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! network for an installer.
 
 use super::Step;
-use crate::model::{ClusterName, HostFacts, HostId, HostSpec, Mac, World};
+use crate::model::{ClusterName, HostFacts, HostId, HostSpec, Mac, Reason, World};
 
 /// The host that was ordered to boot from the network and whose BMC lists a NIC with this MAC: the machine that asks over
 /// PXE with it. Nobody's when another host lists it as well, or when the repository names that host's boot NIC.
@@ -30,5 +30,5 @@ pub fn unrecognisable(spec: &HostSpec, facts: &HostFacts) -> Option<Step> {
     let known = spec.boot_mac.or(facts.boot_mac).or(inventory.boot_mac).is_some() || !inventory.nics.is_empty();
     let message = "neither the repository nor the BMC names a network interface of the machine, so that it cannot be \
                    recognised when it boots: write the MAC that it boots from as `config.boot_mac` in bootstrap.yml";
-    (spec.has_bmc() && !known).then(|| Step::stalled("NoBootMac", message, None))
+    (spec.has_bmc() && !known).then(|| Step::stalled(Reason::NoBootMac, message, None))
 }

@@ -210,7 +210,7 @@ pub(super) fn stalled(world: &World, plan: &Plan) -> BTreeMap<String, (Stalled, 
     let mut all = BTreeMap::new();
     for cluster in &plan.clusters {
         if let Step::Stalled { reason, message, .. } = &cluster.step {
-            let stalled = Stalled { reason: reason.clone(), place: place_of_cluster(world, cluster) };
+            let stalled = Stalled { reason: *reason, place: place_of_cluster(world, cluster) };
             all.insert(cluster.name.to_string(), (stalled, message.clone()));
         }
         failed_aside(world, cluster, &mut all);
@@ -220,7 +220,7 @@ pub(super) fn stalled(world: &World, plan: &Plan) -> BTreeMap<String, (Stalled, 
         // A host that waits for its cluster says what its cluster says.
         let of_cluster = all.get(host.id.cluster.as_str());
         if of_cluster.is_none_or(|(stalled, said)| stalled.reason != *reason || said != message) {
-            let stalled = Stalled { reason: reason.clone(), place: place_of_host(world, host) };
+            let stalled = Stalled { reason: *reason, place: place_of_host(world, host) };
             all.insert(host.id.to_string(), (stalled, message.clone()));
         }
     }
@@ -234,7 +234,7 @@ fn failed_aside(world: &World, cluster: &ClusterPlan, all: &mut BTreeMap<String,
     for task in &spec.tasks {
         let record = facts.tasks.get(&task.id).filter(|record| given_up(task, Some(record), spec));
         if let Some((failure, run)) = record.and_then(|record| record.failure.as_ref()) {
-            let stalled = Stalled { reason: failure.fault.reason.clone(), place: format!("run {run}") };
+            let stalled = Stalled { reason: failure.fault.reason, place: format!("run {run}") };
             let again = format!("raise the cluster's `run` above {run} to try it again");
             let message = format!("{}: {}; the tasks after it go on; {again}", task.name, failure.fault.message);
             all.insert(format!("{}/{}", spec.name, task.id), (stalled, message));

@@ -5,7 +5,7 @@
 
 use super::desk::Desk;
 use super::{ClusterPlan, Step};
-use crate::model::{Action, ClusterFacts, ClusterSpec, Fault, FaultClass, Generated, TaskSpec};
+use crate::model::{Action, ClusterFacts, ClusterSpec, Fault, FaultClass, Generated, Reason, TaskSpec};
 
 /// Pushes a cluster's generated files when it is time for it, and says how that stands.
 pub(super) fn write_back(
@@ -48,8 +48,8 @@ pub(super) fn held(desk: &Desk<'_>, spec: &ClusterSpec, facts: Option<&ClusterFa
 /// Generated files that wait to be pushed or loaded, unless a person gave them up.
 pub(super) fn waiting<'f>(spec: &ClusterSpec, facts: Option<&'f ClusterFacts>) -> Option<&'f Generated> {
     let generated = facts?.generated.as_ref()?;
-    let failure = generated.failure.as_ref().map(|failure| failure.fault.reason.as_str());
-    let theirs = matches!(failure, Some(Fault::GENERATED_LOST | Fault::WRITE_CONFLICT));
+    let failure = generated.failure.as_ref().map(|failure| failure.fault.reason);
+    let theirs = matches!(failure, Some(Reason::GeneratedFilesLost | Reason::WriteBackConflict));
     (!theirs || spec.run <= generated.run).then_some(generated)
 }
 
@@ -61,25 +61,27 @@ fn step(desk: &Desk<'_>, spec: &ClusterSpec, generated: &Generated) -> Step {
             Some(rejected) => {
                 let head = rejected.revision.short();
                 let message = format!("generated files are pushed, but the head {head} is refused; see rejected.yaml");
-                Step::stalled("GeneratedFilesUnread", message, None)
+                Step::stalled(Reason::GeneratedFilesUnread, message, None)
             }
-            None => Step::wait("GeneratedFiles", "generated files are pushed and about to be read back", until),
+            None => Step::wait(Reason::GeneratedFiles, "generated files are pushed and about to be read back", until),
         };
     }
     let unsaved = |why: &str| format!("generated files are not pushed yet: {why}");
     if let Some(since) = generated.pushing {
-        return Step::act("GeneratedFiles", unsaved("under way"), desk.later(since + timeout, since));
+        return Step::act(Reason::GeneratedFiles, unsaved("under way"), desk.later(since + timeout, since));
     }
     let Some(failure) = &generated.failure else {
-        return Step::act("GeneratedFiles", unsaved("about to be"), desk.now + timeout);
+        return Step::act(Reason::GeneratedFiles, unsaved("about to be"), desk.now + timeout);
     };
     let at = desk.rack_retry_at(spec.name.as_str(), failure);
     if desk.now >= at {
-        return Step::act("GeneratedFiles", unsaved("trying again"), desk.now + timeout);
+        return Step::act(Reason::GeneratedFiles, unsaved("trying again"), desk.now + timeout);
     }
     let Fault { class, reason, message } = &failure.fault;
     match class {
-        FaultClass::Transient if failure.count <= spec.retries => Step::wait("GeneratedFiles", unsaved(message), at),
-        _ => Step::stalled(reason.clone(), unsaved(message), Some(at)),
+        FaultClass::Transient if failure.count <= spec.retries => {
+            Step::wait(Reason::GeneratedFiles, unsaved(message), at)
+        }
+        _ => Step::stalled(*reason, unsaved(message), Some(at)),
     }
 }

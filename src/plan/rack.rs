@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::cluster::Member;
 use super::desk::Desk;
 use super::{ClusterPlan, HostPlan, Plan, Step};
-use crate::model::{Action, ClusterFacts, Digest, Failure, Time, World};
+use crate::model::{Action, ClusterFacts, Digest, Failure, Reason, Time, World};
 
 /// What rack-wide failures are tied to; nothing in the repository changes them, so it never differs.
 fn no_basis() -> Digest {
@@ -62,16 +62,16 @@ pub(super) fn announcing(desk: &Desk<'_>, since: Time, what: &str) -> Step {
     let git = &desk.world.git;
     let message = format!("waiting for the status branch to announce {what}");
     if let Some(since) = git.publishing {
-        return Step::wait("Announcing", message, desk.later(since + desk.policy.action_timeout, since));
+        return Step::wait(Reason::Announcing, message, desk.later(since + desk.policy.action_timeout, since));
     }
     if let Some(failure) = &git.publish_failure {
         let (at, why) = (desk.rack_retry_at("publish", failure), &failure.fault);
         if desk.now < at {
             let message = format!("{what} is begun once the status branch announces it; publishing failed: {why}");
-            return Step::stalled("StatusBranchUnreachable", message, Some(at));
+            return Step::stalled(Reason::StatusBranchUnreachable, message, Some(at));
         }
     }
-    Step::wait("Announcing", message, desk.later(since + desk.policy.action_timeout, since))
+    Step::wait(Reason::Announcing, message, desk.later(since + desk.policy.action_timeout, since))
 }
 
 /// Whether a rack-wide action may be tried now; asks to be woken when not.

@@ -12,7 +12,7 @@ use super::Step;
 use super::cluster::{ClusterView, Member, facts_of};
 use super::desk::Desk;
 use super::task::Next;
-use crate::model::{Action, Failure, FaultClass, HostFacts, HostId, HostSpec, Time, TokenId, World};
+use crate::model::{Action, Failure, FaultClass, HostFacts, HostId, HostSpec, Reason, Time, TokenId, World};
 
 pub mod key;
 
@@ -124,7 +124,7 @@ fn current_failure(facts: &HostFacts) -> Option<&Failure> {
 
 /// What a host shows that is to be reached now.
 pub(super) fn reaching(desk: &Desk<'_>) -> Step {
-    Step::act("Reaching", "connecting over SSH", desk.now + desk.policy.action_timeout)
+    Step::act(Reason::Reaching, "connecting over SSH", desk.now + desk.policy.action_timeout)
 }
 
 /// What a task waits for until each of its hosts has been reached; `None` when they have.
@@ -136,10 +136,10 @@ pub(super) fn reach_step(desk: &Desk<'_>, all: &[(Member<'_>, Standing)], task: 
             Standing::Begin => Some((0, reaching(desk))),
             Standing::Busy(since) => {
                 let until = desk.later(*since + desk.policy.action_timeout, *since);
-                Some((0, Step::act("Reaching", "connecting over SSH", until)))
+                Some((0, Step::act(Reason::Reaching, "connecting over SSH", until)))
             }
             Standing::Failed { until, stalled: false } => {
-                Some((1, Step::wait("Retrying", format!("{task}: {}", unreached(member)), *until)))
+                Some((1, Step::wait(Reason::Retrying, format!("{task}: {}", unreached(member)), *until)))
             }
             Standing::Failed { until, stalled: true } => Some((2, stalled(member, task, *until))),
         });
@@ -164,8 +164,8 @@ fn stalled(member: &Member<'_>, task: &str, until: Time) -> Step {
     };
     let advice = if advice.is_empty() { String::new() } else { format!("; {advice}") };
     let reason = match failure {
-        Some(failure) if !transient => failure.fault.reason.clone(),
-        _ => "SshUnreachable".to_owned(),
+        Some(failure) if !transient => failure.fault.reason,
+        _ => Reason::SshUnreachable,
     };
     Step::stalled(reason, format!("{task}: {}{advice}", unreached(member)), Some(until))
 }
@@ -210,9 +210,11 @@ pub(super) fn await_restart<'w>(view: &ClusterView<'w>, desk: &Desk<'w>) -> (Ste
                 names.join(", "),
                 if view.restarting.len() == 1 { "has" } else { "have" },
             );
-            Step::stalled("RestartNotSeen", message, Some(next))
+            Step::stalled(Reason::RestartNotSeen, message, Some(next))
         }
-        None => Step::wait("Restart", format!("configured; waiting for the restart of {}", names.join(", ")), next),
+        None => {
+            Step::wait(Reason::Restart, format!("configured; waiting for the restart of {}", names.join(", ")), next)
+        }
     };
     let hosts: BTreeSet<_> = members.iter().map(|member| member.spec.id.clone()).collect();
     (step, Next::Reach { hosts, members, again: Some(again) })

@@ -11,7 +11,7 @@ use super::desk::Desk;
 use super::ssh::{self, Standing};
 use super::{Step, rack};
 use crate::model::{
-    Action, Announced, ClusterSpec, Digest, Doing, Fault, FaultClass, HostId, OnFailure, TaskIntent, TaskRecord,
+    Action, Announced, ClusterSpec, Digest, Doing, FaultClass, HostId, OnFailure, Reason, TaskIntent, TaskRecord,
     TaskSpec, Time,
 };
 
@@ -71,7 +71,7 @@ impl<'w> ClusterView<'w> {
     /// What keeps a task from being begun that has nothing to do with SSH.
     fn held_step(&self, desk: &Desk<'_>, task: &TaskSpec) -> Option<Step> {
         if let Some(why) = &task.blocked {
-            return Some(Step::stalled("Blocked", format!("{}: {why}", task.name), None));
+            return Some(Step::stalled(Reason::Blocked, format!("{}: {why}", task.name), None));
         }
         if let Some(step) = self.failed_step(desk, task) {
             return Some(step);
@@ -81,7 +81,7 @@ impl<'w> ClusterView<'w> {
                 "{} needs to reach the hosts over SSH: set deploy.ssh_key in rackwright.yaml and start it again",
                 task.name
             );
-            return Some(Step::stalled("NoDeployKey", message, None));
+            return Some(Step::stalled(Reason::NoDeployKey, message, None));
         }
         if let Some(step) = super::outward::held(desk, self.spec, self.facts, task) {
             return Some(step);
@@ -118,12 +118,12 @@ impl<'w> ClusterView<'w> {
         let name = spec.map_or("a task that has left the repository", |task| task.name.as_str());
         let limit = spec.map_or(desk.policy.ansible_timeout, |task| limit(desk, task, covers.len()));
         let until = desk.later(doing.since + limit + desk.policy.action_timeout, doing.since);
-        Step::act("TaskRunning", format!("running {name}"), until)
+        Step::act(Reason::TaskRunning, format!("running {name}"), until)
     }
 
     fn begin_step(&self, desk: &Desk<'_>, task: &TaskSpec) -> Step {
         let until = desk.now + limit(desk, task, self.due.len()) + desk.policy.action_timeout;
-        Step::act("TaskRunning", format!("running {}", task.name), until)
+        Step::act(Reason::TaskRunning, format!("running {}", task.name), until)
     }
 
     fn failed_step(&self, desk: &Desk<'_>, task: &TaskSpec) -> Option<Step> {
@@ -136,7 +136,7 @@ impl<'w> ClusterView<'w> {
         let basis = if task.is_ansible() { failure.basis.clone() } else { task_basis(&task.definition, self.spec.run) };
         let whom = HostId::new(&self.spec.name, "");
         // A service that is still coming up (a cluster's API after its hosts restarted) is asked again soon.
-        let (delay, retries) = match failure.fault.reason == Fault::NOT_READY {
+        let (delay, retries) = match failure.fault.reason == Reason::NotReady {
             true => (ssh::pace(desk, &whom, failure.count), self.spec.retries.max(ready_tries(desk))),
             false => (desk.backoff(&whom, failure.count), self.spec.retries),
         };

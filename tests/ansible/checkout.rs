@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use rackwright::model::{FaultClass, Revision};
+use rackwright::model::{FaultClass, Reason, Revision};
 
 use crate::rig::git::{Rig, git};
 
@@ -118,7 +118,7 @@ async fn a_submodule_that_cannot_be_had_is_named() {
     let ours = rig.open();
     ours.fetch().await.unwrap();
     let fault = ours.checkout(&revision, &rig.dir.path().join("out")).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "SubmoduleMissing"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::SubmoduleMissing));
     assert!(fault.message.starts_with("submodule pvc-ansible (/nowhere/"), "{fault}");
 
     git(&rig.work, &["rm", "--quiet", "--cached", ".gitmodules"]);

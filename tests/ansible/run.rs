@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use rackwright::drive::generated;
+use rackwright::model::Reason;
 use rackwright::model::*;
 
 use crate::rig::ansible::Rig;
@@ -81,7 +82,7 @@ async fn a_host_that_shows_another_key_gets_nothing() {
     );
     rig.file("host_vars/hv2.example.net.yml", "ansible_ssh_common_args: -o StrictHostKeyChecking=no\n");
     let fault = rig.play(&about(&out, "{{ inventory_hostname }}")).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "AnsibleFailed"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::AnsibleFailed));
     assert!(fault.message.contains("hv2.example.net: cannot be reached: "), "{fault}");
     assert!(!rig.read("said").contains("hv2"), "{}", rig.read("said"));
 }
@@ -122,7 +123,7 @@ async fn a_failure_names_play_task_and_host() {
     planted.bmc = BmcSpec::new(Protocol::Redfish, "root", Secret::new("geheimnis42"));
     desired.hosts.insert(host, Arc::new(planted));
     let fault = rig.play(spec).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "AnsibleFailed"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::AnsibleFailed));
     let start = "play `Bring up`, task `hidden`: hv1.example.net: hidden by no_log; \
                  play `Bring up`, task `make the volume`: hv2.example.net, hv3.example.net: non-zero return code: no disk: ***; \
                  exit status 2; log: ";
@@ -143,11 +144,11 @@ async fn what_is_no_playbook_is_told_in_ansibles_words() {
     assert!(fault.message.contains("exit status 4"), "{fault}");
     rig.ansible().playbook = "none.yml".into();
     let fault = rig.run(&["hv1"], true).await.unwrap_err();
-    assert_eq!(fault.reason, "PlaybookMissing");
+    assert_eq!(fault.reason, Reason::PlaybookMissing);
     rig.ansible().playbook = "pvc.yml".into();
     rig.settings.ansible.playbook = "no-such-program".into();
     let fault = rig.run(&["hv1"], true).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "AnsibleMissing"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::AnsibleMissing));
 }
 
 #[tokio::test]

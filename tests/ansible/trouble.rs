@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rackwright::drive::{ansible, process};
+use rackwright::model::Reason;
 use rackwright::model::*;
 
 use crate::rig::ansible::Rig;
@@ -49,7 +50,7 @@ async fn a_playbook_that_hangs_is_ended_with_everything_it_started() {
     let began = Instant::now();
     let fault = rig.play(&local(&format!("{}\nwhile :; do sleep 1; done", leaves(&left)))).await.unwrap_err();
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "AnsibleTimedOut"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::AnsibleTimedOut));
     assert!(fault.message.starts_with("stopped after 30 s in play `Local`, task `here`; log: "), "{fault}");
     assert_eq!(pids(&left).len(), 3, "{}", rig.log());
     assert!(!pids(&left).iter().any(|pid| runs(pid)));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use rackwright::drive::bmc::Limits;
-use rackwright::model::{Action, Event, FaultClass, HostState, Outcome, Secret};
+use rackwright::model::{Action, Event, FaultClass, HostState, Outcome, Reason, Secret};
 use rackwright::sim::bmc::BmcConfig;
 use tokio::time::{Instant, sleep};
 
@@ -177,7 +177,7 @@ async fn a_wrong_password_is_one_failed_login_until_the_repository_changes() {
     let guardians = rig.guardians(Limits::default());
     let probe = rig.probe(1);
     let fault = rig.act(&guardians, probe.clone()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "AuthenticationFailed"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::AuthenticationFailed));
     for restart in [false, true] {
         if restart {
             rig.bench.tell(Event::DaemonStarted);
@@ -211,7 +211,7 @@ async fn another_process_waits_as_long_as_a_session_is_kept() {
     let (ours, hasty, patient) = (make(45), make(5), make(45));
     let (probe, world) = (rig.probe(1), &rig.bench.world);
     ours.perform(&probe, world).await.unwrap();
-    assert_eq!(hasty.perform(&probe, world).await.unwrap_err().reason, "BmcInUse");
+    assert_eq!(hasty.perform(&probe, world).await.unwrap_err().reason, Reason::BmcInUse);
     patient.perform(&probe, world).await.unwrap();
     assert_eq!((rig.line().open(), rig.line().sessions.load(Ordering::SeqCst)), (1, 1));
 }

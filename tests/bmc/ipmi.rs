@@ -6,7 +6,7 @@ use std::time::Duration;
 use rackwright::drive::bmc::ipmi::{self, boot, look, power};
 use rackwright::drive::bmc::{Order, hand};
 use rackwright::model::{
-    BootMode, DiskChoice, Fault, FaultClass, NetworkBoot, Outcome, PowerState, Prepare, Protocol, Secret, Time,
+    BootMode, DiskChoice, FaultClass, NetworkBoot, Outcome, PowerState, Prepare, Protocol, Reason, Secret, Time,
 };
 use rackwright::sim::fault::Fault as Trouble;
 use rackwright::sim::ipmi::{Habit, Led};
@@ -50,7 +50,7 @@ async fn probe_does_without_what_a_bmc_leaves_out() {
     assert_eq!((inventory.boot_mac, inventory.power), (Some(BOOT_MAC), Some(PowerState::Off)));
     // But for the NIC, which nothing tells.
     let fault = desk.once(Order::Probe { boot_mac: None }).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "NoBootMac"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::NoBootMac));
 }
 
 #[tokio::test(start_paused = true)]
@@ -94,7 +94,7 @@ async fn the_firmware_mode_is_the_one_asked_for() {
     // IPMI knows no other network boot.
     let desk = Desk::new(&[]).on();
     let fault = desk.once(Order::Arm { network_boot: NetworkBoot::Http, mode: BootMode::Uefi }).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "HttpBootNotSupported"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::HttpBootNotSupported));
     assert_eq!(desk.did(), [""; 0]);
 }
 
@@ -111,13 +111,13 @@ async fn bmcs_that_keep_less_of_the_boot_flags_still_boot_from_the_network() {
 async fn boot_flags_that_are_refused_or_ignored_leave_the_power_alone() {
     let desk = Desk::new(&[Habit::NoFlags]).on();
     let fault = desk.once(arm()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "IpmiRefused"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::IpmiRefused));
     assert!(fault.message.contains("rsp=0xcc"), "{fault}");
     assert_eq!(desk.did(), [""; 0]);
 
     let desk = Desk::new(&[]).on().trouble(Trouble::BmcIgnoresPatch);
     let fault = desk.once(arm()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "BootOverrideNotKept"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::BootOverrideNotKept));
     assert_eq!(desk.did(), ["flags a0 04"]);
     assert_eq!(desk.once(arm()).await, Ok(Outcome::Armed));
 }
@@ -126,17 +126,17 @@ async fn boot_flags_that_are_refused_or_ignored_leave_the_power_alone() {
 async fn a_start_that_may_have_happened_says_so() {
     let desk = Desk::new(&[Habit::DeadPower]);
     let fault = desk.once(arm()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, Fault::OUTCOME_UNKNOWN));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::OutcomeUnknown));
     for trouble in [Trouble::BmcError, Trouble::BmcLostAnswer] {
         // The first change is the boot flags': nothing has happened to the machine yet.
         let desk = Desk::new(&[]).trouble(trouble);
         let fault = desk.once(arm()).await.unwrap_err();
         assert_eq!(fault.class, FaultClass::Transient, "{fault}");
-        assert_ne!(fault.reason, Fault::OUTCOME_UNKNOWN);
+        assert_ne!(fault.reason, Reason::OutcomeUnknown);
         // This time it is power's.
         let desk = Desk::new(&[]).trouble(trouble);
         let fault = power::on(&desk.talk()).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, Fault::OUTCOME_UNKNOWN));
+        assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::OutcomeUnknown));
     }
 }
 
@@ -184,7 +184,7 @@ async fn what_ipmi_cannot_prepare_is_said_before_anything_is_done() {
     for wish in wishes {
         let desk = Desk::new(&[]);
         let fault = desk.once(prepare(wish)).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "NotPossibleOverIpmi"));
+        assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::NotPossibleOverIpmi));
         assert!(!fault.message.contains("swordfish"));
         assert_eq!(desk.with(|inside| inside.calls.len()), 0);
     }
@@ -216,7 +216,7 @@ async fn a_wrong_account_is_one_failed_login() {
         let mut desk = Desk::new(&[]);
         (desk.target.username, desk.target.password) = (user.into(), Secret::new(password));
         let fault = desk.once(arm()).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, Fault::AUTHENTICATION_FAILED));
+        assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::AuthenticationFailed));
         assert!(!fault.message.contains("wrong") && fault.message.contains("192.0.2.20"), "{fault}");
         desk.with(|inside| {
             assert_eq!((inside.bmc.logins, inside.bmc.failed_logins, inside.calls.len()), (1, 1, 1));
@@ -232,11 +232,11 @@ async fn a_wrong_account_is_one_failed_login() {
     let mut desk = Desk::new(&[]);
     desk.target.password = Secret::new("one more than twenty!");
     let fault = desk.once(arm()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "PasswordTooLong"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::PasswordTooLong));
     assert_eq!(desk.with(|inside| inside.calls.len()), 0);
     // An account that may only look.
     let fault = Desk::new(&[Habit::Operator]).once(arm()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "InsufficientPrivilege"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::InsufficientPrivilege));
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,14 +258,14 @@ async fn the_cipher_suite_is_found_once() {
     let desk = Desk::new(&[]);
     desk.with(|inside| inside.bmc.config_mut().suites = vec![1]);
     let fault = desk.once(arm()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "CipherSuiteRefused"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::CipherSuiteRefused));
     assert_eq!(desk.with(|inside| inside.bmc.logins), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn silence_and_busyness_pass() {
     let fault = Desk::new(&[Habit::Silent]).once(probe()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "Unreachable"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::Unreachable));
     for (trouble, reason) in [
         (Trouble::BmcBusy, "BmcBusy"),
         (Trouble::BmcSessionsFull, "BmcBusy"),
@@ -287,7 +287,7 @@ async fn an_action_ends_within_its_time() {
     desk.target.patience.action = Duration::from_secs(5);
     let before = tokio::time::Instant::now();
     let fault = desk.once(arm()).await.unwrap_err();
-    assert_eq!((fault.reason.as_str(), before.elapsed()), (Fault::OUTCOME_UNKNOWN, Duration::from_secs(5)));
+    assert_eq!((fault.reason, before.elapsed()), (Reason::OutcomeUnknown, Duration::from_secs(5)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rackwright::drive::bmc::ipmi::{Conversation, boot, look, power};
 use rackwright::drive::bmc::{Order, once};
-use rackwright::model::{BootMode, Fault, FaultClass, Mac, NetworkBoot, Outcome, PowerState, Secret};
+use rackwright::model::{BootMode, FaultClass, Mac, NetworkBoot, Outcome, PowerState, Reason, Secret};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
@@ -69,11 +69,7 @@ async fn a_wrong_account_is_refused_once_and_silence_is_not_taken_for_it() {
         (target.username, target.password) = (user.into(), Secret::new(password));
         let before = bench.logins();
         let fault = once(&target, &Order::PowerCycle).await.unwrap_err();
-        assert_eq!(
-            (fault.class, fault.reason.as_str()),
-            (FaultClass::Operator, Fault::AUTHENTICATION_FAILED),
-            "{fault}"
-        );
+        assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::AuthenticationFailed), "{fault}");
         assert_eq!(bench.logins() - before, 1, "{user}");
     }
     let before = bench.logins();
@@ -84,7 +80,7 @@ async fn a_wrong_account_is_refused_once_and_silence_is_not_taken_for_it() {
     // The discard port: nobody answers, and nothing says so.
     (target.ipmi_port, target.patience.request) = (9, Duration::from_secs(1));
     let fault = once(&target, &probe()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "Unreachable"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::Unreachable), "{fault}");
 }
 
 /// A repository with the bench's BMC, and a daemon's settings.

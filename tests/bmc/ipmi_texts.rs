@@ -5,7 +5,7 @@ use rackwright::drive::bmc::ipmi::{Call, Conversation, power as switch};
 use rackwright::drive::bmc::redfish::{Broken, Exchange, Local, Request};
 use rackwright::drive::bmc::{Patience, Target, Tls, Via};
 use rackwright::drive::process::{Output, ProcessError};
-use rackwright::model::{Fault, FaultClass, PowerState, Protocol, Secret};
+use rackwright::model::{Fault, FaultClass, PowerState, Protocol, Reason, Secret};
 
 /// Says the same to every call.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ async fn each_way_to_refuse_a_command() {
 #[tokio::test]
 async fn a_missing_program_names_its_package() {
     let fault = fault("missing", None).await;
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "ProgramMissing"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::ProgramMissing));
     assert!(fault.message.contains("Debian package ipmitool"), "{fault}");
 }
 

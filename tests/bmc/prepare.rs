@@ -1,6 +1,6 @@
 //! Preparation over Redfish: disks by slot, RAID-1, LED. Against simulated services of every vendor.
 
-use rackwright::model::{DiskChoice, FaultClass, PowerState, Prepare, Stage};
+use rackwright::model::{DiskChoice, FaultClass, PowerState, Prepare, Reason, Stage};
 use rackwright::sim::fault::{Fault as SimFault, FaultPlan};
 use rackwright::sim::machine::Power;
 use rackwright::sim::tree::Vendor;
@@ -97,7 +97,7 @@ async fn somebody_elses_volume_is_deleted_with_consent_only() {
             let lab = Lab::with(config(vendor).with_foreign_volume(raid, &drives), FaultPlan::none());
             lab.power(Power::On);
             let fault = lab.prepare(&disk(mirror(vendor), false)).await.unwrap_err();
-            assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "ForeignVolume"), "{fault}");
+            assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::ForeignVolume), "{fault}");
             // Firmware of before `RAIDType` has words of its own.
             let kind = match (vendor, raid) {
                 (Vendor::Supermicro, "RAID0") => "NonRedundant",
@@ -128,7 +128,7 @@ async fn a_slot_in_a_volume_of_its_own_is_that_volume_and_in_a_greater_one_it_is
     assert!(text.starts_with("detect:PERC:"), "{text}");
     let part = Lab::with(config(Vendor::Dell).with_foreign_volume("RAID1", &[first, second]), FaultPlan::none());
     part.power(Power::On);
-    assert_eq!(part.prepare(&disk(slot(first), false)).await.unwrap_err().reason, "ForeignVolume");
+    assert_eq!(part.prepare(&disk(slot(first), false)).await.unwrap_err().reason, Reason::ForeignVolume);
     let text = part.prepare(&disk(slot(first), true)).await.unwrap().preparation.disk.unwrap();
     let list = lsscsi(&part);
     assert_eq!(detect_py(&text, &list).expect(&text).bays, [first]);
@@ -139,15 +139,15 @@ async fn a_slot_in_a_volume_of_its_own_is_that_volume_and_in_a_greater_one_it_is
 async fn what_is_not_there_is_said() {
     let lab = Lab::new(Vendor::Dell);
     let fault = lab.once(&disk(slot(77), false), true, None).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "NoDriveInSlot"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::NoDriveInSlot));
     assert!(fault.message.contains("slot 77") && fault.message.contains("0, 1, 2, 3, 8"), "{fault}");
     // Bay 8 has no RAID controller.
     let apart = DiskChoice::Mirror(["0".into(), "8".into()]);
     let fault = lab.once(&disk(apart, true), true, None).await.unwrap_err();
-    assert_eq!(fault.reason, "RaidNotSupported", "{fault}");
+    assert_eq!(fault.reason, Reason::RaidNotSupported, "{fault}");
     let old = Lab::new(Vendor::OldHp);
     let fault = old.once(&disk(mirror(Vendor::OldHp), true), true, None).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "RaidNotSupported"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::RaidNotSupported), "{fault}");
     assert!(fault.message.contains("config.system_disks"), "{fault}");
     let text = old.once(&disk(slot(2), true), true, None).await.unwrap().disk.unwrap();
     let list = lsscsi(&old);
@@ -165,7 +165,7 @@ async fn a_controller_without_volumes_makes_none() {
             }
         });
         let fault = lab.once(&disk(mirror(vendor), true), true, None).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "RaidNotSupported"), "{fault}");
+        assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::RaidNotSupported), "{fault}");
     }
 }
 
@@ -178,7 +178,7 @@ async fn two_boxes_with_the_same_bay_are_told_apart() {
         }
     });
     let fault = lab.once(&disk(slot(1), false), true, None).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "SlotNotUnique"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::SlotNotUnique), "{fault}");
     let text = |slot: &str| disk(DiskChoice::Slot(slot.into()), false);
     assert!(lab.once(&text("2:1"), true, None).await.unwrap().disk.unwrap().contains("1.92TB"));
     assert!(lab.once(&text("3:1"), true, None).await.unwrap().disk.unwrap().contains("480GB"));
@@ -205,7 +205,7 @@ async fn a_task_that_fails_is_said_and_tried_anew() {
         let lab = Lab::new(vendor);
         lab.look(|inside| inside.machine.faults().give(SimFault::BmcTaskFails, 1));
         let done = lab.prepare(&disk(mirror(vendor), false)).await.unwrap();
-        let failed: Vec<_> = done.faults.iter().filter(|fault| fault.reason == "BmcTaskFailed").collect();
+        let failed: Vec<_> = done.faults.iter().filter(|fault| fault.reason == Reason::BmcTaskFailed).collect();
         if lab.look(|inside| inside.machine.faults().remaining()) == 0 {
             assert_eq!(failed.len(), 1, "{vendor:?}: {:?}", done.faults);
             assert!(
@@ -261,7 +261,7 @@ async fn volumes_that_do_not_name_their_drives_are_in_the_way_nevertheless() {
     });
     for choice in [mirror(vendor), slot(0)] {
         let fault = lab.once(&disk(choice, false), true, None).await.unwrap_err();
-        assert_eq!(fault.reason, "ForeignVolume", "{fault}");
+        assert_eq!(fault.reason, Reason::ForeignVolume, "{fault}");
     }
     assert_eq!(lab.look(|inside| rackwright::sim::chassis::Chassis::power(&inside.machine)), PowerState::Off);
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rackwright::model::{DiskChoice, FaultClass, Prepare, Stage};
+use rackwright::model::{DiskChoice, FaultClass, Prepare, Reason, Stage};
 use rackwright::sim::fault::{Fault as SimFault, FaultPlan};
 use rackwright::sim::machine::Power;
 use rackwright::sim::tree::Vendor;
@@ -115,7 +115,7 @@ async fn refusals_name_attributes_and_never_values() {
     let lab = Lab::new(Vendor::Dell);
     let fault =
         lab.once(&bios(&[("ProcVirtualization", "s3cret-word"), ("BootMode", "Uefi")]), true, None).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "SettingsRefused"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::SettingsRefused), "{fault}");
     assert!(fault.message.contains("ProcVirtualization") && fault.message.contains("***"), "{fault}");
     assert!(!fault.message.contains("s3cret"), "{fault}");
     let spelt = lab.once(&bios(&[("ProcVirtualization", "disabled")]), true, None).await.unwrap_err();
@@ -124,7 +124,7 @@ async fn refusals_name_attributes_and_never_values() {
     let unfit =
         lab.once(&bios(&[("AcPwrRcvryUserDelay", "s3cret"), ("ProcVirtualization", "Enabled")]), true, None).await;
     let unfit = unfit.unwrap_err();
-    assert_eq!((unfit.class, unfit.reason.as_str()), (FaultClass::Operator, "SettingsNotValid"), "{unfit}");
+    assert_eq!((unfit.class, unfit.reason), (FaultClass::Operator, Reason::SettingsNotValid), "{unfit}");
     assert!(
         unfit.message.contains("`AcPwrRcvryUserDelay` takes a number") && !unfit.message.contains("s3cret"),
         "{unfit}"
@@ -156,7 +156,7 @@ async fn settings_that_the_firmware_does_not_take_are_a_fault_by_name() {
     });
     tokio::time::sleep(std::time::Duration::from_secs(200)).await;
     let fault = lab.once(&wanted, false, Some(begun)).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "SettingsReverted"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::SettingsReverted), "{fault}");
     assert!(fault.message.contains("ProcVirtualization") && !fault.message.contains("AcPwrRcvry"), "{fault}");
 }
 
@@ -169,7 +169,7 @@ async fn a_patch_that_is_ignored_restarts_nothing() {
         let mut kept = 0;
         for _ in 0..20 {
             match lab.once(&of(vendor), true, None).await {
-                Err(fault) => assert_eq!(fault.reason, "SettingsNotKept", "{fault}"),
+                Err(fault) => assert_eq!(fault.reason, Reason::SettingsNotKept, "{fault}"),
                 Ok(_) => kept += 1,
             }
             if kept > 0 {

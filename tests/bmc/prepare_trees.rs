@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rackwright::drive::bmc::{Order, once};
-use rackwright::model::{DiskChoice, Fault, Outcome, Preparation, Prepare, Stage};
+use rackwright::model::{DiskChoice, Fault, Outcome, Preparation, Prepare, Reason, Stage};
 use rackwright::sim::bmc::Request;
 use rackwright::sim::https::{self, Identity};
 
@@ -108,8 +108,12 @@ async fn an_hpe_proliant() {
     let Some(found) = looks("hpe", &wanted).await else { return };
     assert!(named(&found[0]).is_some_and(|text| text.contains(":6.40TB:")), "{:?}", found[0]);
     assert_eq!(named(&found[1]), Some("detect:LOGICAL:480GB:0"), "the RAID-1 that it has");
-    assert_eq!(found[2].as_ref().unwrap_err().reason, "ForeignVolume");
-    assert_eq!(found[3].as_ref().unwrap_err().reason, "RaidNotSupported", "each NVMe drive is its own controller");
+    assert_eq!(found[2].as_ref().unwrap_err().reason, Reason::ForeignVolume);
+    assert_eq!(
+        found[3].as_ref().unwrap_err().reason,
+        Reason::RaidNotSupported,
+        "each NVMe drive is its own controller"
+    );
     assert!(right(&found[4]) && next(&found[5]));
     assert!(found[5].as_ref().unwrap().notes[0].contains("did you mean `AcpiSlit`?"));
 }
@@ -120,6 +124,6 @@ async fn a_supermicro() {
         [slot("3"), mirror(["0", "1"]), bios(&[("AES_NI_3C75", "Enable")]), bios(&[("AES_NI_3C75", "Disable")])];
     let Some(found) = looks("supermicro", &wanted).await else { return };
     assert_eq!(named(&found[0]), Some("detect:MZQL27T6:7.68TB:3"));
-    assert_eq!(found[1].as_ref().unwrap_err().reason, "RaidNotSupported", "{:?}", found[1]);
+    assert_eq!(found[1].as_ref().unwrap_err().reason, Reason::RaidNotSupported, "{:?}", found[1]);
     assert!(right(&found[2]) && next(&found[3]));
 }

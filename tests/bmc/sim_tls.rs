@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rackwright::drive::bmc::Tls;
-use rackwright::model::{FaultClass, Secret, Time};
+use rackwright::model::{FaultClass, Reason, Secret, Time};
 use rackwright::sim::bmc::{Bmc, BmcConfig, Request};
 use rackwright::sim::fault::Fault;
 use rackwright::sim::https::{self, Identity};
@@ -44,7 +44,7 @@ async fn a_changed_certificate_a_web_page_and_a_broken_connection_arrive_as_such
     stop.show(&second);
     target.tls = Tls::Pin(Some(first.fingerprint()));
     let fault = probe(&target, None).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "CertificateChanged"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::CertificateChanged), "{fault}");
     assert!(fault.message.contains(&first.fingerprint()) && fault.message.contains(&second.fingerprint()));
     assert_eq!(shared.lock().unwrap().0.logins, 1, "the one with the right certificate");
 

@@ -181,34 +181,3 @@ fn a_mistyped_command_is_told_by_clap() {
     assert_eq!(code, Some(2));
     assert!(err.contains("status"), "{err}");
 }
-
-/// The reasons of faults that a source file makes.
-fn reasons(text: &str) -> Vec<String> {
-    let calls = ["operator(", "permanent(", "transient("];
-    let after = |call: &'static str| text.split(call).skip(1).map(str::trim_start);
-    let rests = calls.into_iter().flat_map(after).filter_map(|rest| rest.strip_prefix('"')?.split_once('"'));
-    rests.map(|(reason, _)| reason.to_owned()).collect()
-}
-
-#[test]
-fn there_is_advice_for_whatever_goes_wrong_with_a_bmc() {
-    let (mut dirs, mut without, mut seen) =
-        (vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src/drive/bmc")], vec![], 0);
-    while let Some(dir) = dirs.pop() {
-        for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                dirs.push(path);
-                continue;
-            }
-            let found = reasons(&std::fs::read_to_string(&path).unwrap());
-            seen += found.len();
-            // These say that we are wrong ourselves, or that the host is gone.
-            let ours = ["NotForBmcs", "NoSuchHost"];
-            without.extend(found.into_iter().filter(|reason| {
-                !ours.contains(&reason.as_str()) && rackwright::cli::explain::advice(reason).is_empty()
-            }));
-        }
-    }
-    assert!(seen > 20, "only {seen} were seen");
-    assert_eq!(without, Vec::<String>::new(), "reasons without advice in src/cli/explain/bmc.rs");
-}

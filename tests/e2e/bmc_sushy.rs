@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rackwright::drive::bmc::hand::{self, Device, Power};
 use rackwright::drive::bmc::{Order, Patience, Target, Tls, Via, once};
-use rackwright::model::{BootMode, Inventory, NetworkBoot, Outcome, PowerState, Prepare, Protocol, Secret};
+use rackwright::model::{BootMode, Inventory, NetworkBoot, Outcome, PowerState, Prepare, Protocol, Reason, Secret};
 use serde_json::Value;
 
 use crate::rig::bmc;
@@ -171,10 +171,10 @@ async fn the_fake_driver_is_characterized_prepared_booted_and_switched_off() {
     assert_eq!(inventory.power, Some(PowerState::Off));
     // Basic authentication and the pin are really looked at.
     let wrong = once(&sushy.target("wrong", Tls::Pin(None)), &Order::Probe { boot_mac: None }).await.unwrap_err();
-    assert_eq!(wrong.reason, "AuthenticationFailed", "{wrong}");
+    assert_eq!(wrong.reason, Reason::AuthenticationFailed, "{wrong}");
     let other = sushy.target(PASSWORD, Tls::Pin(Some("00".repeat(32))));
     let changed = once(&other, &Order::Probe { boot_mac: None }).await.unwrap_err();
-    assert_eq!(changed.reason, "CertificateChanged", "{changed}");
+    assert_eq!(changed.reason, Reason::CertificateChanged, "{changed}");
 
     let target = sushy.target(PASSWORD, Tls::Pin(Some(pin)));
     hand::boot(&target, Device::Disk).await.unwrap();

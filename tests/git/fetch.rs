@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rackwright::drive::git::Git;
-use rackwright::model::{FaultClass, Revision};
+use rackwright::model::{FaultClass, Reason, Revision};
 use rackwright::repo::Entry;
 
 use crate::rig::git::{Rig, command, git, programs};
@@ -72,13 +72,13 @@ async fn an_unreachable_remote_and_a_missing_branch_are_transient() {
     let rig = Rig::new();
     let driver = rig.open();
     let fault = driver.fetch().await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "BranchMissing"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::BranchMissing), "{fault}");
 
     rig.push("main");
     driver.fetch().await.unwrap();
     std::fs::rename(&rig.remote, rig.dir.path().join("away")).unwrap();
     let fault = driver.fetch().await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "Unreachable"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::Unreachable), "{fault}");
     std::fs::rename(rig.dir.path().join("away"), &rig.remote).unwrap();
     driver.fetch().await.unwrap();
 }
@@ -108,7 +108,7 @@ async fn credentials_go_into_a_header_and_a_refusal_is_for_the_operator() {
         return; // this git has no HTTP transport installed
     }
     assert!(request.contains("Authorization: Basic Ym9iOmdlaGVpbQ=="), "{request}");
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "AuthenticationFailed"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::AuthenticationFailed), "{fault}");
     assert!(!fault.to_string().contains("geheim"), "{fault}");
 }
 
@@ -155,7 +155,7 @@ async fn a_tree_that_unfolds_without_end_is_refused() {
     let driver = rig.open();
     let head = driver.fetch().await.unwrap();
     let fault = driver.tree(&head).unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "TreeTooLarge"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::TreeTooLarge), "{fault}");
     assert_eq!(driver.fetch().await.unwrap(), head, "and nothing else is harmed");
 }
 
@@ -192,7 +192,7 @@ async fn a_kept_revision_survives_its_branch_and_others_are_forgotten() {
     assert_eq!(again.kept().unwrap(), std::slice::from_ref(&second));
     git(&rig.state().join("mirror.git"), &["gc", "--quiet", "--prune=now"]);
     let fault = again.tree(&first).unwrap_err();
-    assert_eq!(fault.reason, "RevisionMissing");
+    assert_eq!(fault.reason, Reason::RevisionMissing);
     assert!(again.fetch().await.is_ok());
     assert!(again.tree(&second).is_ok(), "asking for what is not there does no harm");
     assert_eq!(again.tree(&Revision::new("nonsense")).unwrap_err().class, FaultClass::Transient);

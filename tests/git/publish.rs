@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use rackwright::model::{FaultClass, Time};
+use rackwright::model::{FaultClass, Reason, Time};
 use rackwright::plan::report::Files;
 
 use crate::rig::git::{Rig, git, programs};
@@ -124,7 +124,7 @@ async fn a_refused_push_is_told_with_the_forge_s_words_and_heals() {
     std::fs::write(&hook, "#!/bin/sh\necho frozen until Monday >&2\nexit 1\n").unwrap();
     std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
     let fault = driver.publish(&two_hosts("a2", "b"), "second", AT).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "PushRefused"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::PushRefused), "{fault}");
     assert!(fault.message.contains("frozen until Monday"), "{fault}");
     assert_eq!(rig.status_commits(), 1);
 
@@ -146,7 +146,7 @@ async fn a_push_whose_answer_was_lost_is_not_made_twice() {
     drop(driver);
     let driver = rig.open().with_program(&flaky);
     let fault = driver.publish(&two_hosts("a2", "b"), "second", AT).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "Unreachable"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::Unreachable), "{fault}");
     assert_eq!(rig.status_commits(), 2, "it arrived all the same");
     assert_eq!(driver.publish(&two_hosts("a2", "b"), "second", AT).await.unwrap(), None);
     assert_eq!(rig.status_commits(), 2);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use rackwright::drive::generated::{File, Files};
 use rackwright::drive::git::{Git, WriteBack};
-use rackwright::model::{ClusterName, Fault, FaultClass, Revision, Time};
+use rackwright::model::{ClusterName, FaultClass, Reason, Revision, Time};
 
 use crate::rig::git::{Rig, git, programs};
 
@@ -108,7 +108,7 @@ async fn a_killed_daemon_that_pushed_finds_its_commit_although_somebody_worked_o
     // Other files of the same cluster and revision were never pushed: that is a conflict.
     let other = of(&base, &[("files/cluster1/b", "another b\n")]);
     let fault = open(&rig).write_back(other, AT).await.unwrap_err();
-    assert_eq!(fault.reason, Fault::WRITE_CONFLICT);
+    assert_eq!(fault.reason, Reason::WriteBackConflict);
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn what_somebody_else_changed_is_not_overwritten() {
     let check = async |told: &str| {
         let before = commits(&rig);
         let fault = driver.write_back(what(), AT).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, Fault::WRITE_CONFLICT), "{fault}");
+        assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::WriteBackConflict), "{fault}");
         assert!(fault.message.contains(told) && fault.message.contains("raise the cluster's `run`"), "{fault}");
         assert_eq!(commits(&rig), before);
     };
@@ -150,7 +150,7 @@ async fn ansible_s_own_earlier_files_are_overwritten_and_unknown_ones_are_not() 
     assert_eq!(main_file(&rig, KEY), "2");
     // The playbook's revision is not known any more: nothing can be said about who changed what.
     let what = WriteBack { base: None, ..of(&first, &[(KEY, "3\n"), ("files/cluster1/new", "n\n")]) };
-    assert_eq!(driver.write_back(what, AT).await.unwrap_err().reason, Fault::WRITE_CONFLICT);
+    assert_eq!(driver.write_back(what, AT).await.unwrap_err().reason, Reason::WriteBackConflict);
     let gone = of(&"0".repeat(40), &[("files/cluster1/new", "n\n")]);
     assert!(driver.write_back(gone, AT).await.unwrap().is_some());
 }
@@ -183,7 +183,7 @@ async fn somebody_who_is_faster_is_built_upon() {
         let endless = script(&rig, "endless-git", &text.replace("-le 3", "-le 999"));
         let driver = open(&rig).with_program(&endless);
         let fault = driver.write_back(of(&base, &[("files/cluster1/c", "c\n")]), AT).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "PushRace"), "{fault}");
+        assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::PushRace), "{fault}");
     }
 }
 
@@ -212,7 +212,7 @@ async fn a_push_whose_answer_was_lost_is_not_made_twice_and_a_refused_one_is_tol
     let flaky = script(&rig, "flaky-git", lost);
     let what = || of(&base, &[(KEY, "k\n")]);
     let fault = open(&rig).with_program(&flaky).write_back(what(), AT).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "Unreachable"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::Unreachable), "{fault}");
     assert_eq!(commits(&rig), 2, "it arrived all the same");
     assert_eq!(open(&rig).write_back(what(), AT).await.unwrap(), None);
     assert_eq!(commits(&rig), 2);
@@ -222,7 +222,7 @@ async fn a_push_whose_answer_was_lost_is_not_made_twice_and_a_refused_one_is_tol
     std::fs::write(&hook, "#!/bin/sh\necho main is protected >&2\nexit 1\n").unwrap();
     std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o755)).unwrap();
     let fault = open(&rig).write_back(of(&base, &[("files/cluster1/b", "b\n")]), AT).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "PushRefused"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::PushRefused), "{fault}");
     assert!(fault.message.contains("main is protected"), "{fault}");
 }
 
@@ -265,11 +265,7 @@ async fn links_are_followed_inside_the_repository_and_never_out_of_it() {
         let rig = Rig::pushed();
         let base = link(&rig, target, at);
         let fault = open(&rig).write_back(of(&base, &[(path, "text\n")]), AT).await.unwrap_err();
-        assert_eq!(
-            (fault.class, fault.reason.as_str()),
-            (FaultClass::Operator, "WriteBackBlocked"),
-            "{target} {fault}"
-        );
+        assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::WriteBackBlocked), "{target} {fault}");
         assert!(fault.message.contains(told), "{target}: {fault}");
     }
 
@@ -310,7 +306,7 @@ async fn with_allowed_signers_the_commit_is_signed_by_one_of_them_or_not_made() 
         (Some(rig.dir.path().join("absent")), "absent"),
     ] {
         let fault = with(signing_key).write_back(of(&base, &[(KEY, "k\n")]), AT).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "SigningFailed"), "{fault}");
+        assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::SigningFailed), "{fault}");
         assert!(fault.message.contains(told), "{fault}");
         assert_eq!(commits(&rig), 1);
     }

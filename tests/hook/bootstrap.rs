@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rackwright::drive::hook;
+use rackwright::model::Reason;
 use rackwright::model::*;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -61,18 +62,18 @@ async fn hook_on_the_bootstrap_host_leaves_nothing_however_it_ends() {
     let Some(rig) = Rig::new() else { return };
     let each = here(on(&["hv1", "hv2"], "#!/bin/sh\necho no >&2\n[ $RACKWRIGHT_HOST = hv1 ]\n"), Scope::Each);
     let fault = rig.run(&each).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "HookFailed"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::HookFailed));
     assert!(fault.message.contains("on the bootstrap host: no"), "{fault}");
     assert_eq!(rig.told(), [("hv1".to_owned(), true), ("hv2".to_owned(), false)]);
     assert_eq!(left(&rig), 0);
 
     let slow = TaskSpec { time_limit: Some(Duration::from_millis(300)), ..on(&["hv1"], "#!/bin/sh\nsleep 600\n") };
     let fault = rig.run(&here(slow, Scope::Once)).await.unwrap_err();
-    assert_eq!(fault.reason, "HookTimedOut", "{fault}");
+    assert_eq!(fault.reason, Reason::HookTimedOut, "{fault}");
     let fault = rig.run(&here(on(&["hv1"], "#!/no/such/thing\n"), Scope::Once)).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "HookNotStarted"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::HookNotStarted), "{fault}");
     let fault = rig.run(&here(on(&["hv1"], "#!/bin/sh\nexit 75\n"), Scope::Once)).await.unwrap_err();
-    assert_eq!(fault.reason, "TryAgain", "{fault}");
+    assert_eq!(fault.reason, Reason::TryAgain, "{fault}");
     assert_eq!(left(&rig), 0);
 
     let dir = rig.settings.state_dir.join("hooks/left-over");
@@ -141,7 +142,7 @@ async fn hook_of_type_webhook_makes_its_request() {
     let seen = sink.seen();
     assert_eq!((seen[0].0.as_str(), &seen[0].3), ("PUT", &json!({ "text": "done" })));
     let fault = rig.run(&webhook("500", Value::Null)).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "TryAgain"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::TryAgain));
     assert!(fault.message.contains("500") && !fault.message.contains(PLANTED), "{fault}");
     let fault = rig.run(&webhook("404", Value::Null)).await.unwrap_err();
     assert_eq!(fault.class, FaultClass::Operator);

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rackwright::model::Reason;
 use rackwright::model::*;
 use serde_json::json;
 
@@ -89,7 +90,7 @@ async fn hook_nothing_is_left_on_the_host_however_it_ends() {
         format!("#!/bin/sh\nsleep 600 & echo $! >{out}pid\nmkdir -p a/b; touch a/b/c\necho last words >&2\nexit 3\n");
     let task = task(&fails, json!({}));
     let fault = rig.run(&task).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "HookFailed"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::HookFailed));
     for part in ["the hook (own)", "cluster1/hv1", "exit status 3", "last words", "/runs/cluster1/hook-1/"] {
         assert!(fault.message.contains(part), "{fault}");
     }
@@ -100,11 +101,11 @@ async fn hook_nothing_is_left_on_the_host_however_it_ends() {
     let slow = on(&["hv1"], "#!/bin/sh\ntrap '' TERM\necho begun\nsleep 600\n");
     let slow = TaskSpec { time_limit: Some(Duration::from_secs(1)), ..slow };
     let fault = rig.run(&slow).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "HookTimedOut"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::HookTimedOut), "{fault}");
     assert!(fault.message.contains("1s") && fault.message.contains("begun"), "{fault}");
     nothing();
     let fault = rig.run(&TaskSpec { idempotent: true, ..slow }).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "HookTimedOut"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::HookTimedOut), "{fault}");
     let fault = rig.run(&on(&["hv1"], "#!/no/such/interpreter\n")).await.unwrap_err();
     assert!(fault.message.contains("exit status 12") && fault.message.contains('('), "{fault}");
     nothing();
@@ -142,7 +143,7 @@ async fn hook_a_cut_connection_ends_the_program_and_its_outcome_is_unknown() {
             let (result, ()) = tokio::join!(rig.run(&task), cut);
             let fault = result.unwrap_err();
             let class = if idempotent { FaultClass::Transient } else { FaultClass::Operator };
-            assert_eq!((fault.class, fault.reason.as_str()), (class, Fault::OUTCOME_UNKNOWN), "{fault}");
+            assert_eq!((fault.class, fault.reason), (class, Reason::OutcomeUnknown), "{fault}");
             assert!(fault.message.contains("cluster1/hv1"), "{fault}");
         }
         let pid = rig.read("pid").trim().to_owned();
@@ -171,7 +172,7 @@ async fn hook_who_goes_away_before_the_start_leaves_nothing() {
 
     let missing = with(task, |hook, _| hook.files = vec![HookFile::Path(rig.out("missing"))]);
     let fault = rig.run(&missing).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "FileUnreadable"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::FileUnreadable), "{fault}");
 }
 
 #[tokio::test]
@@ -217,7 +218,7 @@ async fn hook_nothing_begins_before_it_is_ready() {
     for on_failure in [OnFailure::Stop, OnFailure::Continue] {
         rig.told.lock().unwrap().clear();
         let fault = rig.run(&TaskSpec { on_failure, ..task.clone() }).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "NotReady"));
+        assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::NotReady));
         assert!(fault.message.contains("the API's asleep (exit status 4)"), "{fault}");
         assert_eq!(rig.told(), [("hv1".to_owned(), false)]);
     }
@@ -231,14 +232,14 @@ async fn hook_nothing_begins_before_it_is_ready() {
 async fn hook_a_program_may_ask_to_be_run_later() {
     let Some(rig) = Rig::new() else { return };
     let fault = rig.run(&on(&["hv1"], "#!/bin/sh\necho busy\nexit 75\n")).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "TryAgain"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::TryAgain));
     assert!(fault.message.contains("busy"), "{fault}");
     let failing = on(&["hv1"], "#!/bin/sh\nexit 1\n");
     assert_eq!(rig.run(&failing).await.unwrap_err().class, FaultClass::Operator);
     let fault = rig.run(&TaskSpec { idempotent: true, ..failing }).await.unwrap_err();
     assert_eq!(fault.class, FaultClass::Transient, "running it twice is harmless");
     let fault = rig.run(&on(&["hv4"], "#!/bin/sh\n")).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "SshUnreachable"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::SshUnreachable));
 }
 
 #[tokio::test]
@@ -260,7 +261,7 @@ async fn hook_with_sudo_is_root_with_the_same_environment() {
 
     rig.sshd.program("sudo", "#!/bin/sh\necho 'a password is required' >&2\nexit 1\n");
     let fault = rig.run(&task).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "SudoRefused"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::SudoRefused));
     assert!(fault.message.contains("a password is required"), "{fault}");
 }
 

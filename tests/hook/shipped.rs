@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
+use rackwright::model::Reason;
 use rackwright::model::*;
 use serde_json::json;
 
@@ -62,7 +63,7 @@ async fn hook_every_shipped_type_runs_over_ssh() {
     assert_eq!(tasks.len(), 7);
 
     let fault = rig.run(&tasks[0]).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "NotReady"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::NotReady), "{fault}");
     fs::write(rig.out("up"), "").unwrap();
     for task in tasks {
         assert_eq!(rig.run(task).await, Ok(Outcome::TaskDone), "{}", task.name);

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use rackwright::drive::http::{client, send};
 use rackwright::drive::notify::notify;
-use rackwright::model::{Fault, FaultClass, Notice, NoticeKind, Secret};
+use rackwright::model::{Fault, FaultClass, Notice, NoticeKind, Reason, Secret};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -116,11 +116,11 @@ async fn redirects_are_followed_only_where_the_same_request_arrives() {
     let before = sink.seen().len();
     for path in ["to/301", "to/302", "to/303", "away"] {
         let fault = webhook(&client, &sink.uri(path), "POST", &body).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Permanent, "Redirected"), "{path}");
+        assert_eq!((fault.class, fault.reason), (FaultClass::Permanent, Reason::Redirected), "{path}");
         assert!(!fault.to_string().contains("127.0.0.2"), "{fault}");
     }
     assert_eq!(sink.seen().len(), before + 4, "none of them was followed");
-    assert_eq!(webhook(&client, &sink.uri("round"), "POST", &body).await.unwrap_err().reason, "Redirected");
+    assert_eq!(webhook(&client, &sink.uri("round"), "POST", &body).await.unwrap_err().reason, Reason::Redirected);
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn an_unreachable_or_impossible_address_says_so_without_its_secrets() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let uri = Secret::new(format!("http://hush:hush@{closed}/hush?hush"));
     let fault = webhook(&client, &uri, "POST", &json!({})).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "Unreachable"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::Unreachable), "{fault}");
     assert!(fault.message.contains(&closed.to_string()) && !fault.to_string().contains("hush"), "{fault}");
     for bad in ["hush", "ftp://hush/", "http://", "file:///hush", "http://[hush/"] {
         let fault = webhook(&client, &Secret::new(bad), "POST", &json!({})).await.unwrap_err();
@@ -157,7 +157,7 @@ async fn a_server_that_never_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = Secret::new(format!("http://{}/hush", listener.local_addr().unwrap()));
     let fault = webhook(&client().unwrap(), &uri, "POST", &json!({})).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "Timeout"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::Timeout), "{fault}");
     assert!(!fault.to_string().contains("hush"), "{fault}");
 }
 

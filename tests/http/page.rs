@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rackwright::model::{Finding, Inventory, Mac, Revision, Time};
+use rackwright::model::{Finding, Inventory, Mac, Reason, Revision, Time};
 use rackwright::plan::report::{Condition, Endpoint};
 use rackwright::serve::api::page;
 use rackwright::serve::api::rack::{Rack, Trouble};
@@ -28,7 +28,7 @@ fn no_text_of_the_page_is_markup() {
         }),
         troubles: vec![Trouble {
             action: "fetch",
-            reason: "X".into(),
+            reason: Reason::Unreachable,
             message: evil.into(),
             count: 1,
             at: "now".into(),

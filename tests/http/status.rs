@@ -8,7 +8,7 @@ use ipnet::Ipv4Net;
 use rackwright::model::id::Digest;
 use rackwright::model::{
     Announced, ClusterName, Desired, Failure, Fault, Finding, Generation, HostState, Lease, LeaseOrigin, Mac, Move,
-    MoveKind, Moves, Policy, Progress, Rejected, Revision, Subnet, TaskId, Time, World,
+    MoveKind, Moves, Policy, Progress, Reason, Rejected, Revision, Subnet, TaskId, Time, World,
 };
 use rackwright::plan::report::{
     ClusterStatus, Condition, Endpoint, GenerationStatus, HostStatus, SshStatus, TaskStatus, WriteBackStatus,
@@ -49,7 +49,7 @@ fn world() -> World {
 }
 
 fn failure() -> Failure {
-    let fault = Fault::transient("Unreachable", "no route to <git.example.net>");
+    let fault = Fault::transient(Reason::Unreachable, "no route to <git.example.net>");
     Failure { action: "fetch".into(), fault, count: 3, at: NOW, basis: Digest::new("") }
 }
 
@@ -298,7 +298,7 @@ pub fn status() -> (ClusterStatus, HostStatus) {
             definition: None,
             covers: BTreeMap::new(),
             failed: BTreeMap::from([("cluster1/hv1".parse().unwrap(), evil.into())]),
-            fault: Some(Fault::operator("TaskFailed", evil)),
+            fault: Some(Fault::operator(Reason::TaskFailed, evil)),
             failed_at_run: None,
             announced: Some(Announced { run: 1, covers: BTreeMap::new() }),
             log: Some("runs/cluster1/hook-1-x/".into()),

@@ -10,7 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 use rackwright::drive::{http, image::Store};
-use rackwright::model::{Digest, FaultClass, ImageSource, ImageSpec, Keyring, SignatureSpec};
+use rackwright::model::{Digest, FaultClass, ImageSource, ImageSpec, Keyring, Reason, SignatureSpec};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -82,7 +82,7 @@ impl Site {
         names
     }
 
-    async fn refused(&self, image: &ImageSpec) -> (FaultClass, String, String) {
+    async fn refused(&self, image: &ImageSpec) -> (FaultClass, Reason, String) {
         let fault = self.store.ensure(image).await.unwrap_err();
         assert!(!self.store.dir.join(SHA).exists(), "{fault}");
         assert!(self.kept().iter().all(|name| !name.starts_with(".part-")), "{:?}", self.kept());
@@ -146,7 +146,7 @@ async fn a_path_never_leads_out_of_the_static_root() {
     site.store.ensure(&path("inside")).await.unwrap();
     std::fs::remove_file(site.store.dir.join(SHA)).unwrap();
     site.store.root = None;
-    assert_eq!(site.refused(&path("vmlinuz")).await.1, "NoStaticRoot");
+    assert_eq!(site.refused(&path("vmlinuz")).await.1, Reason::NoStaticRoot);
 }
 
 fn signed(signature: &str, sums: Option<&str>, keyring: Keyring) -> ImageSpec {

@@ -1,6 +1,6 @@
 //! Images in the plan: fetched first, few at a time; nobody is armed before; what fails is shown on those who wait.
 
-use rackwright::model::{Action, Digest, Event, Fault, ImageStamp, Outcome, Verdict};
+use rackwright::model::{Action, Digest, Event, Fault, ImageStamp, Outcome, Reason, Verdict};
 use rackwright::plan::Step;
 use rackwright::repo::{self, Context};
 
@@ -115,11 +115,15 @@ fn few_images_are_fetched_at_once() {
 fn a_wrong_digest_stalls_its_hosts_until_the_repository_changes() {
     let mut bench = prepared(&["vmlinuz"]);
     let images = begin(&mut bench);
-    end(&mut bench, &images[0], Err(Fault::operator("DigestDiffers", "its SHA-256 is aa, and the manifest says bb")));
+    end(
+        &mut bench,
+        &images[0],
+        Err(Fault::operator(Reason::DigestDiffers, "its SHA-256 is aa, and the manifest says bb")),
+    );
     bench.wait(7 * 24 * 3600);
     assert!(fetching(&bench).is_empty(), "asking again would bring the same");
     let Step::Stalled { reason, message, until: None } = bench.step(1) else { panic!("{:?}", bench.step(1)) };
-    assert_eq!(reason, "DigestDiffers");
+    assert_eq!(reason, Reason::DigestDiffers);
     assert_eq!(message, "image `vmlinuz` of installer `own`: its SHA-256 is aa, and the manifest says bb");
     announce(&mut bench, 10, &["vmlinux"]);
     let fresh = begin(&mut bench);
@@ -136,7 +140,7 @@ fn what_may_pass_by_itself_is_tried_again_ever_more_slowly() {
     for _ in 0..5 {
         let images = begin(&mut bench);
         assert_eq!(images.len(), 1);
-        end(&mut bench, &images[0], Err(Fault::transient("Unreachable", "no route")));
+        end(&mut bench, &images[0], Err(Fault::transient(Reason::Unreachable, "no route")));
         assert!(fetching(&bench).is_empty(), "not at once");
         let failed = bench.now;
         while fetching(&bench).is_empty() {
@@ -146,7 +150,7 @@ fn what_may_pass_by_itself_is_tried_again_ever_more_slowly() {
     }
     assert!(pauses.is_sorted() && pauses[4] >= pauses[0] * 8, "{pauses:?}");
     let images = begin(&mut bench);
-    end(&mut bench, &images[0], Err(Fault::transient("Unreachable", "no route")));
+    end(&mut bench, &images[0], Err(Fault::transient(Reason::Unreachable, "no route")));
     assert!(
         matches!(bench.step(1), Step::Stalled { until: Some(_), .. }),
         "after some tries a person is asked to look"

@@ -8,7 +8,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use rackwright::drive::{forge, http};
 use rackwright::model::{
-    Action, ClusterName, CommitState, CommitStatus, Event, Fault, FaultClass, Fetched, Finding, Outcome, Revision,
+    Action, ClusterName, CommitState, CommitStatus, Event, Fault, FaultClass, Fetched, Finding, Outcome, Reason,
+    Revision,
 };
 use rackwright::settings::{Forge, ForgeKind};
 use serde_json::{Value, json};
@@ -140,9 +141,9 @@ async fn refusals_say_what_to_look_at_and_never_show_the_token() {
     // The token is read each time.
     std::fs::write(&token, "\n").unwrap();
     let fault = tell(ForgeKind::Gitea, CommitState::Pending).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "SecretUnreadable"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::SecretUnreadable), "{fault}");
     std::fs::remove_file(&token).unwrap();
-    assert_eq!(tell(ForgeKind::Gitea, CommitState::Pending).await.unwrap_err().reason, "SecretUnreadable");
+    assert_eq!(tell(ForgeKind::Gitea, CommitState::Pending).await.unwrap_err().reason, Reason::SecretUnreadable);
 }
 
 fn bench() -> Bench {
@@ -211,7 +212,7 @@ fn a_stalled_host_fails_its_cluster_and_words_alone_are_told_calmly() {
     bench.bmc_seen(1);
     let host = bench.id(1);
     let stalled = |bench: &mut Bench, why: &str| {
-        bench.end(Action::Probe { host: host.clone() }, Err(Fault::permanent("NotRedfish", why)));
+        bench.end(Action::Probe { host: host.clone() }, Err(Fault::permanent(Reason::NotRedfish, why)));
     };
     stalled(&mut bench, "it speaks\nsomething else");
     assert_eq!(tell(&mut bench), ["c1 Failure hv1: NotRedfish: it speaks something else"]);
@@ -230,7 +231,7 @@ fn a_forge_that_does_not_answer_or_refuses_is_tried_again_and_in_nobody_s_way() 
             .map(|(cluster, status)| bench.end(Action::TellForge { cluster, status }, Err(fault.clone())))
             .count()
     };
-    let unreachable = Fault::transient("Unreachable", "cannot connect");
+    let unreachable = Fault::transient(Reason::Unreachable, "cannot connect");
     let mut last = bench.now;
     for round in 0..4_u64 {
         assert_eq!(fail(&mut bench, &unreachable), 2);
@@ -244,7 +245,7 @@ fn a_forge_that_does_not_answer_or_refuses_is_tried_again_and_in_nobody_s_way() 
     // Meanwhile the install goes on.
     bench.arm(1);
     bench.install(1, 1);
-    fail(&mut bench, &Fault::permanent("Refused", "commit status: answered 401; is the token valid?"));
+    fail(&mut bench, &Fault::permanent(Reason::Refused, "commit status: answered 401; is the token valid?"));
     let plan = bench.plan();
     assert_eq!(
         plan.clusters[0].notes,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rackwright::model::{
     Action, ClusterName, Desired, Event, Fault, Fetched, Finding, HostState, Notice, NoticeKind, OnFailure, Outcome,
-    Receiver, Revision, Snapshot, World,
+    Reason, Receiver, Revision, Snapshot, World,
 };
 use rackwright::plan::Step;
 
@@ -121,7 +121,7 @@ fn routes_by_cluster_and_event() {
 fn stall(bench: &mut Bench) {
     bench.bmc_seen(1);
     let host = bench.id(1);
-    bench.end(Action::Probe { host }, Err(Fault::permanent("NotRedfish", "it speaks something else")));
+    bench.end(Action::Probe { host }, Err(Fault::permanent(Reason::NotRedfish, "it speaks something else")));
 }
 
 #[test]
@@ -137,13 +137,13 @@ fn a_stalled_host_is_told_once_for_each_reason_and_when_it_goes_on() {
         let host = bench.id(1);
         bench.tell(Event::Started { action: Action::Probe { host: host.clone() } });
         assert_eq!(texts(&tell(&mut bench)), Vec::<String>::new(), "a try is no progress");
-        let again = Err(Fault::permanent("NotRedfish", "it speaks something else"));
+        let again = Err(Fault::permanent(Reason::NotRedfish, "it speaks something else"));
         bench.tell(Event::Ended { action: Action::Probe { host }, result: again });
         assert_eq!(texts(&tell(&mut bench)), Vec::<String>::new());
     }
     // Another reason is news; so is getting on.
     let host = bench.id(1);
-    bench.end(Action::Probe { host: host.clone() }, Err(Fault::permanent("NoSystem", "no machine behind it")));
+    bench.end(Action::Probe { host: host.clone() }, Err(Fault::permanent(Reason::NoSystem, "no machine behind it")));
     assert_eq!(texts(&tell(&mut bench)), ["failure: c1/hv1: stalled: NoSystem: no machine behind it"]);
     bench.well(Action::Probe { host });
     assert_ne!(bench.state(1), HostState::Characterizing);
@@ -190,7 +190,7 @@ fn a_dead_receiver_delays_neither_an_install_nor_the_others() {
     let receivers = [receiver("dead", &[], &NoticeKind::ALL), receiver("people", &[], &TOLD)];
     let mut bench = bench(2, 0, 1, receivers.into());
     let away = |name: &str| match name {
-        "dead" => Err(Fault::transient("Unreachable", "cannot connect")),
+        "dead" => Err(Fault::transient(Reason::Unreachable, "cannot connect")),
         _ => Ok(Outcome::Notified),
     };
     let mut sent = tell_with(&mut bench, away);
@@ -220,12 +220,14 @@ fn a_dead_receiver_delays_neither_an_install_nor_the_others() {
 #[test]
 fn after_a_long_absence_the_old_ones_are_dropped_with_a_count() {
     let mut bench = bench(1, 0, 0, vec![receiver("people", &[], &[NoticeKind::Failure, NoticeKind::Success])]);
+    let special = [Reason::NotRedfish, Reason::AuthenticationFailed, Reason::CertificateChanged];
+    let other: Vec<Reason> = Reason::ALL.iter().copied().filter(|reason| !special.contains(reason)).collect();
     for round in 0..150 {
         stall(&mut bench);
-        let gone = |_: &str| Err(Fault::transient("Unreachable", "cannot connect"));
+        let gone = |_: &str| Err(Fault::transient(Reason::Unreachable, "cannot connect"));
         tell_with(&mut bench, gone);
         let host = bench.id(1);
-        bench.end(Action::Probe { host }, Err(Fault::permanent(&format!("Other{round}"), "it speaks something else")));
+        bench.end(Action::Probe { host }, Err(Fault::permanent(other[round], "it speaks something else")));
         tell_with(&mut bench, gone);
     }
     bench.wait(1800);
@@ -236,7 +238,7 @@ fn after_a_long_absence_the_old_ones_are_dropped_with_a_count() {
 
     // What is older than a day is of no use; that there was something is.
     stall(&mut bench);
-    tell_with(&mut bench, |_| Err(Fault::transient("Unreachable", "cannot connect")));
+    tell_with(&mut bench, |_| Err(Fault::transient(Reason::Unreachable, "cannot connect")));
     bench.wait(25 * 3600);
     assert_eq!(tell(&mut bench).len(), 1);
 }
@@ -244,7 +246,7 @@ fn after_a_long_absence_the_old_ones_are_dropped_with_a_count() {
 #[test]
 fn a_message_that_is_refused_for_good_makes_room_for_the_next() {
     let mut bench = bench(1, 0, 0, vec![receiver("people", &[], &TOLD)]);
-    let refuse = |_: &str| Err(Fault::permanent("Refused", "400 Bad Request"));
+    let refuse = |_: &str| Err(Fault::permanent(Reason::Refused, "400 Bad Request"));
     let mut tries = 0;
     while tries < 5 {
         tries += tell_with(&mut bench, refuse).len();
@@ -283,7 +285,7 @@ fn a_task_that_is_passed_over_is_told_and_again_when_its_cluster_is_complete_wit
     bench.install(1, 1);
     tell(&mut bench);
     let run = bench.actions().into_iter().find(|action| matches!(action, Action::Run { .. })).unwrap();
-    bench.end(run, Err(Fault::permanent("Refused", "the hook said no")));
+    bench.end(run, Err(Fault::permanent(Reason::Refused, "the hook said no")));
     let sent = texts(&tell(&mut bench));
     let stalled =
         "failure: c1/hook-hook-0: stalled: Refused: hook 0: the hook said no; the tasks after it go on; raise";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rackwright::model::{
     Action, AnsibleTask, ClusterFacts, ClusterName, ClusterSpec, Desired, Digest, Event, Fault, Fetched, Finding,
-    Generation, HostSpec, Outcome, Revision, TaskId, TaskKind, TaskSpec,
+    Generation, HostSpec, Outcome, Reason, Revision, TaskId, TaskKind, TaskSpec,
 };
 use rackwright::plan::Step;
 
@@ -146,7 +146,10 @@ fn a_push_that_fails_is_tried_again_with_growing_pauses_and_said() {
     let (mut last, mut pauses) = (bench.now, Vec::new());
     for _ in 0..6 {
         assert_eq!(write_backs(&bench), [write_back("g1", "r1")]);
-        bench.end(write_back("g1", "r1"), Err(Fault::transient("Unreachable", "forge.example.net does not answer")));
+        bench.end(
+            write_back("g1", "r1"),
+            Err(Fault::transient(Reason::Unreachable, "forge.example.net does not answer")),
+        );
         assert!(said(&bench).contains("not pushed yet: forge.example.net does not answer"), "{}", said(&bench));
         assert!(!ready(&bench));
         while write_backs(&bench).is_empty() {
@@ -159,7 +162,10 @@ fn a_push_that_fails_is_tried_again_with_growing_pauses_and_said() {
     assert!(said(&bench).contains("trying again"), "{}", said(&bench));
 
     // What a person must see to is tried again as well, slowly; it lies outside the repository.
-    bench.end(write_back("g1", "r1"), Err(Fault::operator("AuthenticationFailed", "the forge does not let us in")));
+    bench.end(
+        write_back("g1", "r1"),
+        Err(Fault::operator(Reason::AuthenticationFailed, "the forge does not let us in")),
+    );
     assert!(said(&bench).starts_with("Stalled AuthenticationFailed: "), "{}", said(&bench));
     let raised = changed(&bench, |it| it.run += 1, |_| {});
     bench.put_in_force("r2", raised);
@@ -174,7 +180,7 @@ fn another_run_of_the_playbook_waits_until_the_files_are_in_force() {
     configured(&mut bench, "g1");
     let hook = run_of(&bench, 1);
     bench.end(hook, Ok(Outcome::TaskDone));
-    bench.end(write_back("g1", "r1"), Err(Fault::transient("Unreachable", "forge.example.net does not answer")));
+    bench.end(write_back("g1", "r1"), Err(Fault::transient(Reason::Unreachable, "forge.example.net does not answer")));
     bench.well(Action::Finish { host: bench.id(1), power_off: true });
     let again = changed(&bench, |_| {}, |host| host.generation = Generation(2));
     bench.put_in_force("r2", again);
@@ -208,7 +214,7 @@ fn another_run_of_the_playbook_waits_until_the_files_are_in_force() {
 
 #[test]
 fn a_conflict_waits_for_a_person_who_may_give_the_files_up() {
-    for reason in [Fault::WRITE_CONFLICT, Fault::GENERATED_LOST] {
+    for reason in [Reason::WriteBackConflict, Reason::GeneratedFilesLost] {
         let mut bench = bench();
         configured(&mut bench, "g1");
         let hook = run_of(&bench, 1);

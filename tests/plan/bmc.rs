@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rackwright::model::{
     Action, ClusterSpec, Credential, CredentialKind, Desired, Digest, Event, Fault, HostSpec, HostState, LeaseOrigin,
-    Mac, Outcome, Pending, Preparation, Secret, Stage, Verdict,
+    Mac, Outcome, Pending, Preparation, Reason, Secret, Stage, Verdict,
 };
 use rackwright::plan::{Step, report};
 
@@ -50,7 +50,7 @@ fn seen(change: impl Fn(&mut HostSpec)) -> (Bench, Action) {
 }
 
 fn refused() -> Fault {
-    Fault::operator(Fault::AUTHENTICATION_FAILED, "refused")
+    Fault::operator(Reason::AuthenticationFailed, "refused")
 }
 
 fn tried(bench: &Bench) -> String {
@@ -70,7 +70,7 @@ fn each_account_is_tried_once_until_the_repository_changes() {
     bench.wait(10_000_000);
     assert_eq!(bench.actions(), []);
     let Step::Stalled { reason, message, until: None } = bench.step(1) else { panic!("{:?}", bench.step(1)) };
-    assert!(reason == "AuthenticationFailed" && message.contains("`root` and the user `admin`"), "{message}");
+    assert!(reason == Reason::AuthenticationFailed && message.contains("`root` and the user `admin`"), "{message}");
     assert!(
         message.contains("bmc.password") && message.contains("ipmi.users.admin") && message.contains("cluster.run")
     );
@@ -106,11 +106,14 @@ fn the_account_that_was_accepted_comes_first() {
 #[test]
 fn a_changed_certificate_is_looked_at_again_at_the_slowest_pace_or_when_one_is_written_down() {
     let (mut bench, probe) = seen(|_| ());
-    let changed = Fault::operator(Fault::CERTIFICATE_CHANGED, "aa is trusted, but bb was shown");
+    let changed = Fault::operator(Reason::CertificateChanged, "aa is trusted, but bb was shown");
     bench.end(probe.clone(), Err(changed.clone()));
     bench.wait(14 * 60);
     let Step::Stalled { reason, message, until: Some(_) } = bench.step(1) else { panic!("{:?}", bench.step(1)) };
-    assert!(reason == "CertificateChanged" && message.contains("aa is") && message.contains("bb was"), "{message}");
+    assert!(
+        reason == Reason::CertificateChanged && message.contains("aa is") && message.contains("bb was"),
+        "{message}"
+    );
     assert_eq!(bench.actions(), []);
     bench.wait(2 * 60);
     assert_eq!(bench.actions(), std::slice::from_ref(&probe), "the old one may be back");
@@ -169,10 +172,10 @@ fn a_bmc_that_is_silent_meanwhile_is_no_failure_before_the_deadline() {
     for _ in 0..(44 * 60) {
         bench.wait(1);
         match bench.actions().as_slice() {
-            [] => assert!(matches!(bench.step(1), Step::Wait { reason: "Preparing", .. }), "{:?}", bench.step(1)),
+            [] => assert!(matches!(bench.step(1), Step::Wait { reason: Reason::Preparing, .. }), "{:?}", bench.step(1)),
             [action] => {
                 assert_eq!(*action, look);
-                bench.end(look.clone(), Err(Fault::transient("Unreachable", "no answer")));
+                bench.end(look.clone(), Err(Fault::transient(Reason::Unreachable, "no answer")));
                 looks += 1;
             }
             more => panic!("{more:?}"),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rackwright::model::{
-    Action, CheckInAction as Say, Desired, Event, Fault, HookProgram, HostState, Outcome, Scope, TaskKind, Time,
-    Verdict, World,
+    Action, CheckInAction as Say, Desired, Event, Fault, HookProgram, HostState, Outcome, Reason, Scope, TaskKind,
+    Time, Verdict, World,
 };
 use rackwright::plan::{self, Step, report};
 
@@ -107,7 +107,7 @@ fn a_failing_hook_is_retried_and_its_cluster_says_so() {
     bench.install(1, 1);
     for _ in 0..10 {
         let run = bench.actions().pop().expect("another try");
-        bench.end(run, Err(Fault::transient("Unreachable", "hooks.example.net does not answer")));
+        bench.end(run, Err(Fault::transient(Reason::Unreachable, "hooks.example.net does not answer")));
         assert_eq!(bench.actions(), []);
         bench.now = bench.plan().wake_at.unwrap();
         while bench.actions().is_empty() {
@@ -115,7 +115,7 @@ fn a_failing_hook_is_retried_and_its_cluster_says_so() {
         }
     }
     let run = bench.actions().pop().unwrap();
-    bench.end(run, Err(Fault::transient("Unreachable", "hooks.example.net does not answer")));
+    bench.end(run, Err(Fault::transient(Reason::Unreachable, "hooks.example.net does not answer")));
     let plan = bench.plan();
     assert!(matches!(&plan.clusters[0].step, Step::Stalled { message, .. } if message.contains("hook 0")));
     assert_eq!(plan.clusters[0].state, "hooks-running");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rackwright::model::{Action, CheckInAction as Say, Fault, HostState, Time, Verdict};
+use rackwright::model::{Action, CheckInAction as Say, Fault, HostState, Reason, Time, Verdict};
 use rackwright::plan::Step;
 
 use crate::rig::plan::{Bench, rack};
@@ -83,7 +83,7 @@ fn an_order_with_unknown_outcome_is_waited_for() {
     bench.arm(1);
     let (host, generation) = (bench.id(1), bench.world.spec(&bench.id(1)).unwrap().generation);
     bench.wait(3600);
-    bench.end(Action::Arm { host, generation }, Err(Fault::transient(Fault::OUTCOME_UNKNOWN, "no answer")));
+    bench.end(Action::Arm { host, generation }, Err(Fault::transient(Reason::OutcomeUnknown, "no answer")));
     bench.wait(60);
     assert_eq!((bench.actions(), bench.reason(1).as_str()), (vec![], "NetworkBoot"));
     assert_eq!(bench.claim(1, 9), Verdict::Ok);
@@ -107,7 +107,7 @@ fn tries(fault: &Fault, hours: u64) -> (Vec<Duration>, Bench) {
 
 #[test]
 fn a_fault_that_may_pass_is_retried_with_doubling_and_a_cap() {
-    let (tries, bench) = tries(&Fault::transient("Unreachable", "no answer"), 24);
+    let (tries, bench) = tries(&Fault::transient(Reason::Unreachable, "no answer"), 24);
     let gaps: Vec<f64> = tries.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).collect();
     let (base, cap) = (bench.world.policy.backoff_base.as_secs_f64(), bench.world.policy.backoff_cap.as_secs_f64());
     for (index, gap) in gaps.iter().enumerate() {
@@ -120,7 +120,7 @@ fn a_fault_that_may_pass_is_retried_with_doubling_and_a_cap() {
 
 #[test]
 fn wrong_credentials_are_tried_once_until_the_repository_changes() {
-    let (tries, mut bench) = tries(&Fault::operator("AuthenticationFailed", "the BMC refuses the account"), 48);
+    let (tries, mut bench) = tries(&Fault::operator(Reason::AuthenticationFailed, "the BMC refuses the account"), 48);
     assert_eq!(tries.len(), 1, "a second try could lock the account");
     assert!(matches!(bench.step(1), Step::Stalled { until: None, .. }));
     bench.rack.hosts[0].password = "better".into();

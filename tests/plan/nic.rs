@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rackwright::model::{Action, ClusterSpec, Desired, HostSpec, Inventory, Mac, Nic, Outcome, Protocol};
+use rackwright::model::{Action, ClusterSpec, Desired, HostSpec, Inventory, Mac, Nic, Outcome, Protocol, Reason};
 use rackwright::plan::{Step, boot, nic};
 
 use crate::rig::plan::{Bench, rack};
@@ -56,6 +56,6 @@ fn without_any_the_host_waits_and_says_what_to_write() {
     let bench = probed([&[], &[FIRST]], false);
     let step = bench.plan().hosts.iter().find(|host| host.id == bench.id(1)).unwrap().step.clone();
     let Step::Stalled { reason, message, until: None } = step else { panic!("{step:?}") };
-    assert!(reason == "NoBootMac" && message.contains("config.boot_mac"), "{message}");
+    assert!(reason == Reason::NoBootMac && message.contains("config.boot_mac"), "{message}");
     assert_ne!(bench.reason(2), "NoBootMac");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rackwright::model::{
     Action, CheckIn, CheckInAction, Event, Fault, HostState, ImageStamp, Inventory, LeaseOrigin, Mac, Outcome,
-    PowerState, Protocol, World,
+    PowerState, Protocol, Reason, World,
 };
 use rackwright::plan::{self, Step};
 
@@ -115,7 +115,7 @@ fn play(bench: &mut Bench, next: Next) {
             let result = match well {
                 None => return,
                 Some(true) => Ok(outcome(&action)),
-                Some(false) => Err(Fault::transient("Unreachable", "no answer")),
+                Some(false) => Err(Fault::transient(Reason::Unreachable, "no answer")),
             };
             bench.tell(Event::Ended { action, result });
         }

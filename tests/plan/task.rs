@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rackwright::model::{
     Action, AnsibleTask, CheckInAction as Say, Desired, Event, Fault, HookProgram, OnFailure, Outcome, Place, Progress,
-    Rerun, Scope, TaskId, TaskKind, TaskNews, TaskSpec,
+    Reason, Rerun, Scope, TaskId, TaskKind, TaskNews, TaskSpec,
 };
 use rackwright::plan::{Step, report};
 
@@ -92,8 +92,8 @@ pub fn bootstraps(action: &Action) -> (usize, bool) {
 
 pub fn cluster_reason(bench: &Bench) -> String {
     match &bench.plan().clusters[0].step {
-        Step::Act { reason, .. } | Step::Wait { reason, .. } => (*reason).to_owned(),
-        Step::Stalled { reason, .. } => reason.clone(),
+        Step::Act { reason, .. } | Step::Wait { reason, .. } => reason.to_string(),
+        Step::Stalled { reason, .. } => reason.to_string(),
         Step::Done { .. } => "Done".to_owned(),
     }
 }
@@ -123,7 +123,7 @@ fn hosts_are_reached_and_the_run_is_announced_before_anything_begins() {
     reached(&mut bench, 1, "first");
     bench.tell(Event::Started { action: Action::Reach { host: bench.id(2) } });
     assert_eq!(bench.actions(), [], "one host is still being reached");
-    let result = Err(Fault::transient("Unreachable", "connection refused"));
+    let result = Err(Fault::transient(Reason::Unreachable, "connection refused"));
     bench.tell(Event::Ended { action: Action::Reach { host: bench.id(2) }, result });
     assert_eq!((bench.actions(), cluster_reason(&bench).as_str()), (vec![], "Retrying"));
     let at = bench.plan().wake_at.unwrap();
@@ -138,17 +138,17 @@ fn a_host_that_stays_silent_is_shown_with_what_to_do_and_the_next_try() {
     let mut bench = up(1, |_| {});
     bench.publish();
     for _ in 0..12 {
-        let fault = Fault::transient("Unreachable", "no route to host");
+        let fault = Fault::transient(Reason::Unreachable, "no route to host");
         bench.end(Action::Reach { host: bench.id(1) }, Err(fault));
         bench.now = bench.plan().wake_at.unwrap();
         while bench.actions().is_empty() {
             bench.now = bench.plan().wake_at.unwrap();
         }
     }
-    bench.end(Action::Reach { host: bench.id(1) }, Err(Fault::transient("Unreachable", "no route to host")));
+    bench.end(Action::Reach { host: bench.id(1) }, Err(Fault::transient(Reason::Unreachable, "no route to host")));
     let step = bench.step(1);
     let Step::Stalled { reason, message, until: Some(_) } = &step else { panic!("{step:?}") };
-    assert_eq!(reason, "SshUnreachable");
+    assert_eq!(*reason, Reason::SshUnreachable);
     assert!(message.contains("hv1") && message.contains("no route to host") && message.contains("switched on"));
     // It reports: then it is worth a try at once.
     bench.wait(1);
@@ -182,7 +182,7 @@ fn without_a_key_of_our_own_a_person_is_told_which_setting_is_missing() {
     let mut bench = up(1, |_| {});
     bench.world.policy = Arc::new(rackwright::model::Policy { ssh: false, ..policy() });
     let Step::Stalled { reason, message, .. } = bench.step(1) else { panic!() };
-    assert!(reason == "NoDeployKey" && message.contains("deploy.ssh_key"), "{message}");
+    assert!(reason == Reason::NoDeployKey && message.contains("deploy.ssh_key"), "{message}");
 }
 
 #[test]
@@ -235,11 +235,14 @@ fn a_configured_boot_never_means_success_by_itself() {
     let ansible = run(&mut bench, "first");
     bench.tell(Event::Started { action: ansible.clone() });
     bench.report(1, Say::BootConfigured, 1);
-    let fault = Fault::operator("TaskFailed", "hv1: role pvc: no such disk");
+    let fault = Fault::operator(Reason::TaskFailed, "hv1: role pvc: no such disk");
     bench.tell(Event::Ended { action: ansible, result: Err(fault) });
     assert_eq!(bench.state(1).as_str(), "booted-initial");
     let Step::Stalled { reason, message, until: None } = bench.step(1) else { panic!() };
-    assert!(reason == "TaskFailed" && message.contains("ansible") && message.contains("no such disk"), "{message}");
+    assert!(
+        reason == Reason::TaskFailed && message.contains("ansible") && message.contains("no such disk"),
+        "{message}"
+    );
     // Another playbook does not help; a raised `run` does, and then it is still a new cluster.
     force(&mut bench, 1, |task| task.definition = rackwright::model::Digest::new("other"));
     bench.wait(48 * 3600);
@@ -342,7 +345,7 @@ fn targets_that_are_done_are_not_run_again_and_a_passed_over_failure_is_shown() 
         task: task.clone(),
         news: TaskNews::Target { host, result },
     };
-    let fault = Fault::operator("TaskFailed", "no such disk");
+    let fault = Fault::operator(Reason::TaskFailed, "no such disk");
     bench.tell(news(bench.id(1), Ok(())));
     bench.tell(news(bench.id(2), Err(fault.clone())));
     bench.tell(Event::Ended { action: hook, result: Err(fault) });

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rackwright::model::{
-    Action, CheckInAction as Say, Event, Fault, Fetched, HookProgram, Outcome, Place, Scope, TaskKind, TaskSpec,
-    Verdict,
+    Action, CheckInAction as Say, Event, Fault, Fetched, HookProgram, Outcome, Place, Reason, Scope, TaskKind,
+    TaskSpec, Verdict,
 };
 use rackwright::plan::ssh;
 
@@ -21,7 +21,7 @@ fn a_lost_journal_begins_nothing_twice() {
     // A failure stays one, whatever the journal.
     let mut bench = up(1, |_| {});
     let ansible = run(&mut bench, "first");
-    bench.end(ansible, Err(Fault::operator("TaskFailed", "a role failed")));
+    bench.end(ansible, Err(Fault::operator(Reason::TaskFailed, "a role failed")));
     let mut again = bench.amnesiac();
     again.wait(48 * 3600);
     assert_eq!((again.actions(), cluster_reason(&again).as_str()), (vec![], "TaskFailed"));

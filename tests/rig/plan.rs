@@ -135,8 +135,8 @@ impl Bench {
     /// The word for machines of a host's step.
     pub fn reason(&self, number: usize) -> String {
         match self.step(number) {
-            Step::Act { reason, .. } | Step::Wait { reason, .. } => reason.to_owned(),
-            Step::Stalled { reason, .. } => reason,
+            Step::Act { reason, .. } | Step::Wait { reason, .. } => reason.to_string(),
+            Step::Stalled { reason, .. } => reason.to_string(),
             Step::Done { .. } => "Done".to_owned(),
         }
     }

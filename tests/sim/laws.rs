@@ -5,7 +5,7 @@ pub mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rackwright::model::{Generation, HostId, Lifecycle, Time, Token, TokenId, World};
+use rackwright::model::{Generation, HostId, Lifecycle, Reason, Time, Token, TokenId, World};
 use rackwright::plan::{Plan, Step};
 use rackwright::sim::machine::{Disk, Machine};
 
@@ -59,20 +59,20 @@ pub fn belief(world: &World, id: &HostId, machine: &Machine) {
 }
 
 /// What does not pass unless a person does something; everything else that a host is stalled by says until when.
-const WAIT_FOR_PEOPLE: &[&str] = &[
-    "AuthenticationFailed",
-    "CertificateChanged",
-    "FirstBootOverdue",
-    "ForeignVolume",
-    "GenerationLowered",
-    "InstallOverdue",
-    "Interrupted",
-    "JournalLost",
-    "NotSeen",
-    "PeersMissing",
-    "PowerOnByHand",
-    "TaskFailed",
-    "TimedOut",
+const WAIT_FOR_PEOPLE: &[Reason] = &[
+    Reason::AuthenticationFailed,
+    Reason::CertificateChanged,
+    Reason::FirstBootOverdue,
+    Reason::ForeignVolume,
+    Reason::GenerationLowered,
+    Reason::InstallOverdue,
+    Reason::Interrupted,
+    Reason::JournalLost,
+    Reason::NotSeen,
+    Reason::PeersMissing,
+    Reason::PowerOnByHand,
+    Reason::TaskFailed,
+    Reason::AnsibleTimedOut,
 ];
 
 /// Every host has a reason, and no wait is overdue.
@@ -80,9 +80,7 @@ pub fn reasons(world: &World, plan: &Plan, now: Time) {
     for host in &plan.hosts {
         let in_order = match &host.step {
             Step::Act { until, message, .. } | Step::Wait { until, message, .. } => *until > now && !message.is_empty(),
-            Step::Stalled { reason, message, until: None } => {
-                !message.is_empty() && WAIT_FOR_PEOPLE.contains(&reason.as_str())
-            }
+            Step::Stalled { reason, message, until: None } => !message.is_empty() && WAIT_FOR_PEOPLE.contains(reason),
             Step::Stalled { message, until: Some(until), .. } => !message.is_empty() && *until > now,
             Step::Done { message } => !message.is_empty(),
         };
@@ -132,8 +130,8 @@ fn each_law_notices() {
     assert!(broken(&|| belief(&bench.world, &bench.id(1), &wiped(0, None))), "belief without a disk");
     bench.wait(1);
     let mut plan = bench.plan();
-    plan.hosts[0].step = Step::Wait { reason: "Never", message: "nobody looks".into(), until: bench.now };
+    plan.hosts[0].step = Step::Wait { reason: Reason::NotSeen, message: "nobody looks".into(), until: bench.now };
     assert!(broken(&|| reasons(&bench.world, &plan, bench.now)), "an overdue wait");
-    plan.hosts[0].step = Step::Stalled { reason: "Unreachable".into(), message: "no answer".into(), until: None };
+    plan.hosts[0].step = Step::Stalled { reason: Reason::Unreachable, message: "no answer".into(), until: None };
     assert!(broken(&|| reasons(&bench.world, &plan, bench.now)), "stuck for no time in particular");
 }

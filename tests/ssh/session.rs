@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rackwright::drive::ssh::{self, Said, Session, SshError, Target};
-use rackwright::model::{FaultClass, Outcome};
+use rackwright::model::{FaultClass, Outcome, Reason};
 use tokio::net::TcpListener;
 
 use crate::rig::ssh::{Sshd, is_root, until};
@@ -31,7 +31,7 @@ async fn ssh_the_first_key_is_taken_and_then_no_other() {
     sshd.restart("");
     let new = ssh::fingerprint(&sshd.public("host")).unwrap();
     let fault = ssh::reach(&Target { port: sshd.port, ..pinned }).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "HostKeyChanged"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::HostKeyChanged), "{fault}");
     assert!(fault.message.contains(&old) && fault.message.contains(&new) && old != new, "{fault}");
     assert!(fault.message.contains("cluster1/hv1"), "{fault}");
     assert!(ssh::reach(&sshd.target()).await.is_ok());
@@ -39,7 +39,7 @@ async fn ssh_the_first_key_is_taken_and_then_no_other() {
     let rsa = sshd.keygen("rsa", "rsa", "").file_name().unwrap().to_str().unwrap().to_owned();
     for (pin, word) in [("nonsense".to_owned(), "no public key"), (sshd.public(&rsa), "ssh-rsa")] {
         let fault = ssh::reach(&Target { host_key: Some(pin), ..sshd.target() }).await.unwrap_err();
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "HostKeyUnusable"));
+        assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::HostKeyUnusable));
         assert!(fault.message.contains(word), "{fault}");
     }
 }
@@ -61,7 +61,7 @@ async fn ssh_a_host_with_several_keys_shows_the_pinned_one() {
     // The pinned key has gone; another kind is no way around the pin.
     sshd.restart("");
     let fault = ssh::reach(&Target { port: sshd.port, ..pinned }).await.unwrap_err();
-    assert_eq!(fault.reason, "HostKeyChanged", "{fault}");
+    assert_eq!(fault.reason, Reason::HostKeyChanged, "{fault}");
     assert!(fault.message.contains(&ssh::fingerprint(&sshd.public("host")).unwrap()), "{fault}");
 }
 
@@ -70,18 +70,18 @@ async fn ssh_who_is_refused_is_told_with_which_key() {
     let Some(mut sshd) = Sshd::start() else { return };
     fs::write(sshd.path("authorized_keys"), "").unwrap();
     let fault = ssh::reach(&sshd.target()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "SshRefused"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::SshRefused));
     let fingerprint = ssh::fingerprint(&sshd.public("user")).unwrap();
     assert!(fault.message.contains(&fingerprint) && fault.message.contains(&sshd.target().user), "{fault}");
 
     sshd.restart("MaxAuthTries 1");
     let fault = ssh::reach(&sshd.target()).await.unwrap_err();
-    assert_eq!(fault.reason, "SshRefused", "also by a server that hangs up: {fault}");
+    assert_eq!(fault.reason, Reason::SshRefused, "also by a server that hangs up: {fault}");
 
     fs::write(sshd.path("banner"), "System is booting up. See pam_nologin(8)\n").unwrap();
     sshd.restart(&format!("Banner {}", sshd.path("banner").display()));
     let fault = ssh::reach(&sshd.target()).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "SshUnreachable"), "{fault}");
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::SshUnreachable), "{fault}");
     assert!(fault.message.contains("System is booting up."), "{fault}");
 }
 
@@ -97,7 +97,7 @@ async fn ssh_keys_that_cannot_be_used_are_told_before_anything_is_sent() {
     ];
     for (path, word) in cases {
         let fault = attempt(path.clone()).await;
-        assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Operator, "SshKeyUnusable"));
+        assert_eq!((fault.class, fault.reason), (FaultClass::Operator, Reason::SshKeyUnusable));
         assert!(fault.message.contains(word) && fault.message.contains(&path.display().to_string()), "{fault}");
     }
 }
@@ -110,13 +110,13 @@ async fn ssh_a_server_that_never_speaks_is_given_up() {
     let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
     let target = Target { port: port(&silent), ..sshd.target() };
     let fault = ssh::reach(&target).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "SshUnreachable"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::SshUnreachable));
     assert!(fault.message.contains("in time"), "{fault}");
 
     let target = Target { port: port(&closed), ..target };
     drop(closed);
     let fault = ssh::reach(&target).await.unwrap_err();
-    assert_eq!((fault.class, fault.reason.as_str()), (FaultClass::Transient, "SshUnreachable"));
+    assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::SshUnreachable));
     assert!(fault.message.contains("refused"), "{fault}");
 }
 
@@ -251,7 +251,7 @@ async fn ssh_power_off_needs_a_known_host_and_its_consent() {
         return;
     }
     let stranger = ssh::power_off(&sshd.stranger()).await.unwrap_err();
-    assert_eq!((stranger.class, stranger.reason.as_str()), (FaultClass::Operator, "NoHostKey"));
+    assert_eq!((stranger.class, stranger.reason), (FaultClass::Operator, Reason::NoHostKey));
 
     sshd.program("systemctl", "#!/bin/sh\necho \"$@\" >>\"$TMPDIR/said\"\necho not today\nexit 1\n");
     sshd.program("poweroff", "#!/bin/sh\necho poweroff >>\"$TMPDIR/said\"\necho nor tomorrow >&2\nexit 1\n");

@@ -8,11 +8,10 @@ use serde_json::{Value, json};
 
 use super::gather::{self, Answer, Certificate, How};
 use super::{Format, Scene, act};
-use crate::cli::explain;
 use crate::cli::status::span;
 use crate::cli::table::Table;
 use crate::drive::bmc::hand::Depth;
-use crate::model::{HostSpec, Protocol};
+use crate::model::{HostSpec, Protocol, Reason};
 use crate::plan::{self, HostPlan, Plan, Step};
 
 /// Entries of the event log that are shown of one BMC.
@@ -62,12 +61,13 @@ fn document(spec: &HostSpec, answer: &Answer, plan: &Plan) -> Value {
 }
 
 /// Status, reason and message.
-fn step(host: &HostPlan) -> (&'static str, &str, &str) {
-    match &host.step {
-        Step::Act { reason, message, .. } | Step::Wait { reason, message, .. } => ("reconciling", reason, message),
-        Step::Stalled { reason, message, .. } => ("stalled", reason, message),
-        Step::Done { message } => ("ready", "Done", message),
-    }
+fn step(host: &HostPlan) -> (&'static str, Reason, &str) {
+    let status = match &host.step {
+        Step::Act { .. } | Step::Wait { .. } => "reconciling",
+        Step::Stalled { .. } => "stalled",
+        Step::Done { .. } => "ready",
+    };
+    (status, host.step.reason(), host.step.message())
 }
 
 fn table(specs: &[Arc<HostSpec>], answers: &[Answer], plan: &Plan) -> Table {
@@ -230,10 +230,7 @@ fn story(spec: &HostSpec, answer: &Answer, plan: &Plan, out: &mut dyn Write) -> 
     table.print(out)?;
     if let Some(fault) = &answer.fault {
         writeln!(out, "\n{fault}")?;
-        let advice = explain::advice(&fault.reason);
-        if !advice.is_empty() {
-            writeln!(out, "What you can do: {advice}")?;
-        }
+        writeln!(out, "What you can do: {}", fault.reason.advice())?;
     }
     if let Some(look) = look.filter(|look| !look.log.is_empty()) {
         writeln!(out, "\nIts event log, newest first:")?;

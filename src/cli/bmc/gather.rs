@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::target;
 use crate::drive::bmc::hand::{self, Depth, Look};
-use crate::model::{Fault, HostFacts, HostSpec, Protocol, World};
+use crate::model::{Fault, HostFacts, HostSpec, Protocol, Reason, World};
 use crate::plan;
 use crate::settings::{BmcTls, Settings};
 
@@ -96,7 +96,7 @@ pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) 
     let facts = target::facts(world, spec);
     let target = match target::target(settings, spec, &facts, how.force) {
         Ok(target) => target,
-        Err(fault) => return unasked(spec, &facts, fault),
+        Err(fault) => return unasked(spec, &facts, Some(fault)),
     };
     let asking = async {
         let _turn = target::turn(settings, target.address).await?;
@@ -104,9 +104,9 @@ pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) 
     };
     let result = match tokio::time::timeout(DEADLINE, asking).await {
         Ok(result) => result,
-        Err(_) => Err(Fault::transient("BmcTooSlow", format!("no answer within {} s", DEADLINE.as_secs()))),
+        Err(_) => Err(Fault::transient(Reason::BmcTooSlow, format!("no answer within {} s", DEADLINE.as_secs()))),
     };
-    let answer = Answer { account: Some(target.username.clone()), ..unasked(spec, &facts, no_fault()) };
+    let answer = Answer { account: Some(target.username.clone()), ..unasked(spec, &facts, None) };
     match result {
         Ok(look) => heard(answer, look, settings, spec, &facts),
         Err(fault) => refused(answer, fault),
@@ -114,8 +114,8 @@ pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) 
 }
 
 /// What is there before anybody was asked.
-fn unasked(spec: &HostSpec, facts: &HostFacts, fault: Fault) -> Answer {
-    let refused = fault.reason == Fault::AUTHENTICATION_FAILED;
+fn unasked(spec: &HostSpec, facts: &HostFacts, fault: Option<Fault>) -> Answer {
+    let refused = fault.as_ref().is_some_and(|fault| fault.reason == Reason::AuthenticationFailed);
     Answer {
         host: spec.id.to_string(),
         address: plan::bmc::address(spec, facts),
@@ -126,13 +126,8 @@ fn unasked(spec: &HostSpec, facts: &HostFacts, fault: Fault) -> Answer {
         authenticated: refused.then_some(false),
         mac_matches: None,
         look: None,
-        fault: Some(fault),
+        fault,
     }
-}
-
-/// Stands where the real one is put in a moment.
-fn no_fault() -> Fault {
-    Fault::transient("", "")
 }
 
 fn heard(answer: Answer, look: Look, settings: &Settings, spec: &HostSpec, facts: &HostFacts) -> Answer {
@@ -157,12 +152,14 @@ fn heard(answer: Answer, look: Look, settings: &Settings, spec: &HostSpec, facts
 
 /// How far it got, by what stopped it.
 fn refused(answer: Answer, fault: Fault) -> Answer {
-    let (reachable, certificate, authenticated) = match fault.reason.as_str() {
-        "Unreachable" | "Timeout" => (Some(false), Certificate::Unseen, None),
-        "BmcInUse" | "StateDirUnusable" => (None, Certificate::Unseen, None),
-        "CertificateChanged" => (Some(true), Certificate::Changed, None),
-        "TlsFailed" | "TlsUnsupported" | "BadCertificateAuthority" => (Some(true), Certificate::Failed, None),
-        Fault::AUTHENTICATION_FAILED => (Some(true), Certificate::Unseen, Some(false)),
+    let (reachable, certificate, authenticated) = match fault.reason {
+        Reason::Unreachable | Reason::Timeout => (Some(false), Certificate::Unseen, None),
+        Reason::BmcInUse | Reason::StateDirUnusable => (None, Certificate::Unseen, None),
+        Reason::CertificateChanged => (Some(true), Certificate::Changed, None),
+        Reason::TlsFailed | Reason::TlsUnsupported | Reason::BadCertificateAuthority => {
+            (Some(true), Certificate::Failed, None)
+        }
+        Reason::AuthenticationFailed => (Some(true), Certificate::Unseen, Some(false)),
         _ => (Some(true), Certificate::Unseen, None),
     };
     Answer { reachable, certificate, authenticated, fault: Some(fault), ..answer }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::drive::bmc::{Patience, Target, Turn};
-use crate::model::{Fault, HostFacts, HostSpec, World};
+use crate::model::{Fault, HostFacts, HostSpec, Reason, World};
 use crate::plan;
 use crate::settings::Settings;
 
@@ -24,10 +24,10 @@ pub fn facts(world: &World, spec: &HostSpec) -> Arc<HostFacts> {
 pub fn target(settings: &Settings, spec: &HostSpec, facts: &HostFacts, force: bool) -> Result<Target, Fault> {
     let no_address = || {
         let message = format!("no address of the BMC of {} is known: it has not asked for one yet", spec.id);
-        Fault::transient("NoAddress", format!("{message}; power, cabling, or set bmc.address"))
+        Fault::transient(Reason::NoAddress, format!("{message}; power, cabling, or set bmc.address"))
     };
     if !spec.has_bmc() {
-        return Err(Fault::operator("NoBmc", format!("{} has no BMC in the repository", spec.id)));
+        return Err(Fault::operator(Reason::NoBmc, format!("{} has no BMC in the repository", spec.id)));
     }
     let address = plan::bmc::address(spec, facts).ok_or_else(no_address)?;
     let mut known = facts.clone();
@@ -36,7 +36,7 @@ pub fn target(settings: &Settings, spec: &HostSpec, facts: &HostFacts, force: bo
     }
     let credential = plan::bmc::credential(spec, &known).ok_or_else(|| {
         let message = "the BMC has refused every account in the repository; another try may lock it (--force tries)";
-        Fault::operator(Fault::AUTHENTICATION_FAILED, message)
+        Fault::operator(Reason::AuthenticationFailed, message)
     })?;
     Ok(Target {
         port: settings.bmc.port,
@@ -52,7 +52,7 @@ pub async fn turn(settings: &Settings, address: IpAddr) -> Result<Option<Turn>, 
         return Ok(None);
     }
     match Turn::take(&settings.state_dir, address, SOON).await {
-        Err(fault) if fault.reason == "BmcInUse" => {}
+        Err(fault) if fault.reason == Reason::BmcInUse => {}
         taken => return taken.map(Some),
     }
     tracing::warn!("somebody is at work with the BMC at {address}; waiting for at most {} s", TURN.as_secs());

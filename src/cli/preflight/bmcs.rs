@@ -9,7 +9,7 @@ use crate::cli::bmc::gather::{self, Answer, Certificate, How};
 use crate::cli::bmc::{basics, known};
 use crate::cli::table::Table;
 use crate::drive::bmc::hand::Depth;
-use crate::model::{Desired, HostSpec, World};
+use crate::model::{Desired, HostSpec, Reason, World};
 use crate::settings::Settings;
 
 /// Asks them all. What is known of them is the daemon's, else the status branch's; which they are is the newest
@@ -32,9 +32,9 @@ pub fn checks(answers: &[Answer]) -> Vec<Check> {
     let names = |wrong: &dyn Fn(&Answer) -> bool| -> Vec<&str> {
         answers.iter().filter(|answer| wrong(answer)).map(|answer| answer.host.as_str()).collect()
     };
-    let reason = |answer: &Answer, reason: &str| answer.fault.as_ref().is_some_and(|fault| fault.reason == reason);
+    let reason = |answer: &Answer, reason: Reason| answer.fault.as_ref().is_some_and(|fault| fault.reason == reason);
     let silent = |answer: &Answer| answer.reachable == Some(false);
-    let refused = |answer: &Answer| reason(answer, crate::model::Fault::AUTHENTICATION_FAILED);
+    let refused = |answer: &Answer| reason(answer, Reason::AuthenticationFailed);
     let untrusted = |answer: &Answer| matches!(answer.certificate, Certificate::Changed | Certificate::Failed);
     let unknown = |answer: &Answer| answer.address.is_none();
     let other = |answer: &Answer| answer.mac_matches == Some(false);

@@ -19,7 +19,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::super::task::TaskRun;
-use crate::model::{AnsibleTask, Fault, HostId, HostSpec};
+use crate::model::{AnsibleTask, Fault, HostId, HostSpec, Reason};
 use crate::plan;
 use crate::repo;
 
@@ -59,7 +59,8 @@ fn listed(run: &TaskRun<'_>, spec: &HostSpec, inventory: &repo::inventory::Inven
     let name = inventory.name_of(&spec.fqdn, &spec.id.host).unwrap_or(&spec.fqdn).to_owned();
     let at = || -> Result<At, Fault> {
         let key = plan::ssh::host_key(run.world, spec);
-        let key = key.ok_or_else(|| Fault::transient("NoHostKey", format!("no host key of {} is known", spec.id)))?;
+        let key =
+            key.ok_or_else(|| Fault::transient(Reason::NoHostKey, format!("no host key of {} is known", spec.id)))?;
         let target = run.target(spec)?;
         Ok(At { address: target.address.to_string(), port: target.port, key })
     };

@@ -31,7 +31,7 @@ use super::generated;
 use super::log::Log;
 use super::process::{Mark, ProcessError, Run};
 use super::task::TaskRun;
-use crate::model::{AnsibleTask, Fault, FaultClass, Outcome, Secret, TaskKind};
+use crate::model::{AnsibleTask, Fault, FaultClass, Outcome, Reason, Secret, TaskKind};
 use crate::repo;
 
 pub use self::work::sweep;
@@ -82,15 +82,15 @@ struct Prepared {
 }
 
 fn not_begun(place: &Path, error: io::Error) -> Fault {
-    Fault::transient("StateDirUnusable", format!("{}: {error}", place.display()))
+    Fault::transient(Reason::StateDirUnusable, format!("{}: {error}", place.display()))
 }
 
 /// Makes the checkout, the inventory and the command. Nothing has begun yet.
 async fn prepare(task: &AnsibleTask, run: &TaskRun<'_>, mark: &str) -> Result<Prepared, Fault> {
     let revision = run.world.desired.as_ref().and_then(|desired| desired.revision.clone());
-    let revision = revision.ok_or_else(|| Fault::transient("NoRevision", "no revision is in force"))?;
+    let revision = revision.ok_or_else(|| Fault::transient(Reason::NoRevision, "no revision is in force"))?;
     let Some(key_file) = &run.settings.deploy.ssh_key else {
-        return Err(Fault::operator("NoDeployKey", "the settings name no deploy.ssh_key"));
+        return Err(Fault::operator(Reason::NoDeployKey, "the settings name no deploy.ssh_key"));
     };
     let inventory = repo::inventory::read(&run.git.tree(&revision)?, &mut Vec::new());
     let hosts = inventory::list(task, run, &inventory)?;
@@ -101,7 +101,7 @@ async fn prepare(task: &AnsibleTask, run: &TaskRun<'_>, mark: &str) -> Result<Pr
     let playbook = checkout.join(&task.playbook);
     if !playbook.is_file() {
         let message = format!("there is no playbook `{}` in the repository or its submodules", task.playbook);
-        return Err(Fault::operator("PlaybookMissing", message));
+        return Err(Fault::operator(Reason::PlaybookMissing, message));
     }
     let dirs = work::written(&run.cluster.name, &task.generated);
     let baseline = Baseline::take(&run.cluster.name, &checkout, dirs).map_err(failed)?;
@@ -243,7 +243,7 @@ fn judge<'n>(
             }
             let names: Vec<_> = untouched.into_iter().take(10).collect();
             let message = format!("the playbook has no play for {}; log: {place}", names.join(", "));
-            Err(Fault::operator("AnsibleFailed", message))
+            Err(Fault::operator(Reason::AnsibleFailed, message))
         }
         Ok(status) => {
             let ended = match status {
@@ -253,19 +253,19 @@ fn judge<'n>(
             // As ansible-core before 2.19 says it, and since.
             let error = |line: &str| line.starts_with("ERROR!") || line.starts_with("[ERROR]:");
             let told = troubles.or_else(|| log.find(error)).unwrap_or_else(|| log.tail(3));
-            Err(Fault::operator("AnsibleFailed", format!("{told}; {ended}; log: {place}")))
+            Err(Fault::operator(Reason::AnsibleFailed, format!("{told}; {ended}; log: {place}")))
         }
         Err(ProcessError::TimedOut(_, limit)) => {
             let at = &watch.story.progress;
             let at = log.mask(&format!("in play `{}`, task `{}`", at.play, at.task));
             let told = troubles.map(|told| format!("; before that: {told}")).unwrap_or_default();
             let message = format!("stopped after {} s {at}{told}; log: {place}", limit.as_secs());
-            Err(Fault::operator("AnsibleTimedOut", message))
+            Err(Fault::operator(Reason::AnsibleTimedOut, message))
         }
         Err(error @ (ProcessError::NotFound(_) | ProcessError::Start(..))) => {
-            Err(Fault::transient("AnsibleMissing", error.to_string()))
+            Err(Fault::transient(Reason::AnsibleMissing, error.to_string()))
         }
-        Err(error) => Err(Fault::operator("AnsibleFailed", format!("{error}; log: {place}"))),
+        Err(error) => Err(Fault::operator(Reason::AnsibleFailed, format!("{error}; log: {place}"))),
     }
 }
 
@@ -273,7 +273,7 @@ fn judge<'n>(
 fn keep(work: &Work, baseline: &Baseline, run: &TaskRun<'_>, log: &mut Log) -> Result<Outcome, Fault> {
     let failed = |error: io::Error| {
         Fault::operator(
-            "GeneratedNotKept",
+            Reason::GeneratedNotKept,
             format!("the playbook went well, but what it wrote cannot be kept: {error}"),
         )
     };

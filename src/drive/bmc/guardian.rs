@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::target::{Order, Patience, Target, Via};
-use crate::model::{Action, Event, Fault, HostId, Outcome, PowerState, World};
+use crate::model::{Action, Event, Fault, HostId, Outcome, PowerState, Reason, World};
 use crate::settings::BmcTls;
 
 mod order;
@@ -149,7 +149,7 @@ impl Guardians {
 
     /// Carries out an action on a host's BMC, once.
     pub async fn perform(&self, action: &Action, world: &World) -> Result<Outcome, Fault> {
-        let host = action.host().ok_or_else(|| Fault::permanent("NotForBmcs", "the action is about no host"))?;
+        let host = action.host().ok_or_else(|| Fault::permanent(Reason::NotForBmcs, "the action is about no host"))?;
         let spec = world.spec(host).ok_or_else(no_such_host)?;
         if !spec.has_bmc() && matches!(action, Action::Finish { .. }) {
             return Ok(Outcome::Finished(PowerState::Unknown));
@@ -206,7 +206,7 @@ impl Guardians {
         let slot = timeout(self.shared.limits.turn, self.shared.slots.acquire()).await;
         slot.ok().and_then(Result::ok).ok_or_else(|| {
             let message = format!("{} BMCs are being spoken to, and none is done", self.shared.limits.at_once);
-            Fault::transient("BmcSlots", message)
+            Fault::transient(Reason::BmcSlots, message)
         })
     }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::ipmi::{self, Conversation};
 use super::redfish::{self, Session};
 use super::target::Target;
-use crate::model::{Fault, Inventory, Mac, PowerState, Protocol, Time};
+use crate::model::{Fault, Inventory, Mac, PowerState, Protocol, Reason, Time};
 
 /// What to do with the power, in the words of `ipmitool chassis power`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Line {
 
 /// Whether a fault leaves it possible that the BMC speaks IPMI only.
 fn is_no_redfish(fault: &Fault) -> bool {
-    matches!(fault.reason.as_str(), "NotRedfish" | "NoTls" | "ConnectionRefused" | "Unreachable")
+    matches!(fault.reason, Reason::NotRedfish | Reason::NoTls | Reason::ConnectionRefused | Reason::Unreachable)
 }
 
 /// Looks at everything and changes nothing.
@@ -178,7 +178,7 @@ async fn within<T>(target: &Target, work: impl Future<Output = Result<T, Fault>>
     let limit = target.patience.action;
     let too_slow = || {
         let place = format!("the BMC of {} at {}", target.host, target.address);
-        Fault::transient("BmcTooSlow", format!("{place}: it took longer than {} s", limit.as_secs()))
+        Fault::transient(Reason::BmcTooSlow, format!("{place}: it took longer than {} s", limit.as_secs()))
     };
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_slow()))
 }

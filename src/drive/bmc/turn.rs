@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// Between two looks at a lock that somebody else holds.
 const LOOK: Duration = Duration::from_millis(50);
@@ -23,7 +23,10 @@ impl Turn {
     pub async fn take(state_dir: &Path, address: IpAddr, patience: Duration) -> Result<Turn, Fault> {
         let path = state_dir.join("bmc").join(format!("{address}.lock"));
         let unusable = |error: io::Error| {
-            Fault::transient("StateDirUnusable", format!("{}: {error}; are you the daemon's user?", path.display()))
+            Fault::transient(
+                Reason::StateDirUnusable,
+                format!("{}: {error}; are you the daemon's user?", path.display()),
+            )
         };
         let file = open(&path).map_err(unusable)?;
         let looks = patience.as_millis() / LOOK.as_millis();
@@ -36,7 +39,7 @@ impl Turn {
             }
         }
         Err(Fault::transient(
-            "BmcInUse",
+            Reason::BmcInUse,
             format!("somebody is at work with the BMC at {address}; try again in a moment"),
         ))
     }
@@ -76,7 +79,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let take = |last: u8| Turn::take(dir.path(), IpAddr::from([192, 0, 2, last]), Duration::from_millis(100));
         let first = take(1).await.unwrap();
-        assert_eq!(take(1).await.unwrap_err().reason, "BmcInUse");
+        assert_eq!(take(1).await.unwrap_err().reason, Reason::BmcInUse);
         let _other = take(2).await.unwrap();
         drop(first);
         take(1).await.unwrap();

@@ -19,7 +19,7 @@ use super::command::Caller;
 use super::error::GitError;
 use super::mirror::{self, broken};
 use super::{CALL_LIMIT, CLONE_LIMIT, Git, aside, local_path, tree};
-use crate::model::{Digest, Fault, Revision};
+use crate::model::{Digest, Fault, Reason, Revision};
 
 /// Submodules of submodules are followed this deep.
 const DEPTH: usize = 5;
@@ -67,7 +67,7 @@ impl Git {
                     let of =
                         module.url.as_deref().map(|url| format!(" ({})", crate::settings::without_credentials(url)));
                     let message = format!("submodule {shown}{}: {error}", of.unwrap_or_default());
-                    Fault::transient("SubmoduleMissing", message)
+                    Fault::transient(Reason::SubmoduleMissing, message)
                 })?;
                 todo.push((caller, module.commit, path, deeper));
             }
@@ -134,7 +134,7 @@ fn too_deep() -> GitError {
 }
 
 fn unusable(dir: &Path, error: io::Error) -> Fault {
-    Fault::transient("CheckoutFailed", format!("{}: {error}", dir.display()))
+    Fault::transient(Reason::CheckoutFailed, format!("{}: {error}", dir.display()))
 }
 
 fn private_dir(dir: &Path) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::drive::process::{Output, ProcessError};
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 use crate::settings::without_credentials;
 
 /// Why something could not be done with a repository.
@@ -88,22 +88,22 @@ impl From<GitError> for Fault {
     fn from(error: GitError) -> Self {
         let message = error.to_string();
         match error {
-            GitError::Unreachable(_) => Fault::transient("Unreachable", message),
-            GitError::AuthenticationFailed(_) => Fault::operator("AuthenticationFailed", message),
-            GitError::HostKeyRefused(_) => Fault::operator("HostKeyRefused", message),
-            GitError::BranchMissing(_) => Fault::transient("BranchMissing", message),
-            GitError::PushRace { .. } => Fault::transient("PushRace", message),
-            GitError::PushRefused(_) => Fault::permanent("PushRefused", message),
-            GitError::Conflict(_) => Fault::operator(Fault::WRITE_CONFLICT, message),
-            GitError::Blocked(_) => Fault::operator("WriteBackBlocked", message),
-            GitError::Signing(_) => Fault::operator("SigningFailed", message),
-            GitError::Sealing(_) => Fault::operator("EncryptionFailed", message),
-            GitError::Mirror(_) => Fault::transient("MirrorUnusable", message),
-            GitError::RevisionMissing(_) => Fault::permanent("RevisionMissing", message),
-            GitError::TooLarge { .. } => Fault::permanent("TreeTooLarge", message),
-            GitError::Interrupted(_) => Fault::transient("Interrupted", message),
-            GitError::Process(ProcessError::NotFound(_)) => Fault::permanent("GitMissing", message),
-            GitError::Process(_) => Fault::transient("GitFailed", message),
+            GitError::Unreachable(_) => Fault::transient(Reason::Unreachable, message),
+            GitError::AuthenticationFailed(_) => Fault::operator(Reason::AuthenticationFailed, message),
+            GitError::HostKeyRefused(_) => Fault::operator(Reason::HostKeyRefused, message),
+            GitError::BranchMissing(_) => Fault::transient(Reason::BranchMissing, message),
+            GitError::PushRace { .. } => Fault::transient(Reason::PushRace, message),
+            GitError::PushRefused(_) => Fault::permanent(Reason::PushRefused, message),
+            GitError::Conflict(_) => Fault::operator(Reason::WriteBackConflict, message),
+            GitError::Blocked(_) => Fault::operator(Reason::WriteBackBlocked, message),
+            GitError::Signing(_) => Fault::operator(Reason::SigningFailed, message),
+            GitError::Sealing(_) => Fault::operator(Reason::EncryptionFailed, message),
+            GitError::Mirror(_) => Fault::transient(Reason::MirrorUnusable, message),
+            GitError::RevisionMissing(_) => Fault::permanent(Reason::RevisionMissing, message),
+            GitError::TooLarge { .. } => Fault::permanent(Reason::TreeTooLarge, message),
+            GitError::Interrupted(_) => Fault::transient(Reason::DriverFailed, message),
+            GitError::Process(ProcessError::NotFound(_)) => Fault::permanent(Reason::GitMissing, message),
+            GitError::Process(_) => Fault::transient(Reason::GitFailed, message),
         }
     }
 }
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
     use crate::model::FaultClass;
 
-    fn class(stderr: &str) -> (FaultClass, String) {
+    fn class(stderr: &str) -> (FaultClass, Reason) {
         let output = Output { status: Some(128), stdout: Vec::new(), stderr: stderr.into(), truncated: false };
         let fault = Fault::from(classify(&output, "ssh://git@forge.example.net/infra.git"));
         (fault.class, fault.reason)
@@ -173,18 +173,18 @@ mod tests {
 
     #[test]
     fn git_s_words_are_classed() {
-        let operator = |reason: &str| (FaultClass::Operator, reason.to_string());
-        let transient = |reason: &str| (FaultClass::Transient, reason.to_string());
-        assert_eq!(class("git@x: Permission denied (publickey)."), operator("AuthenticationFailed"));
+        let operator = |reason| (FaultClass::Operator, reason);
+        let transient = |reason| (FaultClass::Transient, reason);
+        assert_eq!(class("git@x: Permission denied (publickey)."), operator(Reason::AuthenticationFailed));
         assert_eq!(
             class("fatal: could not read Username for 'https://x': terminal prompts disabled"),
-            operator("AuthenticationFailed")
+            operator(Reason::AuthenticationFailed)
         );
-        assert_eq!(class("Host key verification failed.\nfatal: Could not read"), operator("HostKeyRefused"));
-        assert_eq!(class("ssh: Could not resolve hostname forge.example.net"), transient("Unreachable"));
-        assert_eq!(class("fatal: unable to access 'https://x/': Failed to connect"), transient("Unreachable"));
-        assert_eq!(class("error: object file ./objects/aa/bb is empty"), transient("MirrorUnusable"));
-        assert_eq!(class("remote: error: object file x is empty"), transient("Unreachable"));
+        assert_eq!(class("Host key verification failed.\nfatal: Could not read"), operator(Reason::HostKeyRefused));
+        assert_eq!(class("ssh: Could not resolve hostname forge.example.net"), transient(Reason::Unreachable));
+        assert_eq!(class("fatal: unable to access 'https://x/': Failed to connect"), transient(Reason::Unreachable));
+        assert_eq!(class("error: object file ./objects/aa/bb is empty"), transient(Reason::MirrorUnusable));
+        assert_eq!(class("remote: error: object file x is empty"), transient(Reason::Unreachable));
     }
 
     #[test]

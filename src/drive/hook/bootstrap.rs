@@ -12,7 +12,7 @@ use super::verdict::End;
 use super::{Given, Job};
 use crate::drive::log::Log;
 use crate::drive::process::{Mark, ProcessError, Run};
-use crate::model::{Fault, HookFile, HostSpec};
+use crate::model::{Fault, HookFile, HostSpec, Reason};
 
 /// Where the directories are.
 const DIR: &str = "hooks";
@@ -45,16 +45,16 @@ pub(super) async fn run(job: &Job<'_>, host: Option<&HostSpec>, log: &mut Log) -
     let run = run.env("RACKWRIGHT", job.own);
     let place = job.run.dir();
     let mark = Mark::begin(&place)
-        .map_err(|error| Fault::transient("StateDirUnusable", format!("{}: {error}", place.display())))?;
+        .map_err(|error| Fault::transient(Reason::StateDirUnusable, format!("{}: {error}", place.display())))?;
     let end = match started(run, &mark, log).await {
         Ok(Some(status)) => End::Status(status.into()),
         Ok(None) => End::Signal("unknown".to_owned()),
         Err(ProcessError::TimedOut(..)) => End::TimedOut,
         Err(error @ (ProcessError::NotFound(_) | ProcessError::Start(..))) => {
             let message = format!("{}: {error}: is the #! line of its program right?", job.name());
-            return Err(Fault::permanent("HookNotStarted", message));
+            return Err(Fault::permanent(Reason::HookNotStarted, message));
         }
-        Err(error) => return Err(job.after_begin("HookFailed", format!("{}: {error}", job.name()))),
+        Err(error) => return Err(job.after_begin(Reason::HookFailed, format!("{}: {error}", job.name()))),
     };
     job.verdict(&end, "on the bootstrap host", log)
 }
@@ -107,10 +107,10 @@ async fn furnish(job: &Job<'_>, given: &Given) -> Result<TempDir, Fault> {
     };
     let made = tokio::task::spawn_blocking(make).await;
     let made =
-        made.map_err(|_| Fault::transient("NoDirectory", format!("{}: its files cannot be laid", job.name())))?;
+        made.map_err(|_| Fault::transient(Reason::NoDirectory, format!("{}: its files cannot be laid", job.name())))?;
     made.map_err(|(path, error)| {
         let message = format!("{}: {}: {error}", job.name(), path.display());
-        Fault::permanent("FileUnreadable", message)
+        Fault::permanent(Reason::FileUnreadable, message)
     })
 }
 

@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::given::quote;
-use super::verdict::{End, NOT_READY};
+use super::verdict::End;
 use super::{Given, Job};
 use crate::drive::log::{Log, Stream};
 use crate::drive::ssh::{Files, Running, Said, Session, SshError};
-use crate::model::{Fault, HookFile, HostSpec};
+use crate::model::{Fault, HookFile, HostSpec, Reason};
 
 const KEEP: &str = include_str!("keep.sh");
 const START: &str = include_str!("start.sh");
@@ -63,7 +63,7 @@ async fn readable(job: &Job<'_>) -> Result<(), Fault> {
             && let Err(error) = tokio::fs::File::open(path).await
         {
             let message = format!("{}: {} cannot be read: {error}", job.name(), path.display());
-            return Err(Fault::permanent("FileUnreadable", message));
+            return Err(Fault::permanent(Reason::FileUnreadable, message));
         }
     }
     Ok(())
@@ -80,7 +80,7 @@ async fn ready(job: &Job<'_>, session: &Session, host: &HostSpec, command: &str,
     }
     log.write(Stream::Out, said.text.as_bytes());
     let said = log.mask(&said.to_string());
-    Err(Fault::transient(NOT_READY, format!("{}: {} is not ready for it yet: {said}", job.name(), host.id)))
+    Err(Fault::transient(Reason::NotReady, format!("{}: {} is not ready for it yet: {said}", job.name(), host.id)))
 }
 
 async fn may_be_root(job: &Job<'_>, session: &Session, host: &HostSpec, log: &mut Log) -> Result<(), Fault> {
@@ -89,7 +89,7 @@ async fn may_be_root(job: &Job<'_>, session: &Session, host: &HostSpec, log: &mu
         return Ok(());
     }
     let message = format!("{}: the user may not use sudo on {}: {}", job.name(), host.id, log.mask(&said.to_string()));
-    Err(Fault::permanent("SudoRefused", message))
+    Err(Fault::permanent(Reason::SudoRefused, message))
 }
 
 /// A private directory on a host, and the channel that holds it.
@@ -125,7 +125,7 @@ impl Seat {
             Ok(Ok(None)) | Err(_) => {
                 let said = log.tail(1);
                 let message = format!("{}: no directory for it can be made on the host: {said}", job.name());
-                Err(Fault::transient("NoDirectory", message))
+                Err(Fault::transient(Reason::NoDirectory, message))
             }
         }
     }

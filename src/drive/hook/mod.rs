@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::log::Log;
 use super::task::TaskRun;
-use crate::model::{Fault, FaultClass, HookTask, HostId, HostSpec, OnFailure, Outcome, Place, Scope, TaskNews};
+use crate::model::{Fault, FaultClass, HookTask, HostId, HostSpec, OnFailure, Outcome, Place, Reason, Scope, TaskNews};
 
 mod bootstrap;
 mod given;
@@ -42,7 +42,7 @@ struct Job<'a> {
 pub async fn run(own: &Path, hook: &HookTask, run: &TaskRun<'_>) -> Result<Outcome, Fault> {
     let job = Job { hook, run, own };
     let log = Log::create(&run.dir(), &hook.secrets, (run.clock)());
-    let mut log = log.map_err(|error| Fault::transient("NoLog", format!("{}: {error}", run.dir().display())))?;
+    let mut log = log.map_err(|error| Fault::transient(Reason::NoLog, format!("{}: {error}", run.dir().display())))?;
     log.line(&format!("{} ({})", run.task.name, hook.program.name));
     let result = job.all(&mut log).await;
     match &result {
@@ -60,7 +60,7 @@ impl Job<'_> {
             Scope::Each if !hosts.is_empty() => self.each(&hosts, log).await,
             Scope::None if self.hook.program.place == Place::Bootstrap => bootstrap::run(self, None, log).await,
             Scope::Once | Scope::None if !hosts.is_empty() => self.one(hosts[0], true, log).await,
-            _ => Err(Fault::permanent("NoTargets", "its targets have left the repository")),
+            _ => Err(Fault::permanent(Reason::NoTargets, "its targets have left the repository")),
         }
     }
 
@@ -72,7 +72,7 @@ impl Job<'_> {
             self.run.tell(TaskNews::Target { host: host.id.clone(), result: result.clone() }).await;
             if let Err(fault) = result {
                 // What is not ready for one is not for the others.
-                let stop = self.run.task.on_failure == OnFailure::Stop || fault.reason == verdict::NOT_READY;
+                let stop = self.run.task.on_failure == OnFailure::Stop || fault.reason == Reason::NotReady;
                 failed.push((&host.id, fault));
                 if stop {
                     break;
@@ -109,11 +109,12 @@ fn together(mut failed: Vec<(&HostId, Fault)>, of: usize) -> Result<(), Fault> {
     }
     let classes = [FaultClass::Operator, FaultClass::Permanent, FaultClass::Transient];
     let worst = classes.iter().find_map(|class| failed.iter().find(|(_, fault)| fault.class == *class));
-    let (class, reason) = worst.map_or((FaultClass::Operator, ""), |(_, fault)| (fault.class, fault.reason.as_str()));
+    let (class, reason) =
+        worst.map_or((FaultClass::Operator, Reason::HookFailed), |(_, fault)| (fault.class, fault.reason));
     let list: Vec<_> =
         failed.iter().take(TOLD).map(|(host, fault)| format!("{}: {}", host.host, fault.message)).collect();
     let more = failed.len().saturating_sub(TOLD);
     let more = if more > 0 { format!("; and {more} more") } else { String::new() };
     let message = format!("failed on {} of {of} hosts: {}{more}", failed.len(), list.join("; "));
-    Err(Fault { class, reason: reason.to_owned(), message })
+    Err(Fault { class, reason, message })
 }

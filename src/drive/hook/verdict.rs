@@ -5,12 +5,10 @@
 use super::Job;
 use crate::drive::log::Log;
 use crate::drive::ssh::SshError;
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// The status with which a program says that nothing was changed and that it should be tried again (`EX_TEMPFAIL`).
 const TRY_AGAIN: i64 = 75;
-/// Reason of a fault of a hook that has not begun, because something that it needs does not answer yet.
-pub(super) const NOT_READY: &str = "NotReady";
 /// How many of its last lines are told.
 const LINES: usize = 3;
 
@@ -29,12 +27,14 @@ impl Job<'_> {
     pub(super) fn verdict(&self, end: &End, place: &str, log: &mut Log) -> Result<(), Fault> {
         let (reason, how) = match end {
             End::Status(0) => return Ok(()),
-            End::Status(TRY_AGAIN) => ("TryAgain", "is to be tried again later".to_owned()),
-            End::Status(126) => ("HookFailed", "failed: exit status 126 (is its #! line right?)".to_owned()),
-            End::Status(127) => ("HookFailed", "failed: exit status 127 (a program is not installed?)".to_owned()),
-            End::Status(status) => ("HookFailed", format!("failed: exit status {status}")),
-            End::Signal(signal) => ("HookFailed", format!("was ended by signal {signal}")),
-            End::TimedOut => ("HookTimedOut", format!("was stopped at its time limit, {:?}", self.time_limit())),
+            End::Status(TRY_AGAIN) => (Reason::TryAgain, "is to be tried again later".to_owned()),
+            End::Status(126) => (Reason::HookFailed, "failed: exit status 126 (is its #! line right?)".to_owned()),
+            End::Status(127) => {
+                (Reason::HookFailed, "failed: exit status 127 (a program is not installed?)".to_owned())
+            }
+            End::Status(status) => (Reason::HookFailed, format!("failed: exit status {status}")),
+            End::Signal(signal) => (Reason::HookFailed, format!("was ended by signal {signal}")),
+            End::TimedOut => (Reason::HookTimedOut, format!("was stopped at its time limit, {:?}", self.time_limit())),
         };
         let said = log.tail(LINES);
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };
@@ -49,11 +49,11 @@ impl Job<'_> {
     pub(super) fn lost(&self, error: &SshError, log: &Log) -> Fault {
         let log = log.path().display();
         let message = format!("{}: {error}; nobody knows how far it came; what it said is in {log}", self.name());
-        self.after_begin(Fault::OUTCOME_UNKNOWN, message)
+        self.after_begin(Reason::OutcomeUnknown, message)
     }
 
     /// A fault of a program that may have changed something.
-    pub(super) fn after_begin(&self, reason: &str, message: String) -> Fault {
+    pub(super) fn after_begin(&self, reason: Reason, message: String) -> Fault {
         match self.run.task.idempotent {
             true => Fault::transient(reason, message),
             false => Fault::operator(reason, message),

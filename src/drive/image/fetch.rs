@@ -12,7 +12,7 @@ use tempfile::NamedTempFile;
 
 use super::{copy, disk, too_large};
 use crate::drive::http::failed;
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// Time for all of it. Whoever delivers 8 GiB more slowly than at 1.2 MB/s is not a mirror to boot from.
 const TOTAL: Duration = Duration::from_secs(2 * 3600);
@@ -34,18 +34,18 @@ pub async fn url(
     to: NamedTempFile,
     limits: &Limits<'_>,
 ) -> Result<(NamedTempFile, String), Fault> {
-    let url = Url::parse(url).map_err(|_| Fault::operator("InvalidRequest", "its address is not a URL"))?;
+    let url = Url::parse(url).map_err(|_| Fault::operator(Reason::InvalidRequest, "its address is not a URL"))?;
     // Without the query, which may be a secret.
     let place = format!("{}{}", url.origin().ascii_serialization(), url.path());
     let fetched = tokio::time::timeout(TOTAL, async {
         let answer = client.get(url).send().await.map_err(|error| match error.is_redirect() {
-            true => Fault::permanent("Redirected", format!("{place} leads from one redirect to the next")),
+            true => Fault::permanent(Reason::Redirected, format!("{place} leads from one redirect to the next")),
             false => failed("fetching", &place, &error),
         })?;
         body(answer, &place, to, limits).await
     });
     fetched.await.unwrap_or_else(|_| {
-        Err(Fault::transient("Timeout", format!("{place} has not sent it in {} minutes", TOTAL.as_secs() / 60)))
+        Err(Fault::transient(Reason::Timeout, format!("{place} has not sent it in {} minutes", TOTAL.as_secs() / 60)))
     })
 }
 
@@ -58,8 +58,10 @@ async fn body(
     let status = answer.status();
     match status.as_u16() {
         200 => {}
-        408 | 429 | 500..=599 => return Err(Fault::transient("ServerError", format!("{place} answered {status}"))),
-        _ => return Err(Fault::permanent("Refused", format!("{place} answered {status}"))),
+        408 | 429 | 500..=599 => {
+            return Err(Fault::transient(Reason::ServerError, format!("{place} answered {status}")));
+        }
+        _ => return Err(Fault::permanent(Reason::Refused, format!("{place} answered {status}"))),
     }
     let length = answer.content_length();
     if length.is_some_and(|length| length > limits.octets) {
@@ -81,7 +83,10 @@ async fn body(
         }
     }
     if length.is_some_and(|length| length != come) {
-        return Err(Fault::transient("BrokenAnswer", format!("{place} sent {come} octets of {}", length.unwrap_or(0))));
+        return Err(Fault::transient(
+            Reason::BrokenAnswer,
+            format!("{place} sent {come} octets of {}", length.unwrap_or(0)),
+        ));
     }
     Ok((to, hex::encode(hash.finalize())))
 }
@@ -89,7 +94,7 @@ async fn body(
 /// From a file below the static root: no link in the path leads out of it, or the repository's authors could publish
 /// whatever the daemon can read.
 pub fn path(root: &Path, path: &str, mut to: NamedTempFile, limit: u64) -> Result<(NamedTempFile, String), Fault> {
-    let missing = |why: String| Fault::permanent("NotFound", format!("{path} below network.tftp.root: {why}"));
+    let missing = |why: String| Fault::permanent(Reason::NotFound, format!("{path} below network.tftp.root: {why}"));
     let root = File::open(root).map_err(|error| missing(error.to_string()))?;
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{blocking, disk};
 use crate::drive::process::{ProcessError, Run};
-use crate::model::{Fault, Keyring, SignatureSpec};
+use crate::model::{Fault, Keyring, Reason, SignatureSpec};
 
 /// `gpgv` reads the whole image once more.
 const TIME: Duration = Duration::from_secs(15 * 60);
@@ -37,10 +37,10 @@ pub async fn check(
     let run = run.arg("--keyring").arg(&keyring).arg("--").arg(signature).arg(sums.unwrap_or(image));
     let output = run.time_limit(TIME).output().await.map_err(|error| match error {
         ProcessError::NotFound(_) => Fault::operator(
-            "GpgvMissing",
+            Reason::GpgvMissing,
             "signatures are checked by `gpgv` (Debian package gpgv), which is not installed",
         ),
-        error => Fault::transient("GpgvFailed", error.to_string()),
+        error => Fault::transient(Reason::GpgvFailed, error.to_string()),
     })?;
     verdict(&String::from_utf8_lossy(&output.stdout), &output.stderr)?;
     match sums {
@@ -67,7 +67,7 @@ fn verdict(status: &str, said: &str) -> Result<(), Fault> {
     } else {
         said.lines().last().unwrap_or("gpgv found none")
     };
-    Err(Fault::operator("SignatureWrong", format!("the vendor's signature does not hold: {why}")))
+    Err(Fault::operator(Reason::SignatureWrong, format!("the vendor's signature does not hold: {why}")))
 }
 
 /// Whether a signed list names the digest.
@@ -78,20 +78,21 @@ async fn named_in(sums: &Path, sha256: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let message = format!("the vendor's signed list of sums does not name {sha256}");
-    Err(Fault::operator("NotInSums", message))
+    Err(Fault::operator(Reason::NotInSums, message))
 }
 
 /// The keyring as a file that `gpgv` takes: it reads the binary form only.
 async fn keyring(keyring: &Keyring, home: &Path) -> Result<PathBuf, Fault> {
     let octets = match keyring {
         Keyring::Own(octets) => octets.to_vec(),
-        Keyring::Host(path) => tokio::fs::read(path)
-            .await
-            .map_err(|error| Fault::operator("NoKeyring", format!("the keyring {path} cannot be read: {error}")))?,
+        Keyring::Host(path) => tokio::fs::read(path).await.map_err(|error| {
+            Fault::operator(Reason::NoKeyring, format!("the keyring {path} cannot be read: {error}"))
+        })?,
     };
     let octets = match std::str::from_utf8(&octets) {
-        Ok(text) if text.contains(ARMOUR) => dearmour(text)
-            .ok_or_else(|| Fault::operator("NoKeyring", "the keyring begins like one in text form, but is none"))?,
+        Ok(text) if text.contains(ARMOUR) => dearmour(text).ok_or_else(|| {
+            Fault::operator(Reason::NoKeyring, "the keyring begins like one in text form, but is none")
+        })?,
         _ => octets,
     };
     let path = home.join("keyring.gpg");
@@ -128,7 +129,7 @@ mod tests {
             "GOODSIG 0123 not from the program\n",
             &format!("{good}[GNUPG:] BADSIG 0123 Vendor\n"),
         ] {
-            assert_eq!(verdict(bad, "").unwrap_err().reason, "SignatureWrong", "{bad}");
+            assert_eq!(verdict(bad, "").unwrap_err().reason, Reason::SignatureWrong, "{bad}");
         }
     }
 

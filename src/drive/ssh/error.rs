@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// Why something over SSH did not work. Never holds a command, a file's contents or a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,16 +98,16 @@ impl SshError {
     pub fn fault(&self) -> Fault {
         let message = self.to_string();
         match self {
-            SshError::Unreachable { .. } => Fault::transient("SshUnreachable", message),
-            SshError::HostKeyChanged { .. } => Fault::operator("HostKeyChanged", message),
-            SshError::NoHostKey { .. } => Fault::operator("SshNoHostKey", message),
-            SshError::BadPin { .. } => Fault::operator("HostKeyUnusable", message),
-            SshError::Refused { .. } => Fault::operator("SshRefused", message),
-            SshError::Key(_) => Fault::operator("SshKeyUnusable", message),
-            SshError::Lost { .. } => Fault::transient("SshLost", message),
-            SshError::TimedOut { .. } => Fault::transient("SshTimedOut", message),
-            SshError::Denied { .. } => Fault::operator("SshDenied", message),
-            SshError::File { .. } => Fault::transient("SshFile", message),
+            SshError::Unreachable { .. } => Fault::transient(Reason::SshUnreachable, message),
+            SshError::HostKeyChanged { .. } => Fault::operator(Reason::HostKeyChanged, message),
+            SshError::NoHostKey { .. } => Fault::operator(Reason::SshNoHostKey, message),
+            SshError::BadPin { .. } => Fault::operator(Reason::HostKeyUnusable, message),
+            SshError::Refused { .. } => Fault::operator(Reason::SshRefused, message),
+            SshError::Key(_) => Fault::operator(Reason::SshKeyUnusable, message),
+            SshError::Lost { .. } => Fault::transient(Reason::SshLost, message),
+            SshError::TimedOut { .. } => Fault::transient(Reason::SshTimedOut, message),
+            SshError::Denied { .. } => Fault::operator(Reason::SshDenied, message),
+            SshError::File { .. } => Fault::transient(Reason::SshFile, message),
         }
     }
 }

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{Fault, HostId, Outcome, PowerState};
+use crate::model::{Fault, HostId, Outcome, PowerState, Reason};
 
 mod error;
 mod exec;
@@ -68,9 +68,10 @@ pub async fn reach(target: &Target) -> Result<Outcome, Fault> {
     let boot = said.text.lines().map(str::trim).rfind(|line| is_uuid(line));
     match boot {
         Some(boot) => Ok(Outcome::Reached { key, boot: boot.to_owned() }),
-        None => {
-            Err(Fault::transient("NoBootId", format!("{} does not tell which boot it is in: {said}", target.who())))
-        }
+        None => Err(Fault::transient(
+            Reason::NoBootId,
+            format!("{} does not tell which boot it is in: {said}", target.who()),
+        )),
     }
 }
 
@@ -82,7 +83,7 @@ fn is_uuid(text: &str) -> bool {
 pub async fn power_off(target: &Target) -> Result<Outcome, Fault> {
     if target.host_key.is_none() {
         let message = format!("no host key of {} is known: it cannot be told to power off", target.host);
-        return Err(Fault::operator("NoHostKey", message));
+        return Err(Fault::operator(Reason::NoHostKey, message));
     }
     let session = Session::connect(target).await.map_err(|error| error.fault())?;
     // Whoever may not use sudo may still be root.
@@ -94,7 +95,9 @@ pub async fn power_off(target: &Target) -> Result<Outcome, Fault> {
         Ok(said) if said.exit.success() => Ok(Outcome::Finished(PowerState::Off)),
         // It went down before it could answer.
         Err(SshError::Lost { .. }) => Ok(Outcome::Finished(PowerState::Off)),
-        Ok(said) => Err(Fault::permanent("PowerOffRefused", format!("{} did not power off: {said}", target.who()))),
+        Ok(said) => {
+            Err(Fault::permanent(Reason::PowerOffRefused, format!("{} did not power off: {said}", target.who())))
+        }
         Err(error) => Err(error.fault()),
     }
 }

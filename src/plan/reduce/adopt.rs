@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{cluster_mut, host_mut, set_boot_mac, task};
 use crate::model::{
     AdoptedHost, AdoptedTask, Adoption, Claim, Consent, Failure, Fault, FaultClass, HostState, Lease, LeaseOrigin, Mac,
-    TaskRecord, Time, World,
+    Reason, TaskRecord, Time, World,
 };
 use crate::plan::task::task_basis;
 
@@ -102,7 +102,7 @@ fn adopt_task(world: &mut World, task: &AdoptedTask) {
     let lost = open.map(|said| {
         let bootstrap = task.task.as_str() == "ansible" && task.covers.is_empty();
         let message = format!("the journal was lost when it was about to run, {}", task::unknown(bootstrap));
-        failed(said.run, Fault::operator("JournalLost", message))
+        failed(said.run, Fault::operator(Reason::JournalLost, message))
     });
     let failure = task.failed.clone().map(|(run, fault)| failed(run, fault));
     // After a failure that passes by itself it may have been begun once more.

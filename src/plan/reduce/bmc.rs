@@ -3,7 +3,7 @@
 use super::{Touched, facts_of, host_mut, nics, set_boot_mac};
 use crate::model::{
     Action, BmcFacts, Digest, Doing, Event, Failure, Fault, Generation, HostFacts, HostId, HostSpec, Outcome,
-    Preparation, Time, World,
+    Preparation, Reason, Time, World,
 };
 use crate::plan::bmc::{basis, credential};
 use crate::plan::host;
@@ -124,7 +124,7 @@ fn failed(
     now: Time,
 ) {
     // The machine may be on its way: wait for it as if all had gone well, and order it again only when overdue.
-    if fault.reason == Fault::OUTCOME_UNKNOWN && matches!(action, Action::Arm { .. } | Action::PowerCycle { .. }) {
+    if fault.reason == Reason::OutcomeUnknown && matches!(action, Action::Arm { .. } | Action::PowerCycle { .. }) {
         facts.failure = None;
         return;
     }
@@ -136,7 +136,7 @@ fn failed(
         (_, Some(tried)) => tried.clone(),
         _ => Digest::new(""),
     };
-    if fault.reason == Fault::AUTHENTICATION_FAILED {
+    if fault.reason == Reason::AuthenticationFailed {
         facts.bmc.refused.extend(tried);
     }
     let count = facts.failure.as_ref().filter(|last| last.action == action.kind()).map_or(0, |last| last.count);

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::{Touched, host_mut};
-use crate::model::{Action, Digest, Failure, Fault, HostFacts, HostId, Outcome, SshFacts, Time, TokenId, World};
+use crate::model::{
+    Action, Digest, Failure, Fault, HostFacts, HostId, Outcome, Reason, SshFacts, Time, TokenId, World,
+};
 use crate::plan::cluster::facts_of;
 use crate::plan::ssh::{key, pinned};
 
@@ -58,7 +60,10 @@ pub(super) fn ended(
 
 fn changed(pinned: &str, shown: &str) -> Fault {
     let (pinned, shown) = (key::fingerprint(pinned), key::fingerprint(shown));
-    Fault::operator("HostKeyChanged", format!("it shows the host key {shown}, and {pinned} is the one of its install"))
+    Fault::operator(
+        Reason::HostKeyChanged,
+        format!("it shows the host key {shown}, and {pinned} is the one of its install"),
+    )
 }
 
 /// It is up again after its configuration began.

@@ -6,7 +6,7 @@ use super::shown::note;
 use super::{Touched, cluster_mut, outward, ssh};
 use crate::model::{
     Action, ClusterFacts, ClusterName, ClusterSpec, Digest, Doing, Failure, Fault, FaultClass, HostId, MoveKind,
-    Outcome, Rerun, TaskId, TaskIntent, TaskNews, TaskRecord, TaskSpec, Time, TokenId, World,
+    Outcome, Reason, Rerun, TaskId, TaskIntent, TaskNews, TaskRecord, TaskSpec, Time, TokenId, World,
 };
 use crate::plan::cluster::{ClusterView, facts_of};
 use crate::plan::host;
@@ -137,9 +137,12 @@ pub(super) fn interrupted(world: &mut World, cluster: &ClusterName, action: &Act
     let Action::Run { task, do_bootstrap, .. } = action else { return };
     let spec = spec(world, cluster, task);
     let fault = if spec.is_some_and(|spec| spec.idempotent) {
-        Fault::transient("Interrupted", "rackwright was restarted while it ran; its outcome is unknown")
+        Fault::transient(Reason::Interrupted, "rackwright was restarted while it ran; its outcome is unknown")
     } else {
-        Fault::operator("Interrupted", format!("rackwright was restarted while it ran, {}", unknown(*do_bootstrap)))
+        Fault::operator(
+            Reason::Interrupted,
+            format!("rackwright was restarted while it ran, {}", unknown(*do_bootstrap)),
+        )
     };
     ended(world, cluster, action, &Err(fault), now);
 }

@@ -1,7 +1,7 @@
 //! The status files, read back by a daemon whose journal is empty.
 
 use super::{ClusterStatus, Files, HostStatus, RackStatus};
-use crate::model::{AdoptedHost, AdoptedTask, Adoption, Fault, Generated, HostId, Installed, TaskId, Time};
+use crate::model::{AdoptedHost, AdoptedTask, Adoption, Fault, Generated, HostId, Installed, Reason, TaskId, Time};
 
 /// What the status branch says. A file that cannot be read is an error: guessing could cost a disk.
 pub fn adoption(files: &Files) -> Result<Adoption, String> {
@@ -90,7 +90,7 @@ fn cluster(adoption: &mut Adoption, status: ClusterStatus) -> Result<(), String>
             failed: task.failed_at_run.map(|run| {
                 // A branch of an earlier version has no more than the message.
                 let message = task.message.unwrap_or_default();
-                (run, task.fault.unwrap_or_else(|| Fault::operator("TaskFailed", message)))
+                (run, task.fault.unwrap_or_else(|| Fault::operator(Reason::TaskFailed, message)))
             }),
             announced: task.announced,
             at: time(task.at.as_deref().unwrap_or_default())?,

@@ -9,8 +9,8 @@ use super::{
     RackStatus, RejectedStatus, SshStatus, TaskStatus, WriteBackStatus, unclaimed,
 };
 use crate::model::{
-    Action, Announced, ClusterFacts, ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, TaskId,
-    TaskSpec, TokenId, World,
+    Action, Announced, ClusterFacts, ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, Reason,
+    TaskId, TaskSpec, TokenId, World,
 };
 use crate::plan::bmc;
 use crate::plan::cluster::{ClusterView, facts_of};
@@ -69,7 +69,7 @@ fn removed(id: &HostId, facts: &HostFacts) -> Option<HostStatus> {
         generation: GenerationStatus { wanted, installed },
         condition: Condition {
             status: "Ready".to_owned(),
-            reason: "Removed".to_owned(),
+            reason: Reason::Removed.to_string(),
             message: "no longer in the repository: left alone".to_owned(),
             until: None,
         },
@@ -142,12 +142,17 @@ fn boot_endpoint(facts: &HostFacts) -> Endpoint {
 fn condition(step: &Step) -> Condition {
     let (status, reason, message, until) = match step {
         Step::Act { reason, message, until } | Step::Wait { reason, message, until } => {
-            ("Reconciling", (*reason).to_owned(), message, Some(until))
+            ("Reconciling", *reason, message, Some(until))
         }
-        Step::Stalled { reason, message, until } => ("Stalled", reason.clone(), message, until.as_ref()),
-        Step::Done { message } => ("Ready", "Done".to_owned(), message, None),
+        Step::Stalled { reason, message, until } => ("Stalled", *reason, message, until.as_ref()),
+        Step::Done { message } => ("Ready", Reason::Done, message, None),
     };
-    Condition { status: status.to_owned(), reason, message: message.clone(), until: until.map(ToString::to_string) }
+    Condition {
+        status: status.to_owned(),
+        reason: reason.to_string(),
+        message: message.clone(),
+        until: until.map(ToString::to_string),
+    }
 }
 
 /// The status of one cluster, when it is in the repository.

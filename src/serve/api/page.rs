@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::rack::Rack;
-use crate::model::{Finding, Time};
+use crate::model::{Finding, Reason, Time};
 use crate::plan::report::{ClusterStatus, Condition, Endpoint, HostStatus};
 
 /// Shows any text as HTML text or attribute value.
@@ -256,9 +256,9 @@ fn tasks(html: &mut String, cluster: &ClusterStatus, now: Time) -> fmt::Result {
 fn badge(condition: &Condition) -> String {
     let class = ["stalled", "reconciling", "ready"][usize::from(urgency(condition))];
     let (reason, status) = (Safe(&condition.reason), Safe(&condition.status));
-    match condition.reason.as_str() {
-        "" | "Done" => format!("<span class=\"badge {class}\">{status}</span>"),
-        _ => format!("<span class=\"badge {class}\">{status}: {reason}</span>"),
+    match condition.reason.is_empty() || condition.reason.parse() == Ok(Reason::Done) {
+        true => format!("<span class=\"badge {class}\">{status}</span>"),
+        false => format!("<span class=\"badge {class}\">{status}: {reason}</span>"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use crate::model::{Consent, Finding, Mac, Revision, World};
+use crate::model::{Consent, Finding, Mac, Reason, Revision, World};
 use crate::plan::Plan;
 use crate::plan::report::{
     ClusterStatus, HostStatus, RejectedStatus, UnclaimedStatus, cluster_status, host_status, unclaimed,
@@ -45,8 +45,8 @@ pub struct Rack {
 pub struct Trouble {
     /// `fetch`, `publish` or `notify`.
     pub action: &'static str,
-    /// CamelCase word for machines.
-    pub reason: String,
+    /// The word for machines.
+    pub reason: Reason,
     /// A sentence for people.
     pub message: String,
     /// How many times in a row.
@@ -118,7 +118,7 @@ fn troubles(world: &World) -> Vec<Trouble> {
         .filter_map(|(action, failure)| failure.map(|failure| (action, failure)))
         .map(|(action, failure)| Trouble {
             action,
-            reason: failure.fault.reason.clone(),
+            reason: failure.fault.reason,
             message: failure.fault.message.clone(),
             count: failure.count,
             at: failure.at.to_string(),

@@ -15,7 +15,7 @@ impl Sim {
             Action::Reach { host } => self.reach(host),
             Action::WriteBack { generated, .. } => self.write_back(generated),
             Action::TellForge { .. } if self.now < self.season.troubles && self.dice.roll(40) => {
-                Err(Fault::transient("Unreachable", "the forge does not answer"))
+                Err(Fault::transient(Reason::Unreachable, "the forge does not answer"))
             }
             Action::TellForge { .. } => Ok(Outcome::ForgeTold),
             Action::Finish { host, power_off: true } if world.spec(host).is_some_and(|spec| !spec.has_bmc()) => {
@@ -139,7 +139,7 @@ impl Sim {
             }
         }
         match raced {
-            true => Err(Fault::transient("Unreachable", "the forge does not answer")),
+            true => Err(Fault::transient(Reason::Unreachable, "the forge does not answer")),
             false => Ok(Outcome::Published(None)),
         }
     }

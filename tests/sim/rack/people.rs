@@ -151,24 +151,24 @@ impl Sim {
         for host in &plan.hosts {
             let bmc = self.rack.has_bmc(&host.id);
             let reason = match &host.step {
-                Step::Stalled { reason, .. } => reason.as_str(),
-                Step::Wait { reason, .. } if !bmc => reason,
+                Step::Stalled { reason, .. } => *reason,
+                Step::Wait { reason, .. } if !bmc => *reason,
                 _ => continue,
             };
             match reason {
-                "AuthenticationFailed" if !bmc => {}
-                "AuthenticationFailed" => news |= self.correct_password(&host.id),
-                "CertificateChanged" => news |= self.renew_certificate(&host.id),
-                "ForeignVolume" => news |= self.consent(&host.id),
-                "JournalLost" => {
+                Reason::AuthenticationFailed if !bmc => {}
+                Reason::AuthenticationFailed => news |= self.correct_password(&host.id),
+                Reason::CertificateChanged => news |= self.renew_certificate(&host.id),
+                Reason::ForeignVolume => news |= self.consent(&host.id),
+                Reason::JournalLost => {
                     self.rack.raise_generation(&host.id);
                     news = true;
                 }
-                "NetworkBoot" | "PowerOnByHand" | "InstallOverdue" | "NotSeen" if !bmc => {
+                Reason::NetworkBoot | Reason::PowerOnByHand | Reason::InstallOverdue | Reason::NotSeen if !bmc => {
                     self.machine(&host.id, MachineEvent::SetOverride(Some(Override { network: true, once: true })));
                     self.start_by_hand(&host.id);
                 }
-                "FirstBootOverdue" if !bmc => self.start_by_hand(&host.id),
+                Reason::FirstBootOverdue if !bmc => self.start_by_hand(&host.id),
                 _ => {}
             }
         }

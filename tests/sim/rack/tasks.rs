@@ -27,14 +27,14 @@ impl Sim {
         self.told.reaches += 1;
         match found.filter(|_| !self.trouble_now(20)) {
             Some((key, boot)) => Ok(Outcome::Reached { key, boot }),
-            None => Err(Fault::transient("Unreachable", "connection refused")),
+            None => Err(Fault::transient(Reason::Unreachable, "connection refused")),
         }
     }
 
     /// Shuts a machine without BMC down over SSH.
     pub(super) fn shut_down(&mut self, id: &HostId) -> Result<Outcome, Fault> {
         if self.reach(id).is_err() {
-            return Err(Fault::transient("Unreachable", "connection refused"));
+            return Err(Fault::transient(Reason::Unreachable, "connection refused"));
         }
         self.machine(id, MachineEvent::Power(Power::GracefulShutdown));
         Ok(Outcome::Finished(PowerState::Off))
@@ -42,12 +42,12 @@ impl Sim {
 
     pub(super) fn write_back(&mut self, generated: &Digest) -> Result<Outcome, Fault> {
         if self.trouble_now(40) {
-            return Err(Fault::transient("Unreachable", "the forge does not answer"));
+            return Err(Fault::transient(Reason::Unreachable, "the forge does not answer"));
         }
         self.tasks.reached_branch(generated);
         self.told.written_back += 1;
         match self.trouble_now(60) {
-            true => Err(Fault::transient("OutcomeUnknown", "the answer to the push was lost")),
+            true => Err(Fault::transient(Reason::OutcomeUnknown, "the answer to the push was lost")),
             false => Ok(Outcome::WrittenBack(None)),
         }
     }
@@ -73,7 +73,7 @@ impl Sim {
         let targets: Vec<HostId> = covers.keys().cloned().collect();
         let away = |sim: &Sim| targets.iter().any(|id| look(&sim.machines[id]).machine.ssh(sim.now).is_none());
         if spec.needs_ssh() && away(self) || self.trouble_now(40) {
-            let fault = Fault::transient("Unreachable", "nobody answers");
+            let fault = Fault::transient(Reason::Unreachable, "nobody answers");
             return self.later(500, 5_000, Item::Work(self.life, action, Work::End(Err(fault))));
         }
         match &spec.kind {
@@ -89,7 +89,7 @@ impl Sim {
                 self.tasks.works_for_all(cluster, task, &on_disk);
                 self.told.hooks += 1;
                 let failed = self.trouble_now(20);
-                let fault = Fault::operator("TaskFailed", "the pool cannot be made");
+                let fault = Fault::operator(Reason::TaskFailed, "the pool cannot be made");
                 let result = if failed { Err(fault) } else { Ok(Outcome::TaskDone) };
                 self.later(500, 60_000, Item::Work(self.life, action, Work::End(result)));
             }
@@ -107,8 +107,10 @@ impl Sim {
         self.told.playbooks += 1;
         let lasts = 300_000 + self.below(2_400_000) as i64;
         let (result, lasts) = match () {
-            () if self.trouble_now(40) => (Err(Fault::operator("TaskFailed", "hv1: a role failed")), lasts / 2),
-            () if self.trouble_now(15) => (Err(Fault::operator("TimedOut", "it did not end in time")), 7_200_000),
+            () if self.trouble_now(40) => (Err(Fault::operator(Reason::TaskFailed, "hv1: a role failed")), lasts / 2),
+            () if self.trouble_now(15) => {
+                (Err(Fault::operator(Reason::AnsibleTimedOut, "it did not end in time")), 7_200_000)
+            }
             () => {
                 self.sequence += 1;
                 let made = self.dice.roll(180).then(|| Digest::new(format!("files-{}", self.sequence)));
@@ -139,13 +141,13 @@ impl Sim {
                     return self.report(self.life, action, Ok(Outcome::TaskDone));
                 };
                 if look(&self.machines[&host]).machine.ssh(self.now).is_none() {
-                    let fault = Fault::transient("Unreachable", "it does not answer any more");
+                    let fault = Fault::transient(Reason::Unreachable, "it does not answer any more");
                     return self.report(self.life, action, Err(fault));
                 }
                 self.tasks.works(task, *run, &covers[&host]);
                 self.told.hooks += 1;
                 let failed = self.trouble_now(20);
-                let result = if failed { Err(Fault::operator("TaskFailed", "no such disk")) } else { Ok(()) };
+                let result = if failed { Err(Fault::operator(Reason::TaskFailed, "no such disk")) } else { Ok(()) };
                 self.later(500, 60_000, Item::Work(self.life, action, Work::Told(left, result)));
             }
             Work::Told(mut left, result) => {
@@ -184,19 +186,21 @@ impl Sim {
     pub(super) fn help_cluster(&mut self, cluster: &plan::ClusterPlan) -> bool {
         let Step::Stalled { reason, until, .. } = &cluster.step else { return false };
         let ids: Vec<HostId> = self.machines.keys().filter(|id| id.cluster == cluster.name).cloned().collect();
-        match reason.as_str() {
-            "TaskFailed" | "TimedOut" | "Interrupted" | "JournalLost" if until.is_none() => {
+        match reason {
+            Reason::TaskFailed | Reason::AnsibleTimedOut | Reason::Interrupted | Reason::JournalLost
+                if until.is_none() =>
+            {
                 self.rack.raise_run(&cluster.name);
                 self.told.runs_raised += 1;
                 // That also says that accounts which were refused are right after all.
                 ids.iter().for_each(|id| self.bmcs.of(id).forgiven += 1);
                 return true;
             }
-            "RestartNotSeen" => {
+            Reason::RestartNotSeen => {
                 self.told.restarted_by_hand += 1;
                 ids.iter().for_each(|id| self.start_by_hand(id));
             }
-            "SshUnreachable" => {
+            Reason::SshUnreachable => {
                 for id in &ids {
                     if look(&self.machines[id]).machine.power() == PowerState::Off {
                         self.machine(id, MachineEvent::Power(Power::On));

@@ -2,7 +2,7 @@
 
 use super::Guardians;
 use crate::drive::bmc::{Order, Target};
-use crate::model::{Action, Digest, Fault, HostId, Protocol, World};
+use crate::model::{Action, Digest, Fault, HostId, Protocol, Reason, World};
 use crate::plan;
 
 /// Where and how to speak to a BMC, and with which account.
@@ -23,12 +23,12 @@ impl Guardians {
         let spec = world.spec(host).ok_or_else(no_such_host)?;
         let facts = plan::cluster::facts_of(world, host);
         if spec.bmc.protocol == Protocol::None {
-            return Err(Fault::permanent("NoBmc", "the host has no BMC that can be driven"));
+            return Err(Fault::permanent(Reason::NoBmc, "the host has no BMC that can be driven"));
         }
         let address = plan::bmc::address(spec, facts);
-        let address = address.ok_or_else(|| Fault::transient("NoAddress", "the BMC's address is not known"))?;
+        let address = address.ok_or_else(|| Fault::transient(Reason::NoAddress, "the BMC's address is not known"))?;
         let credential = plan::bmc::credential(spec, facts)
-            .ok_or_else(|| Fault::operator(Fault::AUTHENTICATION_FAILED, plan::bmc::all_refused(spec)))?;
+            .ok_or_else(|| Fault::operator(Reason::AuthenticationFailed, plan::bmc::all_refused(spec)))?;
         let target = Target {
             port: self.port,
             ipmi_port: self.ipmi_port,
@@ -37,13 +37,13 @@ impl Guardians {
             ..Target::new(spec, facts, address, credential, &self.tls)
         };
         let journaled = facts.bmc.session.as_ref().map(|(uri, _)| uri.clone());
-        let stays_refused = plan::bmc::stays(facts, "ConnectionRefused");
+        let stays_refused = plan::bmc::stays(facts, Reason::ConnectionRefused);
         Ok(Door { target, account: credential.id.clone(), journaled, stays_refused })
     }
 }
 
 pub(super) fn no_such_host() -> Fault {
-    Fault::permanent("NoSuchHost", "the host has left the repository")
+    Fault::permanent(Reason::NoSuchHost, "the host has left the repository")
 }
 
 /// What an action of the plan asks of a BMC; nothing where it asks nothing.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Limits, Shared};
 use crate::drive::bmc::redfish::{Session, Tls};
 use crate::drive::bmc::{Target, Turn};
-use crate::model::{Digest, Event, Fault};
+use crate::model::{Digest, Event, Fault, Reason};
 
 /// How many times in a row a BMC may answer with an error when a session is to be ended, until another is opened beside
 /// it.
@@ -76,7 +76,7 @@ impl Seat {
     pub async fn sit(&self, limits: &Limits, target: &Target, shared: &Shared) -> Result<MutexGuard<'_, State>, Fault> {
         let busy = || {
             let message = format!("the BMC of {} at {} is being spoken to", target.host, target.address);
-            Fault::transient("BmcInUse", message)
+            Fault::transient(Reason::BmcInUse, message)
         };
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
@@ -161,7 +161,7 @@ impl State {
     /// Notes that a session could not be ended; says whether the BMC has answered so to it often enough that it is given
     /// up. Counted for this session alone: a BMC that was busy with other things may well end it yet.
     pub fn kept_open(&mut self, uri: &str, fault: &Fault) -> bool {
-        if fault.reason != "BmcError" {
+        if fault.reason != Reason::BmcError {
             return false;
         }
         let times = self.stubborn.take().filter(|(last, _)| last == uri).map_or(0, |(_, times)| times) + 1;

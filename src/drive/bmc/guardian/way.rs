@@ -7,10 +7,7 @@ use super::order::Door;
 use super::seat::{Kept, Seat, State};
 use crate::drive::bmc::redfish::{self, Session};
 use crate::drive::bmc::{Order, Target, ipmi};
-use crate::model::{Event, Fault, FaultClass, Outcome, Protocol};
-
-/// Reason of a fault that means: Redfish offers no network boot.
-const NO_PXE: &str = "PxeNotSupported";
+use crate::model::{Event, Fault, FaultClass, Outcome, Protocol, Reason};
 
 impl Guardians {
     /// By Redfish or by IPMI: as the World says, or else by what answers.
@@ -34,13 +31,13 @@ impl Guardians {
             }
             Err(fault) => return Err(fault),
         }
-        let Some(kept) = &state.kept else { return Err(Fault::transient("SessionLost", "the session is gone")) };
+        let Some(kept) = &state.kept else { return Err(Fault::transient(Reason::SessionLost, "the session is gone")) };
         match redfish::carry_out(&kept.session, order).await {
-            Err(fault) if fault.reason == "SessionLost" => {
+            Err(fault) if fault.reason == Reason::SessionLost => {
                 state.lost(&self.shared).await;
                 Err(fault)
             }
-            Err(fault) if fault.reason == NO_PXE && matches!(order, Order::Arm { .. }) => {
+            Err(fault) if fault.reason == Reason::PxeNotSupported && matches!(order, Order::Arm { .. }) => {
                 self.arm_by_ipmi(door.target, order, fault).await
             }
             result => result,
@@ -57,7 +54,7 @@ impl Guardians {
                 (self.shared.tell)(Event::BmcNoted { host, note }).await;
                 Ok(outcome)
             }
-            Err(other) if other.reason == Fault::OUTCOME_UNKNOWN => Err(other),
+            Err(other) if other.reason == Reason::OutcomeUnknown => Err(other),
             Err(other) => {
                 let class = if other.class == FaultClass::Operator { FaultClass::Operator } else { fault.class };
                 Err(Fault { class, message: format!("{}; {}", fault.message, other.message), ..fault })
@@ -133,9 +130,10 @@ impl Guardians {
 
 /// Whether a fault means that there is no Redfish service, and the repository leaves open what the BMC speaks.
 fn no_redfish(door: &Door, fault: &Fault) -> bool {
-    let reason = fault.reason.as_str();
+    let reason = fault.reason;
     door.target.protocol == Protocol::Auto
-        && (matches!(reason, "NotRedfish" | "NoTls") || (reason == "ConnectionRefused" && door.stays_refused))
+        && (matches!(reason, Reason::NotRedfish | Reason::NoTls)
+            || (reason == Reason::ConnectionRefused && door.stays_refused))
 }
 
 async fn by_ipmi(target: Target, order: &Order) -> Result<Outcome, Fault> {

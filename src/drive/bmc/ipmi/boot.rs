@@ -6,7 +6,7 @@ pub use super::answer::{BootFlags, Device};
 use super::power;
 use super::refusal;
 use super::tool::Conversation;
-use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState};
+use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState, Reason};
 
 /// Looks at flags that were just set, before they count as not kept.
 const READBACKS: u32 = 3;
@@ -46,7 +46,7 @@ pub async fn set(bmc: &Conversation, wanted: BootFlags) -> Result<(), Fault> {
         tokio::time::sleep(bmc.target().patience.poll).await;
     }
     let message = format!("{}: the boot flags were taken and do not read back", bmc.who());
-    Err(Fault::transient("BootOverrideNotKept", message))
+    Err(Fault::transient(Reason::BootOverrideNotKept, message))
 }
 
 /// Something that is good to have: a refusal is told in the log.
@@ -64,7 +64,7 @@ async fn optional(bmc: &Conversation, command: &[&str], otherwise: &str) -> Resu
 pub(super) async fn from_network(bmc: &Conversation, how: NetworkBoot, mode: BootMode) -> Result<(), Fault> {
     if how == NetworkBoot::Http {
         let message = format!("{}: IPMI can order PXE, not UEFI HTTP boot", bmc.who());
-        return Err(Fault::operator("HttpBootNotSupported", message));
+        return Err(Fault::operator(Reason::HttpBootNotSupported, message));
     }
     let efi = match mode {
         BootMode::Uefi => true,

@@ -5,7 +5,7 @@ use super::boot::{self, BootFlags};
 use super::power::{self, Control};
 use super::tool::Conversation;
 use super::{answer, look};
-use crate::model::{Fault, PowerState, Protocol};
+use crate::model::{Fault, PowerState, Protocol, Reason};
 
 /// Reads what a person wants to know. IPMI tells neither sessions nor a clock whose time zone is known.
 pub async fn look(bmc: &Conversation, depth: Depth) -> Result<Look, Fault> {
@@ -69,7 +69,7 @@ pub async fn power(bmc: &Conversation, word: Power) -> Result<PowerState, Fault>
         Power::Soft => power::soft(bmc).await?,
         Power::Cycle | Power::Reset if off => {
             let message = format!("{}: the machine is off: `power on` starts it", bmc.who());
-            return Err(Fault::permanent("MachineIsOff", message));
+            return Err(Fault::permanent(Reason::MachineIsOff, message));
         }
         Power::Cycle => {
             power::off(bmc).await?;
@@ -85,7 +85,7 @@ pub async fn boot_once(bmc: &Conversation, device: Device) -> Result<Boot, Fault
     let wanted = match device {
         Device::Http => {
             let message = format!("{}: IPMI can order PXE, not UEFI HTTP boot", bmc.who());
-            return Err(Fault::operator("HttpBootNotSupported", message));
+            return Err(Fault::operator(Reason::HttpBootNotSupported, message));
         }
         Device::Pxe => answer::Device::Pxe,
         Device::Disk => answer::Device::Disk,

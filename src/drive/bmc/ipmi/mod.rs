@@ -23,7 +23,7 @@ pub use hand::{boot_once, look as look_by_hand, power as power_by_hand};
 pub use tool::{Call, Conversation};
 
 use super::Order;
-use crate::model::{DiskChoice, Fault, Outcome, PowerState, Preparation, Prepare, Protocol};
+use crate::model::{DiskChoice, Fault, Outcome, PowerState, Preparation, Prepare, Protocol, Reason};
 
 /// Carries out one order, within the target's time limit.
 pub async fn carry_out(bmc: &Conversation, order: &Order) -> Result<Outcome, Fault> {
@@ -34,8 +34,8 @@ pub async fn carry_out(bmc: &Conversation, order: &Order) -> Result<Outcome, Fau
             let message = format!("{} took longer than {} s altogether", bmc.who(), limit.as_secs());
             // Nobody knows how far it got: where the machine is started, it may be on its way.
             let reason = match order {
-                Order::Arm { .. } | Order::PowerCycle => Fault::OUTCOME_UNKNOWN,
-                Order::Probe { .. } | Order::Prepare { .. } | Order::Finish { .. } => "Unreachable",
+                Order::Arm { .. } | Order::PowerCycle => Reason::OutcomeUnknown,
+                Order::Probe { .. } | Order::Prepare { .. } | Order::Finish { .. } => Reason::Unreachable,
             };
             Err(Fault::transient(reason, message))
         }
@@ -49,7 +49,7 @@ async fn dispatch(bmc: &Conversation, order: &Order) -> Result<Outcome, Fault> {
                 let message = format!("{}: IPMI tells no NIC of the machine: write config.boot_mac", bmc.who());
                 // Only that it answers at all, with this account, is worth asking then.
                 power::state(bmc).await?;
-                return Err(Fault::permanent("NoBootMac", message));
+                return Err(Fault::permanent(Reason::NoBootMac, message));
             }
             let inventory = look::inventory(bmc, *boot_mac).await?;
             Ok(Outcome::Probed { inventory, pin: None, protocol: Protocol::Ipmi })
@@ -77,7 +77,7 @@ async fn prepare(bmc: &Conversation, wanted: &Prepare, apply: bool) -> Result<Pr
     };
     if !cannot.is_empty() {
         let message = format!("{}: IPMI cannot {cannot}; do it by hand and take it out, or use Redfish", bmc.who());
-        return Err(Fault::operator("NotPossibleOverIpmi", message));
+        return Err(Fault::operator(Reason::NotPossibleOverIpmi, message));
     }
     let lit = if apply { identify(bmc, true).await? } else { true };
     let notes = if lit { Vec::new() } else { vec!["the BMC has no LED that IPMI can switch on".to_owned()] };

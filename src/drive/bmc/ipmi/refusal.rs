@@ -4,14 +4,11 @@
 //! all that tells a wrong password from a BMC that does not answer.
 
 use super::answer;
-use crate::model::{Fault, FaultClass};
-
-/// Reason of the fault of a command that failed without a reason.
-const UNSPECIFIED: &str = "IpmiError";
+use crate::model::{Fault, FaultClass, Reason};
 
 /// Whether a BMC refused a command that it need not have.
 pub(super) fn declined(fault: &Fault) -> bool {
-    fault.class == FaultClass::Permanent || fault.reason == UNSPECIFIED
+    fault.class == FaultClass::Permanent || fault.reason == Reason::IpmiError
 }
 
 /// What a failed call means.
@@ -125,22 +122,24 @@ impl Refusal {
             Refusal::Account(why) => {
                 let hint = "over IPMI a password has at most 20 bytes, on some BMCs 16";
                 let message = format!("{who} does not take this user name and password over IPMI ({why}); {hint}");
-                Fault::operator(Fault::AUTHENTICATION_FAILED, message)
+                Fault::operator(Reason::AuthenticationFailed, message)
             }
             Refusal::Privilege(why) => {
                 let message = format!("{who}: the account is not an administrator over IPMI ({why})");
-                Fault::operator("InsufficientPrivilege", message)
+                Fault::operator(Reason::InsufficientPrivilege, message)
             }
             Refusal::Suite(why) => {
                 let message =
                     format!("{who} takes neither cipher suite 17 nor 3 ({why}); allow one of them on the BMC");
-                Fault::permanent("CipherSuiteRefused", message)
+                Fault::permanent(Reason::CipherSuiteRefused, message)
             }
-            Refusal::TooOld => Fault::permanent("NotIpmi20", format!("{who} does not speak IPMI 2.0 (RMCP+)")),
-            Refusal::Busy(why) => Fault::transient("BmcBusy", format!("{who}: {why}")),
-            Refusal::Unspecified(why) => Fault::transient(UNSPECIFIED, format!("{who}: {why}")),
-            Refusal::Silent(why) => Fault::transient("Unreachable", format!("{who} does not answer over IPMI ({why})")),
-            Refusal::Command(why) => Fault::permanent("IpmiRefused", format!("{who}: {why}")),
+            Refusal::TooOld => Fault::permanent(Reason::NotIpmi20, format!("{who} does not speak IPMI 2.0 (RMCP+)")),
+            Refusal::Busy(why) => Fault::transient(Reason::BmcBusy, format!("{who}: {why}")),
+            Refusal::Unspecified(why) => Fault::transient(Reason::IpmiError, format!("{who}: {why}")),
+            Refusal::Silent(why) => {
+                Fault::transient(Reason::Unreachable, format!("{who} does not answer over IPMI ({why})"))
+            }
+            Refusal::Command(why) => Fault::permanent(Reason::IpmiRefused, format!("{who}: {why}")),
         }
     }
 }

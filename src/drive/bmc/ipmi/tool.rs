@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::{Target, Via};
 use super::refusal::{self, Refusal};
 use crate::drive::process::{Output, ProcessError, Run};
-use crate::model::{Fault, Secret};
+use crate::model::{Fault, Reason, Secret};
 
 /// The most that is read of one answer: a full system event log is smaller.
 const OUTPUT_LIMIT: usize = 1 << 20;
@@ -100,7 +100,7 @@ impl Conversation {
         let length = self.target.password.reveal().len();
         if length > PASSWORD_LIMIT {
             let message = format!("the password for {} has {length} bytes; IPMI takes {PASSWORD_LIMIT}", self.who());
-            return Err(Fault::operator("PasswordTooLong", message));
+            return Err(Fault::operator(Reason::PasswordTooLong, message));
         }
         let mut refused = Refusal::TooOld;
         for suite in SUITES {
@@ -158,13 +158,15 @@ impl Conversation {
     pub(super) fn did_not_run(&self, error: ProcessError) -> Fault {
         match error {
             ProcessError::NotFound(_) => Fault::operator(
-                "ProgramMissing",
+                Reason::ProgramMissing,
                 "`ipmitool` is not installed (Debian package ipmitool); BMCs without Redfish are reached with it",
             ),
             ProcessError::TimedOut(..) => {
-                Fault::transient("Unreachable", format!("{} does not answer over IPMI ({error})", self.who()))
+                Fault::transient(Reason::Unreachable, format!("{} does not answer over IPMI ({error})", self.who()))
             }
-            ProcessError::Start(..) | ProcessError::Io(..) => Fault::transient("ProgramFailed", error.to_string()),
+            ProcessError::Start(..) | ProcessError::Io(..) => {
+                Fault::transient(Reason::ProgramFailed, error.to_string())
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use super::quirk::Quirk;
 use super::session::Session;
 use super::storage::{name_of, number, slot};
 use super::{link, strings, text};
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// All drives and volumes.
 pub(super) struct Shelf {
@@ -96,7 +96,7 @@ impl Shelf {
         if walk.incomplete() {
             let message =
                 "not all drives and volumes could be read, and the wrong one must not be taken for the right one";
-            return Err(session.transient("StorageUnreadable", message));
+            return Err(session.transient(Reason::StorageUnreadable, message));
         }
         Ok(shelf)
     }

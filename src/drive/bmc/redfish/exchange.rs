@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::fault::{clip, said};
 use super::session::{Auth, Session};
 use super::wire::{Request, Response};
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// The largest answer that is read.
 pub const BODY_CAP: usize = 4 << 20;
@@ -120,7 +120,7 @@ impl Session {
                 _ => return self.accept(reply, path).map(Ok),
             }
         }
-        Err(self.transient("BmcBusy", format!("{} changes faster than it can be written", clip(path))))
+        Err(self.transient(Reason::BmcBusy, format!("{} changes faster than it can be written", clip(path))))
     }
 
     /// DELETE of something.
@@ -138,9 +138,10 @@ impl Session {
             match (look.status.as_u16(), look.body["TaskState"].as_str()) {
                 (200..=299, Some("Exception" | "Killed" | "Cancelled" | "Interrupted")) => {
                     let why = look.body.pointer("/Messages/0/Message").and_then(Value::as_str).unwrap_or_default();
-                    return Err(
-                        self.transient("BmcTaskFailed", format!("the task {} failed: {}", clip(monitor), clip(why)))
-                    );
+                    return Err(self.transient(
+                        Reason::BmcTaskFailed,
+                        format!("the task {} failed: {}", clip(monitor), clip(why)),
+                    ));
                 }
                 (202, _) | (200, Some("New" | "Starting" | "Running" | "Pending" | "Stopping" | "Suspended")) => {}
                 (401, _) => return self.accept(look, monitor).map(|_| ()),
@@ -156,7 +157,7 @@ impl Session {
         let fine = path.starts_with('/') && !path.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\');
         let method = Method::from_bytes(method.as_bytes()).ok().filter(|_| fine);
         let Some(method) = method else {
-            return Err(self.permanent("BmcNonsense", format!("the BMC links to `{}`", clip(path))));
+            return Err(self.permanent(Reason::BmcNonsense, format!("the BMC links to `{}`", clip(path))));
         };
         let mut headers = vec![("accept", "application/json".to_owned()), ("odata-version", "4.0".to_owned())];
         headers.extend(body.map(|_| ("content-type", "application/json".to_owned())));
@@ -182,7 +183,7 @@ impl Session {
             response = self.send(Request { path, ..request }).await?;
         }
         let status = StatusCode::from_u16(response.status);
-        let status = status.map_err(|_| self.permanent("BmcNonsense", "an impossible HTTP status"))?;
+        let status = status.map_err(|_| self.permanent(Reason::BmcNonsense, "an impossible HTTP status"))?;
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let etag = response.header("etag").or_else(|| body["@odata.etag"].as_str());
         let etag = etag.filter(|etag| !etag.is_empty()).map(str::to_owned);

@@ -7,7 +7,7 @@ use super::exchange::Reply;
 use super::session::{Auth, Session};
 use super::tls::Tls;
 use super::wire::Broken;
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// Messages of refusals that pass by themselves, by the end of their ids, and where each was seen.
 const LATER: &[(&str, &str)] = &[
@@ -67,7 +67,7 @@ impl Session {
         }
         let words = said(&reply.body);
         if words.later() {
-            return Err(self.transient("BmcBusy", format!("not now: {}", words.text)));
+            return Err(self.transient(Reason::BmcBusy, format!("not now: {}", words.text)));
         }
         Err(self.refused(reply.status, path, &words.text))
     }
@@ -80,7 +80,7 @@ impl Session {
         }
         let why = "was answered with something other than a resource; the BMC may be starting, or have no Redfish \
                    (then write `bmc.protocol: ipmi`)";
-        Err(self.transient("BmcNotReady", format!("{} {why}", clip(path))))
+        Err(self.transient(Reason::BmcNotReady, format!("{} {why}", clip(path))))
     }
 
     pub(super) fn refused(&self, status: StatusCode, path: &str, said: &str) -> Fault {
@@ -88,27 +88,29 @@ impl Session {
         let message = format!("{} was answered with {}{said}", clip(path), status.as_u16());
         match (status.as_u16(), &self.auth) {
             (401, Auth::Token { .. }) => {
-                self.transient("SessionLost", format!("the BMC no longer knows the session: {message}"))
+                self.transient(Reason::SessionLost, format!("the BMC no longer knows the session: {message}"))
             }
             (401, Auth::Basic) => self.not_allowed(),
             // The account was accepted and may not do this: a role, a licence, a lock-down mode.
-            (403, _) => self.permanent("Forbidden", format!("the account's privileges do not suffice: {message}")),
-            (408 | 409 | 412 | 423 | 425 | 429, _) => self.transient("BmcBusy", message),
-            (500..=599, _) => self.transient("BmcError", message),
-            _ => self.permanent("BmcRefused", message),
+            (403, _) => {
+                self.permanent(Reason::Forbidden, format!("the account's privileges do not suffice: {message}"))
+            }
+            (408 | 409 | 412 | 423 | 425 | 429, _) => self.transient(Reason::BmcBusy, message),
+            (500..=599, _) => self.transient(Reason::BmcError, message),
+            _ => self.permanent(Reason::BmcRefused, message),
         }
     }
 
     pub(super) fn not_allowed(&self) -> Fault {
         let message = format!("{}: the BMC refuses the user `{}`", self.place(), self.target.username);
-        Fault::operator(Fault::AUTHENTICATION_FAILED, format!("{message}; correct bmc.username or bmc.password"))
+        Fault::operator(Reason::AuthenticationFailed, format!("{message}; correct bmc.username or bmc.password"))
     }
 
     /// A request that got no answer.
     pub(super) fn broken(&self, broken: Broken, path: &str) -> Fault {
         match broken {
             Broken::Certificate { expected, shown } => Fault::operator(
-                Fault::CERTIFICATE_CHANGED,
+                Reason::CertificateChanged,
                 format!(
                     "{}: the certificate {expected} is trusted, but {shown} was shown: where that is right, write \
                      `bmc.fingerprint: {shown}` in bootstrap.yml; where it is not, find out who answers there, or put the \
@@ -117,11 +119,13 @@ impl Session {
                 ),
             ),
             Broken::Tls(tls) => self.no_tls(&tls),
-            Broken::TooLarge => self.permanent("BmcNonsense", format!("the answer to {} is too large", clip(path))),
-            Broken::Timeout => self.transient("Unreachable", format!("{}: no answer in time", clip(path))),
-            Broken::Refused => self.transient("ConnectionRefused", "nobody listens at its HTTPS port"),
+            Broken::TooLarge => {
+                self.permanent(Reason::BmcNonsense, format!("the answer to {} is too large", clip(path)))
+            }
+            Broken::Timeout => self.transient(Reason::Unreachable, format!("{}: no answer in time", clip(path))),
+            Broken::Refused => self.transient(Reason::ConnectionRefused, "nobody listens at its HTTPS port"),
             Broken::Connection => {
-                self.transient("Unreachable", format!("{}: the connection failed or broke", clip(path)))
+                self.transient(Reason::Unreachable, format!("{}: the connection failed or broke", clip(path)))
             }
         }
     }
@@ -142,28 +146,28 @@ impl Session {
         let certificate = "its certificate is not one that TLS libraries still take (X.509 v1, or a key or signature \
                            too weak): have the BMC make a new one, or update its firmware";
         let (reason, advice) = match error {
-            Error::InvalidCertificate(why) if old_certificate(why) => ("TlsTooOld", certificate),
-            Error::InvalidCertificate(_) => ("TlsFailed", "the certificate is not acceptable"),
+            Error::InvalidCertificate(why) if old_certificate(why) => (Reason::TlsTooOld, certificate),
+            Error::InvalidCertificate(_) => (Reason::TlsFailed, "the certificate is not acceptable"),
             Error::PeerIncompatible(_)
             | Error::AlertReceived(
                 Alert::HandshakeFailure
                 | Alert::ProtocolVersion
                 | Alert::InsufficientSecurity
                 | Alert::IllegalParameter,
-            ) => ("TlsTooOld", "it speaks no TLS 1.2 or 1.3 with forward secrecy: update the BMC's firmware"),
-            Error::InvalidMessage(_) => ("NoTls", "what answers there does not speak TLS"),
-            _ => ("TlsFailed", "what answers there does not speak TLS as it should"),
+            ) => (Reason::TlsTooOld, "it speaks no TLS 1.2 or 1.3 with forward secrecy: update the BMC's firmware"),
+            Error::InvalidMessage(_) => (Reason::NoTls, "what answers there does not speak TLS"),
+            _ => (Reason::TlsFailed, "what answers there does not speak TLS as it should"),
         };
         self.permanent(reason, format!("{error}: {advice}; or write `bmc.protocol: ipmi`"))
     }
 
     /// A fault that may pass, with the BMC's address.
-    pub(super) fn transient(&self, reason: &str, message: impl std::fmt::Display) -> Fault {
+    pub(super) fn transient(&self, reason: Reason, message: impl std::fmt::Display) -> Fault {
         Fault::transient(reason, format!("{}: {message}", self.place()))
     }
 
     /// A refusal, with the BMC's address.
-    pub(super) fn permanent(&self, reason: &str, message: impl std::fmt::Display) -> Fault {
+    pub(super) fn permanent(&self, reason: Reason, message: impl std::fmt::Display) -> Fault {
         Fault::permanent(reason, format!("{}: {message}", self.place()))
     }
 

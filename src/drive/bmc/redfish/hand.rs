@@ -7,7 +7,7 @@ use super::inventory::inventory;
 use super::session::Session;
 use super::system::System;
 use super::{boot, link, text};
-use crate::model::{BootMode, Fault, Mac, PowerState, Protocol, Time};
+use crate::model::{BootMode, Fault, Mac, PowerState, Protocol, Reason, Time};
 
 /// Members of a collection that are looked at.
 const MEMBERS: usize = 16;
@@ -138,7 +138,7 @@ async fn switch_as(session: &Session, word: Power) -> Result<PowerState, Fault> 
         Power::Off => switch_off(session, &mut system).await?,
         Power::Soft => soft(session, &mut system).await?,
         Power::Cycle | Power::Reset if off => {
-            return Err(session.permanent("MachineIsOff", "the machine is off: `power on` starts it"));
+            return Err(session.permanent(Reason::MachineIsOff, "the machine is off: `power on` starts it"));
         }
         Power::Cycle => {
             switch_off(session, &mut system).await?;
@@ -163,8 +163,10 @@ async fn soft(session: &Session, system: &mut System) -> Result<(), Fault> {
         return Ok(());
     }
     let waited = session.patience().graceful.as_secs();
-    Err(session
-        .transient("StillOn", format!("the operating system has not shut down within {waited} s; `power off` cuts")))
+    Err(session.transient(
+        Reason::StillOn,
+        format!("the operating system has not shut down within {waited} s; `power off` cuts"),
+    ))
 }
 
 async fn override_once(session: &Session, device: Device) -> Result<Boot, Fault> {

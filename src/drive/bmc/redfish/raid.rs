@@ -9,7 +9,7 @@ use super::exchange::Reply;
 use super::prepare::Work;
 use super::quirk::Mirror;
 use super::task::{self, Progress};
-use crate::model::{DiskChoice, Fault, Pending, PowerState, Stage};
+use crate::model::{DiskChoice, Fault, Pending, PowerState, Reason, Stage};
 
 /// How far the disk is.
 pub(super) enum Disk {
@@ -50,7 +50,7 @@ impl Work<'_> {
         }
         Err(self
             .session
-            .transient("VolumeNotThere", "the BMC took every order about its volumes, and they are as before"))
+            .transient(Reason::VolumeNotThere, "the BMC took every order about its volumes, and they are as before"))
     }
 
     /// The drives in the slots.
@@ -58,7 +58,7 @@ impl Work<'_> {
         let mut candidates: Vec<Vec<usize>> = slots.iter().map(|slot| shelf.at(slot)).collect();
         if let Some(missing) = candidates.iter().position(Vec::is_empty) {
             let message = format!("no drive is in slot {}: {}", slots[missing], shelf.slots());
-            return Err(self.session.permanent("NoDriveInSlot", message));
+            return Err(self.session.permanent(Reason::NoDriveInSlot, message));
         }
         if let [first, second] = candidates.as_slice() {
             // Boxes may count their bays alike; a mirror is on one controller.
@@ -85,7 +85,7 @@ impl Work<'_> {
              config.system_disks",
             slots.join(" and slot ")
         );
-        Fault::operator("SlotNotUnique", message)
+        Fault::operator(Reason::SlotNotUnique, message)
     }
 
     fn raid_not_supported(&self, why: &str) -> Fault {
@@ -93,7 +93,7 @@ impl Work<'_> {
             "no RAID-1 can be made of these slots over Redfish: {why}. Make it in the controller's own setup, or name one \
              disk in config.system_disks"
         );
-        self.session.permanent("RaidNotSupported", message)
+        self.session.permanent(Reason::RaidNotSupported, message)
     }
 
     /// What the installer is told.
@@ -103,7 +103,7 @@ impl Work<'_> {
         let Some(found) = shelf.told(place) else {
             let message =
                 format!("the BMC tells no model or size of the disk in slot {slots}: name it by path instead");
-            return Err(self.session.permanent("DiskNotNamed", message));
+            return Err(self.session.permanent(Reason::DiskNotNamed, message));
         };
         let text = found.text;
         if found.fit > 1 {
@@ -183,7 +183,7 @@ impl Work<'_> {
             volume.name,
             slots.collect::<Vec<_>>().join(", ")
         );
-        Fault::operator("ForeignVolume", message)
+        Fault::operator(Reason::ForeignVolume, message)
     }
 
     /// Orders the mirror, in the words of the schema's versions until the service understands: refused is not done.
@@ -207,7 +207,7 @@ impl Work<'_> {
                 Err(fault) => refused = refused.or(Some(fault)),
             }
         }
-        Err(refused.unwrap_or_else(|| self.session.permanent("BmcRefused", "the volume")))
+        Err(refused.unwrap_or_else(|| self.session.permanent(Reason::BmcRefused, "the volume")))
     }
 
     /// What came of an order about volumes, whose answer may have been lost: nothing is ordered twice.
@@ -242,7 +242,7 @@ impl Work<'_> {
     }
 
     pub(super) fn failed(&self, why: &str) -> Fault {
-        self.session.permanent("BmcTaskFailed", format!("a task of the BMC has failed: {why}"))
+        self.session.permanent(Reason::BmcTaskFailed, format!("a task of the BMC has failed: {why}"))
     }
 
     /// Whether it is only looked at, and the machine was switched on for this a while ago.

@@ -9,7 +9,7 @@ use super::super::{Patience, Target};
 use super::fault::said;
 use super::link;
 use super::wire::Wire;
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// The service root (DSP0266, "Redfish-defined URIs"), which some services have under one of its two names only.
 const ROOTS: [&str; 2] = ["/redfish/v1/", "/redfish/v1"];
@@ -60,7 +60,7 @@ impl Session {
                 _ => return self.accept_json(root, path).map(|reply| reply.body),
             }
         }
-        Err(self.permanent("NotRedfish", "there is no Redfish service at /redfish/v1/"))
+        Err(self.permanent(Reason::NotRedfish, "there is no Redfish service at /redfish/v1/"))
     }
 
     /// The session's URI, where the service has sessions.
@@ -156,7 +156,7 @@ impl Session {
     pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         match tokio::time::timeout(self.target.patience.action, work).await {
             Ok(result) => result,
-            Err(_) => Err(self.transient("BmcTooSlow", "the action took too long")),
+            Err(_) => Err(self.transient(Reason::BmcTooSlow, "the action took too long")),
         }
     }
 
@@ -174,7 +174,7 @@ impl Session {
                 None => String::new(),
             };
             let message = format!("its table of sessions is full{idle}; somebody may have to close some");
-            self.transient("TooManySessions", message)
+            self.transient(Reason::TooManySessions, message)
         })
     }
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// How a BMC's certificate is checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Witness {
             Tls::Insecure => Check::Nothing,
             Tls::Ca(path) => {
                 let bad = |why: String| {
-                    Fault::operator("BadCertificateAuthority", format!("bmc.tls.ca {}: {why}", path.display()))
+                    Fault::operator(Reason::BadCertificateAuthority, format!("bmc.tls.ca {}: {why}", path.display()))
                 };
                 let size = tokio::fs::metadata(path).await.map_err(|error| bad(error.to_string()))?.len();
                 if size > CA_CAP {
@@ -75,7 +75,7 @@ impl Witness {
     pub(super) fn client(self: &Arc<Self>) -> Result<ClientConfig, Fault> {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(|error| Fault::permanent("TlsUnsupported", error.to_string()))?;
+            .map_err(|error| Fault::permanent(Reason::TlsUnsupported, error.to_string()))?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(self.clone()).with_no_client_auth();
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)

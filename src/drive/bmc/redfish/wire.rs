@@ -14,7 +14,7 @@ use super::super::{Target, Via};
 use super::exchange::BODY_CAP;
 use super::tls::Witness;
 use crate::drive::process::ProcessError;
-use crate::model::{Fault, Secret};
+use crate::model::{Fault, Reason, Secret};
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl Wire {
             .connect_timeout(target.patience.request)
             .timeout(target.patience.request)
             .build()
-            .map_err(|error| Fault::permanent("TlsUnsupported", error.to_string()))?;
+            .map_err(|error| Fault::permanent(Reason::TlsUnsupported, error.to_string()))?;
         let host = match target.address {
             IpAddr::V4(v4) => v4.to_string(),
             IpAddr::V6(v6) => format!("[{v6}]"),
