@@ -23,7 +23,9 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::model::Time;
 
@@ -136,7 +138,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
         .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe))
 }
 
-/// Logs go to standard error. `RUST_LOG` overrides `-v`.
+/// Logs go to standard error. `RUST_LOG` (`warn,rackwright=debug`) overrides `-v`.
 fn log(cli: &Cli) {
     let serves = matches!(cli.command, Command::Run(_));
     let level = match cli.verbose {
@@ -149,13 +151,15 @@ fn log(cli: &Cli) {
     };
     // Other crates' details are theirs, unless everything is asked for.
     let others = if cli.verbose > 1 { level } else { level.min(LevelFilter::WARN) };
-    let default = format!("{others},rackwright={level}");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let default = Targets::new().with_default(others).with_target("rackwright", level);
+    let chosen = crate::settings::environment(&["RUST_LOG"]).pop();
+    let chosen = chosen.and_then(|(_, text)| text.to_str().and_then(|text| text.parse().ok()));
+    let lines = tracing_subscriber::registry().with(chosen.unwrap_or(default));
     let colour = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colour);
+    let format = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colour);
     match cli.log_format {
-        LogFormat::Text => format.init(),
-        LogFormat::Json => format.json().init(),
+        LogFormat::Text => lines.with(format).init(),
+        LogFormat::Json => lines.with(format.json()).init(),
     }
 }
 

@@ -1,27 +1,35 @@
 //! TLS in front of a simulated BMC: a self-signed certificate, as most BMCs have, and a router behind it.
 
+use std::convert::Infallible;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
-use axum_server::Handle;
-use axum_server::tls_rustls::{RustlsConfig, from_tcp_rustls};
 use futures_util::stream;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::bmc::{Request, Response};
 
 /// The largest request body that is read.
 const BODY_CAP: usize = 1 << 20;
+/// Time for a TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// A certificate and its key.
 #[derive(Clone)]
@@ -55,23 +63,17 @@ impl Identity {
 }
 
 /// Stops its server, connections included, when it is dropped.
-pub struct Stop(Handle<SocketAddr>, RustlsConfig);
+pub struct Stop(watch::Sender<Arc<ServerConfig>>);
 
 impl Stop {
     /// Shows another identity to whoever connects from now on.
     pub fn show(&self, identity: &Identity) {
-        self.1.reload_from_config(identity.config.clone());
+        self.0.send_replace(identity.config.clone());
     }
 }
 
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.0.shutdown();
-    }
-}
-
-/// Serves until the returned [`Stop`]'s twin is dropped. `answer` gives how long to wait, and then the answer or
-/// nothing: the connection breaks.
+/// Serves until the returned [`Stop`] is dropped. `answer` gives how long to wait, and then the answer or nothing: the
+/// connection breaks.
 pub fn serve<F, A>(
     listener: TcpListener,
     identity: &Identity,
@@ -82,22 +84,42 @@ where
     A: Future<Output = (Duration, Option<Response>)> + Send + 'static,
 {
     listener.set_nonblocking(true)?;
-    let handle = Handle::new();
-    let service = Router::new().fallback(move |request: axum::extract::Request| {
-        let answer = answer.clone();
-        async move {
-            let Some(request) = read(request).await else { return StatusCode::BAD_REQUEST.into_response() };
-            let (delay, response) = answer(request).await;
-            tokio::time::sleep(delay).await;
-            write(response)
+    let (stop, mut shown) = watch::channel(identity.config.clone());
+    let server = async move {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                changed = shown.changed() => if changed.is_err() { return Ok(()) },
+                accepted = listener.accept() => {
+                    let acceptor = TlsAcceptor::from(shown.borrow_and_update().clone());
+                    connections.spawn(connection(accepted?.0, acceptor, answer.clone()));
+                }
+                Some(_) = connections.join_next() => {}
+            }
         }
-    });
-    let shown = RustlsConfig::from_config(identity.config.clone());
-    let server = from_tcp_rustls(listener, shown.clone())?.handle(handle.clone());
-    Ok((Stop(handle, shown), server.serve(service.into_make_service())))
+    };
+    Ok((Stop(stop), server))
 }
 
-async fn read(request: axum::extract::Request) -> Option<Request> {
+/// Serves one connection to its end.
+async fn connection<F, A>(stream: tokio::net::TcpStream, acceptor: TlsAcceptor, answer: F)
+where
+    F: Fn(Request) -> A + Clone,
+    A: Future<Output = (Duration, Option<Response>)>,
+{
+    let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
+    let service = service_fn(|request: hyper::Request<Incoming>| async {
+        let Some(request) = read(request).await else { return Ok(StatusCode::BAD_REQUEST.into_response()) };
+        let (delay, response) = answer(request).await;
+        tokio::time::sleep(delay).await;
+        Ok::<_, Infallible>(write(response))
+    });
+    // A client that breaks off is its own affair.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn read(request: hyper::Request<Incoming>) -> Option<Request> {
     let (parts, body) = request.into_parts();
     let headers = parts.headers.iter();
     let headers = headers.filter_map(|(name, value)| Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned())));
@@ -105,7 +127,7 @@ async fn read(request: axum::extract::Request) -> Option<Request> {
         method: parts.method.as_str().to_owned(),
         path: parts.uri.path().to_owned(),
         headers: headers.collect(),
-        body: to_bytes(body, BODY_CAP).await.ok()?.to_vec(),
+        body: to_bytes(Body::new(body), BODY_CAP).await.ok()?.to_vec(),
     })
 }
 
