@@ -14,6 +14,7 @@
 //! * [`event`]: the closed list of facts that can arrive.
 //! * [`action`]: the closed list of things rackwright can do.
 //! * [`reason`]: the closed list of words for why something waits, is stalled or failed.
+//! * [`status`]: what people are told: the files on the status branch.
 //! * [`fault`]: why an action failed, classed by what happens next; findings about a repository.
 
 pub mod action;
@@ -33,6 +34,7 @@ pub mod reason;
 pub mod secret;
 pub mod snapshot;
 pub mod state;
+pub mod status;
 pub mod task;
 pub mod time;
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use super::{
     ClusterStatus, Condition, Endpoint, Files, GenerationStatus, HostStatus, InstallStatus, PreparingStatus,
-    RackStatus, RejectedStatus, SshStatus, TaskStatus, WriteBackStatus, unclaimed,
+    RackStatus, RejectedStatus, SshStatus, TaskStatus, UnclaimedStatus, WriteBackStatus,
 };
 use crate::model::{
-    Action, Announced, ClusterFacts, ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, Reason,
-    TaskId, TaskSpec, TokenId, World,
+    Action, Announced, ClusterFacts, ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, Mac,
+    Reason, TaskId, TaskSpec, TokenId, World,
 };
 use crate::plan::bmc;
 use crate::plan::cluster::{ClusterView, facts_of};
@@ -223,6 +223,12 @@ fn task_status(
     }
 }
 
+/// Everybody on the network whom the repository does not name.
+pub fn unclaimed(world: &World) -> BTreeMap<Mac, UnclaimedStatus> {
+    let all = world.unclaimed.iter();
+    all.map(|(mac, it)| (*mac, UnclaimedStatus { address: it.ip.to_string(), since: it.since.to_string() })).collect()
+}
+
 /// The whole status branch. Same World and plan, same bytes.
 pub fn report(world: &World, plan: &Plan) -> Files {
     let mut files = Files::new();
@@ -272,7 +278,7 @@ fn put<T: serde::Serialize>(files: &mut Files, path: String, value: &T) {
 
 fn boot_files(world: &World, id: &HostId, files: &mut Files) {
     let (Some(spec), facts) = (world.spec(id), facts_of(world, id)) else { return };
-    let mac = spec.boot_mac.or(facts.boot_mac).map(crate::model::Mac::hex);
+    let mac = spec.boot_mac.or(facts.boot_mac).map(Mac::hex);
     for file in &spec.files {
         let name = match (&mac, file.name.contains("{mac}")) {
             (_, false) => file.name.to_string(),
