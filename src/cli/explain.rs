@@ -10,7 +10,7 @@ use super::status::{age, span};
 
 mod boot;
 mod task;
-use crate::model::{HostState, Reason, Time};
+use crate::model::{ConditionStatus, HostState, Time};
 use crate::plan::report::{ClusterStatus, Condition, HostStatus};
 
 /// Arguments.
@@ -32,7 +32,7 @@ pub fn explain(args: &ExplainArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     out.write_all(story(host, cluster, &rack, super::now()).as_bytes())?;
     match runtime.block_on(args.source.boot_chain(&host.cluster, &host.host))? {
         Asked::Daemon(chain) => boot::print(chain.as_ref(), out)?,
-        Asked::Branch if host.condition.status != "Ready" => writeln!(out, "{}", boot::elsewhere(host))?,
+        Asked::Branch if host.condition.status != ConditionStatus::Ready => writeln!(out, "{}", boot::elsewhere(host))?,
         Asked::Branch => {}
     }
     Ok(0)
@@ -68,10 +68,8 @@ fn story(host: &HostStatus, cluster: Option<&ClusterStatus>, rack: &Rack, now: T
         lines[1] = "Nothing has been seen of it yet.".into();
     }
     lines.push(next(&host.condition, now));
-    if let Ok(reason) = host.condition.reason.parse::<Reason>()
-        && host.condition.status != "Ready"
-    {
-        lines.push(format!("What you can do: {}", reason.advice()));
+    if host.condition.status != ConditionStatus::Ready {
+        lines.push(format!("What you can do: {}", host.condition.reason.advice()));
     }
     if host.drift {
         lines.push(
@@ -136,12 +134,12 @@ fn next(condition: &Condition, now: Time) -> String {
         None => until.to_string(),
     });
     let message = condition.message.trim_end_matches('.');
-    match (condition.status.as_str(), until) {
-        ("Ready", _) => format!("Nothing is left to do: {message}."),
-        ("Stalled", Some(until)) => {
+    match (condition.status, until) {
+        (ConditionStatus::Ready, _) => format!("Nothing is left to do: {message}."),
+        (ConditionStatus::Stalled, Some(until)) => {
             format!("It is stalled ({}): {message}. It is tried again at {until}.", condition.reason)
         }
-        ("Stalled", None) => {
+        (ConditionStatus::Stalled, None) => {
             format!("It is stalled ({}): {message}. Nothing happens until a person acts.", condition.reason)
         }
         (_, Some(until)) => format!(

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use super::runtime;
 use super::source::{Rack, StatusSource};
 use super::table::Table;
-use crate::model::{HostState, Time};
+use crate::model::{ConditionStatus, HostState, TaskResult, Time};
 use crate::plan::report::{ClusterStatus, Condition, HostStatus, RejectedStatus};
 
 /// How often `--watch` looks.
@@ -147,8 +147,8 @@ fn clusters(list: &[ClusterStatus], now: Time) -> Table {
         let notes = status.notes.iter().map(|note| format!("; {note}")).collect::<String>();
         table.row([
             plain(status.cluster.as_str()),
-            (status.state.clone(), colour(&status.condition)),
-            (status.condition.status.clone(), colour(&status.condition)),
+            (status.state.to_string(), colour(&status.condition)),
+            (status.condition.status.to_string(), colour(&status.condition)),
             plain(age(&status.since, now)),
             plain(format!("{done}/{total}")),
             plain(revision),
@@ -161,16 +161,16 @@ fn clusters(list: &[ClusterStatus], now: Time) -> Table {
 fn tasks(list: &[ClusterStatus], now: Time) -> Table {
     let mut table = Table::new(&["TASK", "RESULT", "SINCE", "MESSAGE"]);
     for (cluster, task) in list.iter().flat_map(|cluster| cluster.tasks.iter().map(move |task| (cluster, task))) {
-        let style = match task.result.as_str() {
-            "done" => AnsiColor::Green.on_default(),
-            "failed" | "blocked" => AnsiColor::Red.on_default(),
+        let style = match task.result {
+            TaskResult::Done => AnsiColor::Green.on_default(),
+            TaskResult::Failed | TaskResult::Blocked => AnsiColor::Red.on_default(),
             _ => Style::new(),
         };
         let at = task.at.as_deref().map_or_else(|| "-".into(), |at| age(at, now));
-        let progress = cluster.progress.as_ref().filter(|_| task.result == "running");
+        let progress = cluster.progress.as_ref().filter(|_| task.result == TaskResult::Running);
         let progress = progress.map(|at| format!("task {}: {}", at.tasks, at.task));
         let message = task.message.clone().or(progress).unwrap_or_default();
-        table.row([plain(&task.name), (task.result.clone(), style), plain(at), plain(message)]);
+        table.row([plain(&task.name), (task.result.to_string(), style), plain(at), plain(message)]);
     }
     table
 }
@@ -182,7 +182,7 @@ fn hosts(list: &[HostStatus], now: Time) -> Table {
         table.row([
             plain(format!("{}/{}", status.cluster, status.host)),
             (status.state.to_string(), colour(&status.condition)),
-            (status.condition.status.clone(), colour(&status.condition)),
+            (status.condition.status.to_string(), colour(&status.condition)),
             plain(age(&status.since, now)),
             plain(generation(status)),
             plain(format!("{}{notes}", status.condition.message)),
@@ -206,10 +206,10 @@ fn plain(text: impl Into<String>) -> (String, Style) {
 }
 
 fn colour(condition: &Condition) -> Style {
-    match condition.status.as_str() {
-        "Ready" => AnsiColor::Green.on_default(),
-        "Stalled" => AnsiColor::Red.on_default(),
-        _ => AnsiColor::Yellow.on_default(),
+    match condition.status {
+        ConditionStatus::Ready => AnsiColor::Green.on_default(),
+        ConditionStatus::Stalled => AnsiColor::Red.on_default(),
+        ConditionStatus::Reconciling => AnsiColor::Yellow.on_default(),
     }
 }
 

@@ -342,13 +342,13 @@ async fn sleep_until(wake_at: Option<Time>) {
 fn log(event: &Event, verdict: &Verdict) {
     match (event, verdict) {
         (Event::Ended { action, result: Err(fault) }, _) => {
-            tracing::warn!(action = action.kind(), host = action.host().map(tracing::field::display), %fault, "failed");
+            tracing::warn!(action = action.kind().as_str(), host = action.host().map(tracing::field::display), %fault, "failed");
         }
         (Event::Ended { action, result: Ok(_) }, _) => {
             let level_host = action.host().map(tracing::field::display);
             match action {
-                Action::Fetch | Action::Publish { .. } => tracing::debug!(action = action.kind(), "done"),
-                _ => tracing::info!(action = action.kind(), host = level_host, "done"),
+                Action::Fetch | Action::Publish { .. } => tracing::debug!(action = action.kind().as_str(), "done"),
+                _ => tracing::info!(action = action.kind().as_str(), host = level_host, "done"),
             }
         }
         (Event::CheckedIn(checkin), Verdict::Refused(why)) => {

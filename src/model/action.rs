@@ -1,4 +1,5 @@
 //! The closed list of things rackwright can do. Decided by `plan`, carried out by `drive`.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 
@@ -7,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{ClusterName, Digest, Generation, HostId, Revision, TaskId, TokenId};
 use super::notice::{Notice, Turn};
 use super::task::{Announced, CommitStatus};
+use super::words::words;
 
 /// One thing to do. A driver performs it once and reports one [`Event::Ended`](super::event::Event::Ended).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,34 +37,24 @@ pub enum Action {
         tasks: Vec<TaskIntent>,
     },
     /// Ask the BMC who and what the machine is.
-    Probe {
-        /// Whose BMC.
-        host: HostId,
-    },
+    Probe { host: HostId },
     /// Bring LED, disks and settings to what is wanted, or see how far that is.
     Prepare {
-        /// Whose BMC.
         host: HostId,
         /// Whether anything may be changed; otherwise it is only looked at.
         apply: bool,
     },
     /// Set a one-shot network boot and (re)start the machine.
     Arm {
-        /// Which machine.
         host: HostId,
         /// The generation to be installed.
         generation: Generation,
     },
     /// Restart a machine that should have come up by itself, from its own disk.
-    PowerCycle {
-        /// Which machine.
-        host: HostId,
-    },
+    PowerCycle { host: HostId },
     /// Run a task of a cluster.
     Run {
-        /// Which cluster.
         cluster: ClusterName,
-        /// Which of its tasks.
         task: TaskId,
         /// The task's definition this run is made with.
         definition: Digest,
@@ -75,13 +67,9 @@ pub enum Action {
         do_bootstrap: bool,
     },
     /// Connect to a host that is up over SSH: learn its host key or compare it, and see which boot it is in.
-    Reach {
-        /// Which machine.
-        host: HostId,
-    },
+    Reach { host: HostId },
     /// Commit the files that a playbook made to the watched branch.
     WriteBack {
-        /// Whose files.
         cluster: ClusterName,
         /// Which ([`Generated::id`](super::Generated::id)).
         generated: Digest,
@@ -97,19 +85,14 @@ pub enum Action {
     },
     /// LED off and, if asked, a graceful power-off.
     Finish {
-        /// Which machine.
         host: HostId,
         /// Whether to power it off.
         power_off: bool,
     },
-    /// End the session on a BMC that an earlier life of the daemon left open.
-    Release {
-        /// Whose BMC.
-        host: HostId,
-    },
+    /// End the session on a BMC that a previous run left open.
+    Release { host: HostId },
     /// Tell a receiver of notifications.
     Notify {
-        /// Its name.
         #[serde(default)]
         receiver: String,
         /// Number of the last state change these messages cover.
@@ -117,7 +100,7 @@ pub enum Action {
         /// The messages, oldest first.
         notices: Vec<Notice>,
     },
-    /// Remember what became stalled or goes on, so that people are told once. Nothing leaves the daemon.
+    /// Remember what is newly stalled, or no longer, so that people are told once. Nothing leaves the daemon.
     Note {
         /// What turned.
         turns: Vec<Turn>,
@@ -147,35 +130,55 @@ impl Action {
         }
     }
 
-    /// One word for logs, metrics and messages.
-    pub fn kind(&self) -> &'static str {
+    /// Which kind of action.
+    pub fn kind(&self) -> ActionKind {
         match self {
-            Action::Adopt => "adopt",
-            Action::Fetch => "fetch",
-            Action::FetchImage { .. } => "fetch-image",
-            Action::Publish { .. } => "publish",
-            Action::Probe { .. } => "probe",
-            Action::Prepare { .. } => "prepare",
-            Action::Arm { .. } => "arm",
-            Action::PowerCycle { .. } => "power-cycle",
-            Action::Run { .. } => "run",
-            Action::Reach { .. } => "reach",
-            Action::WriteBack { .. } => "write-back",
-            Action::TellForge { .. } => "tell-forge",
-            Action::Finish { .. } => "finish",
-            Action::Release { .. } => "release",
-            Action::Notify { .. } => "notify",
-            Action::Note { .. } => "note",
+            Action::Adopt => ActionKind::Adopt,
+            Action::Fetch => ActionKind::Fetch,
+            Action::FetchImage { .. } => ActionKind::FetchImage,
+            Action::Publish { .. } => ActionKind::Publish,
+            Action::Probe { .. } => ActionKind::Probe,
+            Action::Prepare { .. } => ActionKind::Prepare,
+            Action::Arm { .. } => ActionKind::Arm,
+            Action::PowerCycle { .. } => ActionKind::PowerCycle,
+            Action::Run { .. } => ActionKind::Run,
+            Action::Reach { .. } => ActionKind::Reach,
+            Action::WriteBack { .. } => ActionKind::WriteBack,
+            Action::TellForge { .. } => ActionKind::TellForge,
+            Action::Finish { .. } => ActionKind::Finish,
+            Action::Release { .. } => ActionKind::Release,
+            Action::Notify { .. } => ActionKind::Notify,
+            Action::Note { .. } => ActionKind::Note,
         }
+    }
+}
+
+words! {
+    /// The kinds of [`Action`]: one word for logs, metrics and messages.
+    ActionKind {
+        Adopt "adopt"
+        Fetch "fetch"
+        FetchImage "fetch-image"
+        Publish "publish"
+        Probe "probe"
+        Prepare "prepare"
+        Arm "arm"
+        PowerCycle "power-cycle"
+        Run "run"
+        Reach "reach"
+        WriteBack "write-back"
+        TellForge "tell-forge"
+        Finish "finish"
+        Release "release"
+        Notify "notify"
+        Note "note"
     }
 }
 
 /// A task that a status commit announces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskIntent {
-    /// Whose task.
     pub cluster: ClusterName,
-    /// Which.
     pub task: TaskId,
     /// The definition it would be run with.
     pub definition: Digest,

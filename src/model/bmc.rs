@@ -1,4 +1,5 @@
 //! BMCs: how one is reached, what is wanted of it, and what was observed of it.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -17,16 +18,16 @@ pub struct BmcSpec {
     pub protocol: Protocol,
     /// `bmc.address`; without it the address leased to the BMC's MAC is used.
     pub address: Option<IpAddr>,
-    /// The accounts that may be tried: the initial one, then, where there is one, that of production. Never empty for a
-    /// BMC that is driven.
+    /// The accounts that may be tried: the initial one, then that of production, if there is one. Never empty unless
+    /// `protocol` is `None`.
     pub credentials: Arc<[Credential]>,
-    /// `bmc.fingerprint`: the certificate that must be shown (SHA-256, lower-case hex), instead of the first one seen.
+    /// `bmc.fingerprint`: the only certificate that is trusted (SHA-256, lower-case hex), instead of the first one seen.
     pub fingerprint: Option<Arc<str>>,
     /// How the machine is told to boot from the network.
     pub network_boot: NetworkBoot,
     /// `bmc.boot_mode`: the firmware mode to ask for.
     pub boot_mode: BootMode,
-    /// Digest over address and accounts: with another one a new certificate may be pinned.
+    /// Digest over address and accounts: when it changes, a new certificate may be pinned.
     pub identity: Digest,
 }
 
@@ -51,13 +52,13 @@ impl BmcSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// Nothing is said: Redfish where the BMC has it, else IPMI. What answered is kept in [`BmcFacts::protocol`].
+    /// Not written: Redfish where the BMC has it, else IPMI. [`BmcFacts::protocol`] keeps what answered.
     Auto,
     /// DMTF Redfish.
     Redfish,
     /// IPMI 2.0 over LAN.
     Ipmi,
-    /// No BMC we can drive: people press buttons.
+    /// No BMC that can be driven: people press the buttons.
     None,
 }
 
@@ -66,9 +67,7 @@ pub enum Protocol {
 pub struct Credential {
     /// When it is valid.
     pub kind: CredentialKind,
-    /// User name.
     pub username: String,
-    /// Password.
     pub password: Secret,
     /// Digest of all that decides whether trying it again makes sense: address, user name, password and `cluster.run`.
     pub id: Digest,
@@ -80,7 +79,7 @@ pub struct Credential {
 pub enum CredentialKind {
     /// `bmc.username` and `bmc.password`: until the cluster is configured.
     Initial,
-    /// `ipmi.users.admin` of `base.yml`: PVC's playbook sets it in mid-flow.
+    /// `ipmi.users.admin` of `base.yml`: PVC's playbook sets it while it runs.
     Production,
 }
 
@@ -115,11 +114,11 @@ pub struct Prepare {
     pub disk: DiskChoice,
     /// Whether RAID volumes that stand in the way on the chosen slots may be deleted (`config.wipe: volumes`).
     pub replace_volumes: bool,
-    /// BIOS attributes by name, as written. A value may be a password, so that none is ever shown.
+    /// BIOS attributes by name, as written. A value may be a password, so none is ever shown.
     pub bios: BTreeMap<String, Secret>,
     /// Attributes of the BMC by name, likewise.
     pub manager: BTreeMap<String, Secret>,
-    /// Digest over all of it; nothing where nothing is asked. What was prepared for something else is not prepared.
+    /// Digest over all of it; `None` where nothing is asked. A machine prepared for another digest is not prepared.
     pub id: Option<Digest>,
 }
 
@@ -164,17 +163,17 @@ pub enum DiskChoice {
     Mirror([String; 2]),
 }
 
-/// What became of a preparation.
+/// Result of a preparation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Preparation {
     /// What was asked for ([`Prepare::id`]).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of: Option<Digest>,
-    /// Begun, and in effect only later; nothing when everything was read back as wanted.
+    /// What was begun and takes effect later; `None` when everything reads back as wanted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
-    /// The `detect:` string that a chassis slot or RAID-1 amounts to.
+    /// The `detect:` string of the disk in the chosen slot, or of the RAID-1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk: Option<String>,
     /// What people should know: attributes the machine does not have, an LED it lacks.
@@ -204,7 +203,7 @@ pub enum Stage {
     Begun,
     /// Settings are handed over; they take effect in the restart that was ordered.
     Settings,
-    /// Done, and what comes after it is still to be begun.
+    /// Done; the next step is still to be begun.
     Next,
 }
 
@@ -218,24 +217,24 @@ pub struct BmcFacts {
     pub refused: BTreeSet<Digest>,
     /// The account that was accepted last.
     pub accepted: Option<Digest>,
-    /// The session that is, or before a crash was, open: its URI, and the account it was opened with.
+    /// The session that is open, or was open before a crash: its URI, and the account it was opened with.
     pub session: Option<(String, Digest)>,
-    /// Whether that session is an earlier life's of the daemon: nobody has its token any more.
+    /// Whether a previous run left that session open: its token is lost.
     pub left_open: bool,
     /// What the BMC is doing after a preparation: since when, how many times it was begun, and when it was last looked at.
     pub pending: Option<(Pending, Time, u32, Time)>,
-    /// What it was last prepared for ([`Prepare::id`]), to the end.
+    /// What it was last prepared for, completely ([`Prepare::id`]).
     pub prepared_as: Option<Digest>,
-    /// The disk that the slots chosen in that amount to.
+    /// The disk in the slots chosen there.
     pub disk: Option<String>,
     /// What people should know about this BMC, as the last preparation found.
     pub notes: Vec<String>,
-    /// What is done in another way than the one first thought of.
+    /// What is done in another way than usual, such as a network boot ordered by IPMI.
     pub fallbacks: BTreeSet<String>,
 }
 
-/// The disk that the slots of a host amount to: a `detect:` string, once it was prepared for just these. It goes into files
-/// that shells and iPXE read, so that nothing else counts as one.
+/// The disk in the chosen slots, as a `detect:` string, once the machine was prepared for exactly these. It goes into files
+/// that shells and iPXE read, so anything but a plain `detect:` string is ignored.
 pub fn chosen_disk<'f>(prepare: &Prepare, facts: &'f BmcFacts) -> Option<&'f str> {
     let disk = facts.disk.as_deref().filter(|_| facts.prepared_as == prepare.id)?;
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);

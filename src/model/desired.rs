@@ -1,6 +1,7 @@
 //! What the repository wants at one revision: validated, resolved, and with every boot file already rendered.
 //!
-//! Made by `repo::load`; nothing behind it does YAML, Git or template work any more.
+//! Made by `repo::load`; no later stage reads YAML, Git or templates.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -14,11 +15,11 @@ use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision};
 use super::image::ImageSpec;
 use super::task::TaskSpec;
 
-/// Stands for the claim's token in a rendered boot file until a machine claims. Shell- and URL-safe.
+/// Placeholder for the claim's token in a rendered boot file, replaced when a machine claims. Shell- and URL-safe.
 pub const TOKEN_MARK: &str = "RACKWRIGHT-TOKEN";
 
-/// Stands for the disk in the rendered boot files of a host whose disk is chosen by chassis slot, until its BMC has said
-/// which one that is. Shell- and URL-safe.
+/// Placeholder for the disk in the rendered boot files of a host whose disk is chosen by chassis slot, replaced once its
+/// BMC has said which disk that is. Shell- and URL-safe.
 pub const DISK_MARK: &str = "RACKWRIGHT-DISK";
 
 /// A whole valid revision.
@@ -48,7 +49,7 @@ pub enum MacRole {
 }
 
 impl Desired {
-    /// Puts a revision together and indexes its MACs. The caller has made sure that no MAC is used twice.
+    /// Indexes MACs and addresses. The caller checks that no MAC is used twice.
     pub fn new(
         revision: Option<Revision>,
         clusters: impl IntoIterator<Item = ClusterSpec>,
@@ -98,7 +99,6 @@ impl Desired {
 /// A cluster: what happens to its hosts together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClusterSpec {
-    /// Its name.
     pub name: ClusterName,
     /// `local_domain` of `base.yml`.
     pub domain: String,
@@ -116,7 +116,7 @@ pub struct ClusterSpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnComplete {
-    /// Shut down gracefully, LED off (PVC's habit: the machine is carried to its rack).
+    /// Shut down gracefully, LED off (as PVC does: the machine is then carried to its rack).
     PowerOff,
     /// LED off, left running.
     None,
@@ -131,7 +131,6 @@ pub struct HostSpec {
     pub bmc_mac: Mac,
     /// `<hostname>.<local_domain>`.
     pub fqdn: String,
-    /// Wanted generation.
     pub generation: Generation,
     /// `node.state`.
     pub state: Lifecycle,
@@ -153,19 +152,18 @@ pub struct HostSpec {
     pub local_boot: LocalBoot,
     /// The disks that would be wiped, as written (`system_disks`).
     pub disks: Vec<String>,
-    /// Its BMC.
     pub bmc: BmcSpec,
     /// What is wanted of the machine before it is installed. Shared by hosts that want the same.
     pub prepare: Arc<Prepare>,
-    /// Secrets it needs that cannot be read, as sentences that name the key: nothing is begun before they can, and it is
-    /// `Stalled` with this.
+    /// Secrets it needs that cannot be read, as sentences that name the key. Until they can be read the host is `Stalled`
+    /// with them.
     pub blocked: Vec<String>,
     /// Where in the repository it is written: path and line.
     pub origin: (Arc<str>, u32),
 }
 
 impl HostSpec {
-    /// Whether nothing is left to find out about the disk to install to.
+    /// Whether the disk to install to is known.
     pub fn knows_disk(&self, facts: &BmcFacts) -> bool {
         self.prepare.disk == DiskChoice::Named || chosen_disk(&self.prepare, facts).is_some()
     }
@@ -178,7 +176,7 @@ impl HostSpec {
         Some(file.body.replace(DISK_MARK, chosen_disk(&self.prepare, facts)?).into())
     }
 
-    /// Whether there is a BMC that we drive.
+    /// Whether it has a BMC that can be driven.
     pub fn has_bmc(&self) -> bool {
         self.bmc.protocol != Protocol::None
     }
@@ -233,8 +231,7 @@ impl LocalBoot {
     }
 }
 
-/// A rendered file of a host. `body` holds [`TOKEN_MARK`] where the claim's token goes, and [`DISK_MARK`] where the disk
-/// goes that a chassis slot amounts to.
+/// A rendered file of a host. `body` holds [`TOKEN_MARK`] and [`DISK_MARK`] where the claim's token and the disk go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootFile {
     /// Its name, with `{mac}` where the boot MAC's twelve hex digits go: `boot.ipxe`, `mac-{mac}.preseed`.

@@ -1,5 +1,6 @@
 //! The closed list of facts that can arrive. Events never cause actions: they change the World, and the World is
 //! planned. All of them are journaled before they count.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,7 +17,7 @@ use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, 
 use super::image::ImageStamp;
 use super::inventory::{Inventory, PowerState};
 use super::observed::Installed;
-use super::state::HostState;
+use super::state::{ClusterState, HostState};
 use super::task::{Announced, Generated, TaskNews};
 use super::time::Time;
 
@@ -25,47 +26,23 @@ use super::time::Time;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
-    /// The daemon started: whatever was under way has an unknown outcome.
+    /// The daemon started: the outcome of whatever was under way is unknown.
     DaemonStarted,
-    /// A person started the daemon with `--first-run`: an empty journal and no status branch are as they should be.
+    /// A person started the daemon with `--first-run`: the journal is empty and there is no status branch on purpose.
     FirstRun,
     /// Something was begun. Journaled before it is.
-    Started {
-        /// What.
-        action: Action,
-    },
+    Started { action: Action },
     /// Something that was begun has ended.
-    Ended {
-        /// What.
-        action: Action,
-        /// How.
-        result: Result<Outcome, Fault>,
-    },
+    Ended { action: Action, result: Result<Outcome, Fault> },
     /// Somebody says that the repository has news (push webhook, file watch).
     Woken,
     /// An address was leased to a MAC. Refused when somebody else holds the address.
-    Leased {
-        /// To whom.
-        mac: Mac,
-        /// Which address.
-        ip: Ipv4Addr,
-        /// Until when.
-        until: Time,
-        /// By whom.
-        by: LeaseOrigin,
-    },
+    Leased { mac: Mac, ip: Ipv4Addr, until: Time, by: LeaseOrigin },
     /// A lease was given back (DHCPRELEASE).
-    Released {
-        /// By whom.
-        mac: Mac,
-        /// Which address.
-        ip: Ipv4Addr,
-    },
+    Released { mac: Mac, ip: Ipv4Addr },
     /// A client found the address in use (DHCPDECLINE): set aside until then.
     Declined {
-        /// Who said so.
         mac: Mac,
-        /// Which address.
         ip: Ipv4Addr,
         /// Set aside until.
         until: Time,
@@ -83,40 +60,26 @@ pub enum Event {
     CheckedIn(CheckIn),
     /// A session was opened on a host's BMC, or is closed. Journaled so that one left behind by a crash can be closed.
     BmcSession {
-        /// Whose BMC.
         host: HostId,
         /// The session's URI and the account it was opened with; nothing when it is closed.
         session: Option<(String, Digest)>,
     },
     /// Something that people should know about a host's BMC, found while an action was carried out.
-    BmcNoted {
-        /// Whose BMC.
-        host: HostId,
-        /// What.
-        note: String,
-    },
+    BmcNoted { host: HostId, note: String },
     /// News from a task that is running; journaled so that nothing runs twice after a crash.
-    TaskTold {
-        /// Whose task.
-        cluster: ClusterName,
-        /// Which.
-        task: TaskId,
-        /// What is new.
-        news: TaskNews,
-    },
+    TaskTold { cluster: ClusterName, task: TaskId, news: TaskNews },
     /// The file of a verified image is not the one that was verified.
     ImageChanged {
         /// Its definition's digest.
         image: Digest,
     },
-    /// A DHCP server that is not us answered on a segment we serve.
+    /// Another DHCP server answered on a segment that rackwright serves.
     ForeignDhcp {
         /// Its server identifier.
         server: Ipv4Addr,
     },
-    /// A client went without an address because a subnet's dynamic range is used up; or the range has room again.
+    /// A client got no address because a subnet's dynamic range is used up; or the range has room again.
     RangeFull {
-        /// Which subnet.
         subnet: Ipv4Net,
         /// Whether it is used up.
         full: bool,
@@ -260,19 +223,13 @@ pub enum Fetched {
     Unchanged,
     /// A new valid revision. The journal keeps its id; the tree is read again from the mirror at replay.
     Loaded {
-        /// The commit.
         revision: Revision,
         /// Its contents; `None` only between reading the journal and hydrating the event.
         #[serde(skip)]
         desired: Option<Arc<Desired>>,
     },
     /// A new revision that is refused.
-    Rejected {
-        /// The commit.
-        revision: Revision,
-        /// Why.
-        findings: Vec<Finding>,
-    },
+    Rejected { revision: Revision, findings: Vec<Finding> },
 }
 
 /// What the status branch says to a daemon whose journal is empty.
@@ -287,7 +244,7 @@ pub struct Adoption {
     /// What it says of each cluster's tasks.
     pub tasks: Vec<AdoptedTask>,
     /// The state shown of each cluster, and since when.
-    pub clusters: Vec<(ClusterName, String, Time)>,
+    pub clusters: Vec<(ClusterName, ClusterState, Time)>,
     /// Files of playbooks that were still to be pushed.
     #[serde(default)]
     pub generated: Vec<(ClusterName, Generated)>,
@@ -296,11 +253,9 @@ pub struct Adoption {
 /// What the status branch says of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedHost {
-    /// Which host.
     pub id: HostId,
     /// The state shown.
     pub state: HostState,
-    /// Since when.
     pub since: Time,
     /// Whether it was `Ready`.
     pub ready: bool,
@@ -314,7 +269,7 @@ pub struct AdoptedHost {
     pub bmc: (Option<Mac>, Option<IpAddr>),
     /// Pinned certificate of the BMC (SHA-256, hex).
     pub pin: Option<String>,
-    /// What the BMC was spoken to in.
+    /// The protocol that its BMC answered.
     #[serde(default)]
     pub protocol: Option<Protocol>,
     /// Boot MAC and address.
@@ -337,9 +292,7 @@ pub struct AdoptedHost {
 /// What the status branch says of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdoptedTask {
-    /// Which cluster.
     pub cluster: ClusterName,
-    /// Which task.
     pub task: TaskId,
     /// The definition it last ran with.
     pub definition: Digest,
@@ -354,7 +307,7 @@ pub struct AdoptedTask {
     pub at: Time,
 }
 
-/// What `reduce` says to whoever brought the event.
+/// What `reduce` answers to the sender of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Recorded.

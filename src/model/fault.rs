@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::reason::Reason;
+use super::words::words;
 
 /// Why an action failed, in the words a person gets to read. Never carries a secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,17 +36,17 @@ impl From<StoredFault> for Fault {
     }
 }
 
-/// The class of a [`Fault`] decides what happens next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FaultClass {
-    /// May pass by itself: tried again with backoff.
-    Transient,
-    /// The other side will not do this; tried again at the slowest pace only, shown as `Stalled`.
-    Permanent,
-    /// A person must change something in the repository first; never tried again before that (wrong credentials: a
-    /// second try could lock the account).
-    Operator,
+words! {
+    /// The class of a [`Fault`] decides what happens next.
+    FaultClass {
+        /// May pass by itself: tried again with backoff.
+        Transient "transient"
+        /// The other side will not do this; tried again at the slowest pace only, shown as `Stalled`.
+        Permanent "permanent"
+        /// A person must change something in the repository first; never tried again before that (wrong credentials: a
+        /// second try could lock the account).
+        Operator "operator"
+    }
 }
 
 impl Fault {
@@ -69,22 +70,13 @@ impl fmt::Display for Fault {
     }
 }
 
-/// How bad a [`Finding`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// The revision is refused.
-    Error,
-    /// The revision is taken; a person should look.
-    Warning,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        })
+words! {
+    /// How bad a [`Finding`] is.
+    Severity {
+        /// The revision is refused.
+        Error "error"
+        /// The revision is taken; a person should look.
+        Warning "warning"
     }
 }
 

@@ -1,4 +1,5 @@
 //! Images: what an installer boots, announced in its manifest with a digest, and what is known of each.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::time::Time;
 /// One of `images:` in an installer's manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageSpec {
-    /// Digest of everything below: whoever changes any of it has announced another image.
+    /// Digest of everything below: with any change it is another image.
     pub id: Digest,
     /// Its name for templates and machines: the last part of its URL.
     pub name: Arc<str>,
@@ -37,11 +38,10 @@ pub enum ImageSource {
 /// A vendor's detached OpenPGP signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureSpec {
-    /// The signature.
     pub source: ImageSource,
     /// The list of sums (`SHA256SUMS`) that was signed instead of the image itself; it must name the image's digest.
     pub sums: Option<ImageSource>,
-    /// The keys that count.
+    /// The keys that are accepted.
     pub keyring: Keyring,
 }
 
@@ -75,12 +75,10 @@ pub struct ImageFacts {
     pub failure: Option<Failure>,
 }
 
-/// Which file was verified: one with another stamp was changed behind our back.
+/// Identifies the verified file: with another stamp it was changed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageStamp {
-    /// Its octets.
     pub size: u64,
-    /// Its inode.
     pub inode: u64,
     /// Seconds and nanoseconds of its last change.
     pub modified: (i64, i64),

@@ -1,4 +1,5 @@
 //! What a BMC says of its machine.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use serde::{Deserialize, Serialize};
 
@@ -11,25 +12,19 @@ pub struct Inventory {
     /// The Redfish resource that is the machine, among others that a service may have.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
-    /// Maker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manufacturer: Option<String>,
-    /// Model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Stock keeping unit, Dell's service tag.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sku: Option<String>,
-    /// Serial number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
-    /// SMBIOS UUID.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// BIOS version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bios_version: Option<String>,
-    /// BMC firmware version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bmc_version: Option<String>,
     /// The MAC of the BMC itself.
@@ -38,19 +33,15 @@ pub struct Inventory {
     /// `Status.Health`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<String>,
-    /// Processors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpus: Option<Cpus>,
-    /// Memory in GiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_gib: Option<u64>,
     /// Network interfaces of the machine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nics: Vec<Nic>,
-    /// Drives.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drives: Vec<Drive>,
-    /// RAID volumes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Volume>,
     /// The NIC that network boot is expected from.
@@ -105,11 +96,9 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// Processors.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cpus {
-    /// How many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// Model of the first.
@@ -126,13 +115,10 @@ pub struct Cpus {
 pub struct Drive {
     /// The BMC's name for it.
     pub name: String,
-    /// Model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Serial number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<String>,
-    /// Size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// `NVMe`, `SATA`, `SAS`, ….
@@ -144,7 +130,7 @@ pub struct Drive {
     /// The chassis slot, as `system_disks` names it: the bay's number, or `box:bay`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slot: Option<String>,
-    /// What it hangs on.
+    /// Its controller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controller: Option<String>,
     /// `Status.Health`.
@@ -161,13 +147,12 @@ pub struct Volume {
     /// `RAID1`, `Mirrored`, ….
     #[serde(skip_serializing_if = "Option::is_none")]
     pub raid: Option<String>,
-    /// Size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes: Option<u64>,
     /// Names of its drives.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub drives: Vec<String>,
-    /// What it hangs on.
+    /// Its controller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub controller: Option<String>,
 }

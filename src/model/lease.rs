@@ -1,4 +1,5 @@
 //! Addresses handed out.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -12,8 +13,8 @@ use super::time::Time;
 
 /// Addresses handed out, by address and by MAC. Lease identity is the MAC.
 ///
-/// Every batch of facts is folded while readers still hold the World before it, so the first change of each batch copies.
-/// What is copied is a list of pages and the pages that change, not tens of thousands of leases.
+/// Readers hold the previous World while a batch of facts is folded, so the first change of each batch copies. It copies
+/// the list of pages and the pages that change, not tens of thousands of leases.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "Vec<Lease>")]
 pub struct Leases {
@@ -44,11 +45,9 @@ fn take<P: Ord, K: Ord + Clone, V: Clone>(pages: &mut Pages<P, K, V>, page: P, k
 /// One address, and who holds it until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// The address.
     pub ip: Ipv4Addr,
     /// Its holder; `None` for an address set aside after a DHCPDECLINE.
     pub mac: Option<Mac>,
-    /// Until when.
     pub until: Time,
     /// Who handed it out.
     pub by: LeaseOrigin,

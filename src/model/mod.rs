@@ -37,8 +37,9 @@ pub mod state;
 pub mod status;
 pub mod task;
 pub mod time;
+mod words;
 
-pub use action::{Action, TaskIntent};
+pub use action::{Action, ActionKind, TaskIntent};
 pub use bmc::{
     BmcFacts, BmcSpec, BootMode, Credential, CredentialKind, DiskChoice, NetworkBoot, Pending, Preparation, Prepare,
     Protocol, Stage,
@@ -52,7 +53,7 @@ pub use id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, Tok
 pub use image::{ImageFacts, ImageSource, ImageSpec, ImageStamp, Keyring, SignatureSpec};
 pub use inventory::{Cpus, Drive, Inventory, Nic, PowerState, Volume, size};
 pub use lease::{Lease, Leases};
-pub use moves::{Move, MoveKind, Moves};
+pub use moves::{Change, HeadState, Move, MoveKind, Moves};
 pub use notice::{Notice, NoticeFacts, NoticeKind, Receiver, ReceiverFacts, Stalled, Turn};
 pub use observed::{
     Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, Unclaimed, World,
@@ -61,7 +62,7 @@ pub use policy::{Policy, Site, Subnet};
 pub use reason::{Reason, ReasonClass};
 pub use secret::Secret;
 pub use snapshot::Snapshot;
-pub use state::HostState;
+pub use state::{ClusterState, ConditionStatus, HostState, TaskResult};
 pub use task::{
     Announced, AnsibleTask, CommitState, CommitStatus, CommitStatusFacts, Generated, HookFile, HookProgram, HookTask,
     OnFailure, Place, Progress, Rerun, Scope, SshFacts, TaskKind, TaskNews, TaskRecord, TaskSpec,

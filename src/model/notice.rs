@@ -1,4 +1,5 @@
 //! Messages for people: which there are, who gets them, and how telling them goes.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,46 +9,29 @@ use super::id::ClusterName;
 use super::observed::Failure;
 use super::reason::Reason;
 use super::time::Time;
+use super::words::words;
 
 /// A message for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     /// Which icon goes with it (PVC's `notifications.icons`).
     pub kind: NoticeKind,
-    /// The text.
     pub message: String,
 }
 
-/// PVC's notification kinds; `completed` also carries the trigger word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NoticeKind {
-    /// A cluster began.
-    Begin,
-    /// A task is done; what was stalled goes on.
-    Success,
-    /// Something failed and a person must look.
-    Failure,
-    /// A cluster is complete.
-    Completed,
-    /// Something moved.
-    Info,
-}
-
-impl NoticeKind {
-    /// All of them.
-    pub const ALL: [NoticeKind; 5] =
-        [NoticeKind::Begin, NoticeKind::Success, NoticeKind::Failure, NoticeKind::Completed, NoticeKind::Info];
-
-    /// PVC's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            NoticeKind::Begin => "begin",
-            NoticeKind::Success => "success",
-            NoticeKind::Failure => "failure",
-            NoticeKind::Completed => "completed",
-            NoticeKind::Info => "info",
-        }
+words! {
+    /// PVC's notification kinds; `completed` also carries the trigger word.
+    NoticeKind {
+        /// A cluster began.
+        Begin "begin"
+        /// A task is done; what was stalled goes on.
+        Success "success"
+        /// Something failed and a person must look.
+        Failure "failure"
+        /// A cluster is complete.
+        Completed "completed"
+        /// Something moved.
+        Info "info"
     }
 }
 
@@ -62,7 +46,7 @@ pub struct Receiver {
     pub events: BTreeSet<NoticeKind>,
 }
 
-/// Telling people: how far each receiver is, and what is known to be stalled.
+/// What each receiver was told, and what people know to be stalled.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct NoticeFacts {
@@ -91,11 +75,11 @@ pub struct ReceiverFacts {
 pub struct Stalled {
     /// The word for machines.
     pub reason: Reason,
-    /// Where on its way: the same reason at the same place is told once.
+    /// State, generation or run in which it is stalled: the same reason at the same place is told once.
     pub place: String,
 }
 
-/// Something became stalled, for this reason, or goes on.
+/// Something is newly stalled, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Turn {
     /// `cluster`, `cluster/host` or `cluster/task`.

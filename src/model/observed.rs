@@ -2,6 +2,7 @@
 //!
 //! Only `plan::reduce` changes a World. Its parts are shared behind `Arc`, so that cloning it costs nothing at
 //! 10,000 hosts and every reader may keep a copy as long as it likes.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use super::action::Action;
+use super::action::{Action, ActionKind};
 use super::bmc::BmcFacts;
 use super::desired::{Desired, HostSpec};
 use super::fault::{Fault, Finding};
@@ -21,7 +22,7 @@ use super::lease::Leases;
 use super::moves::Moves;
 use super::notice::NoticeFacts;
 use super::policy::Policy;
-use super::state::HostState;
+use super::state::{ClusterState, HostState};
 use super::task::{CommitStatusFacts, Generated, Progress, SshFacts, TaskRecord};
 use super::time::Time;
 
@@ -165,11 +166,8 @@ pub enum Consent {
 /// A refused head of the watched branch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejected {
-    /// The commit.
     pub revision: Revision,
-    /// Why.
     pub findings: Vec<Finding>,
-    /// Since when.
     pub at: Time,
 }
 
@@ -257,7 +255,6 @@ pub struct Claim {
 /// What is on a disk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
-    /// The generation.
     pub generation: Generation,
     /// Which install.
     pub token: TokenId,
@@ -270,9 +267,7 @@ pub struct Installed {
 /// Something under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doing {
-    /// What.
     pub action: Action,
-    /// Since when.
     pub since: Time,
     /// The account on the BMC that it is done with ([`Credential::id`](super::Credential::id)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -282,9 +277,8 @@ pub struct Doing {
 /// An action that failed and has not succeeded since.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// Which action ([`Action::kind`]).
-    pub action: String,
-    /// Why.
+    /// Which kind of action.
+    pub action: ActionKind,
     pub fault: Fault,
     /// How many times in a row.
     pub count: u32,
@@ -311,7 +305,7 @@ pub struct ClusterFacts {
     /// What the forge is told.
     pub commit_status: CommitStatusFacts,
     /// The state it showed last and since when; history for people.
-    pub shown: Option<(String, Time)>,
+    pub shown: Option<(ClusterState, Time)>,
 }
 
 /// The repository, seen from here.

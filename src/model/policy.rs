@@ -1,4 +1,5 @@
 //! The part of the settings that decisions need: limits, deadlines, and what machines are told about us.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::notice::Receiver;
 /// Limits and deadlines. Given to the `World` when it is made; not a fact, so never journaled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How often the repository is asked for news when nothing wakes us.
+    /// How often the repository is polled.
     pub poll_interval: Duration,
     /// How long after a change of state the status commit may wait for more changes.
     pub publish_debounce: Duration,
@@ -24,7 +25,7 @@ pub struct Policy {
     pub peers_timeout: Duration,
     /// How long what a preparation has begun (a BMC's job, a restart for BIOS settings) may take.
     pub settings_timeout: Duration,
-    /// How often that is looked at.
+    /// How often that is checked.
     pub settings_poll: Duration,
     /// How long an action may be under way before its silence is reported (drivers have their own, shorter limits).
     pub action_timeout: Duration,
@@ -48,26 +49,23 @@ pub struct Policy {
     pub site: Site,
 }
 
-/// What machines are told about where we are.
+/// Where machines find this daemon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// `network.address`: next-server, and the host part of every URL.
     pub address: Ipv4Addr,
-    /// Port of the HTTP server.
     pub http_port: u16,
-    /// Port of the TFTP server.
     pub tftp_port: u16,
     /// Dynamic ranges and options, by segment.
     pub subnets: Vec<Subnet>,
-    /// Whether we hand out the addresses ourselves (`network.dhcp.mode: full`). Only then can a boot file be bound to
-    /// the address leased to its MAC.
+    /// Whether this daemon hands out the addresses (`network.dhcp.mode: full`). Only then can a boot file be bound to the
+    /// address leased to its MAC.
     pub leases_are_ours: bool,
 }
 
 /// One IPv4 segment that is served (`network.dhcp.subnets[]`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subnet {
-    /// The segment.
     pub net: Ipv4Net,
     /// First address of the dynamic range.
     pub first: Ipv4Addr,
@@ -96,7 +94,7 @@ impl Site {
         self.subnets.iter().find(|subnet| subnet.net.contains(&address))
     }
 
-    /// Whether `address` could have been leased by us.
+    /// Whether `address` is in a subnet that is served.
     pub fn serves(&self, address: IpAddr) -> bool {
         matches!(address, IpAddr::V4(v4) if self.subnet_of(v4).is_some())
     }

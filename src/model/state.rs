@@ -1,70 +1,66 @@
-//! The states of a host, as people are told them.
+//! The words that people are shown: the state of a host and of a cluster, the result of a task, a condition's status.
 
-use std::fmt;
+use super::words::words;
 
-use serde::{Deserialize, Serialize};
-
-/// The rung of the ladder a host stands on (`design`: the names of the systems we replace).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HostState {
-    /// Not seen on the network.
-    Init,
-    /// BMC seen; identity not read.
-    Characterizing,
-    /// Identity known; LED and settings not as wanted.
-    Preparing,
-    /// Ready for network boot; not claimed.
-    PxeBooting,
-    /// Claimed; install not complete.
-    Installing,
-    /// Installed; first boot not seen.
-    Installed,
-    /// Booted; cluster not configured.
-    BootedInitial,
-    /// Configured; hooks not done.
-    BootedConfigured,
-    /// All done.
-    Completed,
-}
-
-impl HostState {
-    /// Every state, lowest first.
-    pub const ALL: [HostState; 9] = [
-        HostState::Init,
-        HostState::Characterizing,
-        HostState::Preparing,
-        HostState::PxeBooting,
-        HostState::Installing,
-        HostState::Installed,
-        HostState::BootedInitial,
-        HostState::BootedConfigured,
-        HostState::Completed,
-    ];
-
-    /// The word shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            HostState::Init => "init",
-            HostState::Characterizing => "characterizing",
-            HostState::Preparing => "preparing",
-            HostState::PxeBooting => "pxe-booting",
-            HostState::Installing => "installing",
-            HostState::Installed => "installed",
-            HostState::BootedInitial => "booted-initial",
-            HostState::BootedConfigured => "booted-configured",
-            HostState::Completed => "completed",
-        }
-    }
-
-    /// Reads the word shown.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
+words! {
+    /// The rung of the ladder a host stands on.
+    HostState {
+        /// Not seen on the network.
+        Init "init"
+        /// BMC seen; identity not read.
+        Characterizing "characterizing"
+        /// Identity known; LED and settings not as wanted.
+        Preparing "preparing"
+        /// Ready for network boot; not claimed.
+        PxeBooting "pxe-booting"
+        /// Claimed; install not complete.
+        Installing "installing"
+        /// Installed; first boot not seen.
+        Installed "installed"
+        /// Booted; cluster not configured.
+        BootedInitial "booted-initial"
+        /// Configured; hooks not done.
+        BootedConfigured "booted-configured"
+        /// All done.
+        Completed "completed"
     }
 }
 
-impl fmt::Display for HostState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+words! {
+    /// How far a cluster is.
+    ClusterState {
+        /// Not all of its hosts are up.
+        Provisioning "provisioning"
+        /// Its playbook is to be run, or the restart that belongs to it is awaited.
+        AnsibleRunning "ansible-running"
+        /// Its hooks are to be run.
+        HooksRunning "hooks-running"
+        /// All done.
+        Completed "completed"
+    }
+}
+
+words! {
+    /// How a task stands.
+    TaskResult {
+        /// Not begun.
+        Pending "pending"
+        Running "running"
+        Done "done"
+        Failed "failed"
+        /// It cannot be run as it is written.
+        Blocked "blocked"
+    }
+}
+
+words! {
+    /// Status of a GitOps condition.
+    ConditionStatus {
+        /// A person must act.
+        Stalled "Stalled"
+        /// Something is under way or waited for.
+        Reconciling "Reconciling"
+        /// Nothing is left to do.
+        Ready "Ready"
     }
 }

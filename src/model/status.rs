@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Announced, ClusterName, Digest, Fault, Finding, Generation, HostId, HostState, Inventory, Mac, PowerState,
-    Progress, Protocol, Revision, TaskId, TokenId,
+    Announced, ClusterName, ClusterState, ConditionStatus, Digest, Fault, Finding, Generation, HostId, HostState,
+    Inventory, Mac, PowerState, Progress, Protocol, Reason, Revision, TaskId, TaskResult, TokenId,
 };
 
 /// A tree of text files: path -> contents.
@@ -69,10 +69,10 @@ pub struct HostStatus {
 /// GitOps condition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Condition {
-    /// `Ready`, `Reconciling` or `Stalled`.
-    pub status: String,
-    /// CamelCase word for machines.
-    pub reason: String,
+    /// Whether a person must act.
+    pub status: ConditionStatus,
+    /// The word for machines.
+    pub reason: Reason,
     /// A sentence for people.
     pub message: String,
     /// Deadline or next try, RFC 3339.
@@ -153,8 +153,8 @@ pub struct Endpoint {
 pub struct ClusterStatus {
     /// Cluster name.
     pub cluster: ClusterName,
-    /// `provisioning`, `ansible-running`, `hooks-running`, `completed`.
-    pub state: String,
+    /// How far it is.
+    pub state: ClusterState,
     /// Since when, RFC 3339.
     pub since: String,
     /// Ready, Reconciling or Stalled.
@@ -200,8 +200,8 @@ pub struct TaskStatus {
     pub id: TaskId,
     /// For people.
     pub name: String,
-    /// `pending`, `running`, `done`, `failed` or `blocked` (it cannot be run as it is written).
-    pub result: String,
+    /// How it stands.
+    pub result: TaskResult,
     /// Why it failed, or what it waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,

@@ -1,4 +1,5 @@
 //! A cluster's tasks: what is run once its machines are up, how it went, and what is known of the machines over SSH.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,6 +14,7 @@ use super::id::{Digest, HostId, Revision, TaskId, TokenId};
 use super::observed::Failure;
 use super::secret::Secret;
 use super::time::Time;
+use super::words::words;
 
 /// One task of a cluster: an Ansible run or a hook.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,22 +23,21 @@ pub struct TaskSpec {
     pub id: TaskId,
     /// For people: the hook's `name`, or `ansible`.
     pub name: String,
-    /// What is run.
     pub kind: TaskKind,
     /// The hosts it is about.
     pub targets: BTreeSet<HostId>,
     /// Whether running it twice is harmless: then a failure is tried again with backoff; otherwise it is `Stalled`
     /// until `cluster.run` is raised, unless it is known not to have begun.
     pub idempotent: bool,
-    /// What makes it run again although it is done.
+    /// When it is run again although it is done.
     pub rerun: Rerun,
     /// What its failure means for the tasks after it.
     pub on_failure: OnFailure,
-    /// How long it may take, for each target; `None`: as long as the settings let Ansible take.
+    /// How long it may take, for each target; `None`: `ansible.timeout` of the settings.
     pub time_limit: Option<Duration>,
     /// Digest of kind and arguments, as written: no secret goes into it in clear.
     pub definition: Digest,
-    /// Why it cannot be run as it is written (a secret that cannot be read); it stops there as `Stalled` with this.
+    /// Why it cannot be run as it is written (a secret that cannot be read); the cluster is `Stalled` with this.
     pub blocked: Option<String>,
 }
 
@@ -65,13 +66,13 @@ impl TaskSpec {
     }
 }
 
-/// What makes a task that is done run again.
+/// When a task that is done is run again.
 ///
 /// A task with [`Scope::Each`] is done host by host: an added or reinstalled host gets it, the others do not get it again.
 /// One with [`Scope::Once`] or [`Scope::None`] is done for the cluster: a pool that exists must not be made again because
-/// one of its hosts was added or reinstalled. It is due only while none of its targets carries an install that it was done
-/// for, whatever the target's lifecycle: when the cluster is new, or every one of its hosts has been installed anew. An
-/// install that arrives while another target still carries the task is taken in: done for it as well, without a run.
+/// one of its hosts was added or reinstalled. It is due only while no target, whatever its lifecycle, has an install that
+/// it was done for: when the cluster is new, or all of its hosts were reinstalled. An install that arrives while another
+/// target still has such an install counts as done, without a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rerun {
@@ -126,7 +127,7 @@ pub struct HookTask {
     pub program: Arc<HookProgram>,
     /// Its arguments, defaults filled in: a JSON object. May hold secrets.
     pub args: Secret,
-    /// What must not be seen of them: values that are encrypted in the repository, and addresses that may hold a token.
+    /// Which of them must not be shown: values that are encrypted in the repository, and URLs that may hold a token.
     pub secrets: Vec<Secret>,
     /// Files laid beside the program as `files/0`, `files/1`, …
     pub files: Vec<HookFile>,
@@ -143,7 +144,7 @@ pub struct HookProgram {
     pub scope: Scope,
     /// Where it is run.
     pub place: Place,
-    /// A shell command that must succeed on the host before the hook begins: until it does, nothing has begun.
+    /// A shell command that must succeed on the host before the hook begins.
     pub ready: Option<String>,
     /// The program `run`, with its `#!` line.
     pub run: Arc<[u8]>,
@@ -215,12 +216,7 @@ pub enum TaskNews {
     /// How far it is.
     Progress(Progress),
     /// One target of a hook has ended; journaled before the next is begun.
-    Target {
-        /// Which.
-        host: HostId,
-        /// How.
-        result: Result<(), Fault>,
-    },
+    Target { host: HostId, result: Result<(), Fault> },
 }
 
 /// How far an Ansible run is.
@@ -300,16 +296,16 @@ pub struct CommitStatus {
     pub description: String,
 }
 
-/// State of a commit status (GitHub's words).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CommitState {
-    /// On its way.
-    Pending,
-    /// As wanted.
-    Success,
-    /// A person has to look.
-    Failure,
+words! {
+    /// State of a commit status (GitHub's words).
+    CommitState {
+        /// On its way.
+        Pending "pending"
+        /// As wanted.
+        Success "success"
+        /// A person has to look.
+        Failure "failure"
+    }
 }
 
 /// Telling the forge: what it was told last, and how that goes.

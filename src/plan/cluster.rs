@@ -7,8 +7,8 @@ use super::host::{is_here, running};
 use super::task::{Next, given_up};
 use super::{ClusterPlan, Step, ssh};
 use crate::model::{
-    ClusterFacts, ClusterName, ClusterSpec, HostFacts, HostId, HostSpec, Lifecycle, OnComplete, Reason, Rerun,
-    TaskRecord, TaskSpec, Time, TokenId, World,
+    ClusterFacts, ClusterName, ClusterSpec, ClusterState, HostFacts, HostId, HostSpec, Lifecycle, OnComplete, Reason,
+    Rerun, TaskRecord, TaskSpec, Time, TokenId, World,
 };
 
 /// What a cluster's members need to know of it; made once per cluster and plan.
@@ -163,14 +163,14 @@ impl<'w> ClusterView<'w> {
         self.next.is_some() || !self.restarting.is_empty()
     }
 
-    /// `provisioning`, `ansible-running`, `hooks-running` or `completed`.
-    pub fn state(&self) -> &'static str {
+    /// How far it is.
+    pub fn state(&self) -> ClusterState {
         match self.next {
-            _ if self.missing > 0 => "provisioning",
-            Some(task) if task.is_ansible() => "ansible-running",
-            _ if !self.restarting.is_empty() => "ansible-running",
-            Some(_) => "hooks-running",
-            None => "completed",
+            _ if self.missing > 0 => ClusterState::Provisioning,
+            Some(task) if task.is_ansible() => ClusterState::AnsibleRunning,
+            _ if !self.restarting.is_empty() => ClusterState::AnsibleRunning,
+            Some(_) => ClusterState::HooksRunning,
+            None => ClusterState::Completed,
         }
     }
 
@@ -243,7 +243,7 @@ impl<'w> ClusterView<'w> {
 
     /// What is left to be done by hand once the cluster is complete.
     fn by_hand(&self) -> Option<String> {
-        if self.spec.on_complete != OnComplete::PowerOff || self.state() != "completed" {
+        if self.spec.on_complete != OnComplete::PowerOff || self.state() != ClusterState::Completed {
             return None;
         }
         let on = |member: &&Member<'_>| super::finish::is_left_on(member.spec, member.facts);
@@ -308,7 +308,7 @@ fn uncovered<'v, 'w>(
 }
 
 /// The clusters' states, for `reduce` to notice a change.
-pub fn state_of(world: &World, name: &ClusterName) -> Option<&'static str> {
+pub fn state_of(world: &World, name: &ClusterName) -> Option<ClusterState> {
     let spec = world.desired.as_ref()?.clusters.get(name)?;
     Some(ClusterView::new(world, spec).state())
 }

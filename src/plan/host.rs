@@ -6,7 +6,8 @@ use super::cluster::ClusterView;
 use super::desk::Desk;
 use super::{HostPlan, Step, bmc, finish, image, nic, rack};
 use crate::model::{
-    Action, Consent, FaultClass, Generation, HostFacts, HostSpec, HostState, Lifecycle, Reason, Time, TokenId,
+    Action, ActionKind, Consent, FaultClass, Generation, HostFacts, HostSpec, HostState, Lifecycle, Reason, Time,
+    TokenId,
 };
 
 /// Whether the repository consents to wiping this host's disk now: a generation greater than the acknowledged one.
@@ -240,7 +241,7 @@ fn rearm(
         // Claimed when something else was asked for; what it would be armed for now has to be prepared first.
         return bmc::preparing(desk, spec, facts, view);
     }
-    if desk.now >= due || facts.failure.as_ref().is_some_and(|failure| failure.action == "arm") {
+    if desk.now >= due || facts.failure.as_ref().is_some_and(|failure| failure.action == ActionKind::Arm) {
         if let Some(step) = image::missing(desk, spec, facts) {
             return step;
         }
@@ -289,7 +290,7 @@ fn installed(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, view: &Clu
     }
     let stalled = "the installed system has not reported its first boot: look at the machine's console";
     // A restart that could not be ordered is not one to wait for.
-    let failed = facts.failure.as_ref().is_some_and(|failure| failure.action == "power-cycle");
+    let failed = facts.failure.as_ref().is_some_and(|failure| failure.action == ActionKind::PowerCycle);
     if desk.now < due && !failed {
         return match spent {
             true => Step::stalled(Reason::FirstBootOverdue, stalled, Some(due)),
@@ -317,7 +318,7 @@ fn notes(spec: &HostSpec, facts: &HostFacts, state: HostState) -> Vec<String> {
     }
     if state == HostState::Completed
         && let Some(failure) = &facts.failure
-        && (failure.fault.class == FaultClass::Transient || failure.action == "release")
+        && (failure.fault.class == FaultClass::Transient || failure.action == ActionKind::Release)
     {
         notes.push(format!("degraded: {}", failure.fault));
     }

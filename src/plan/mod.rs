@@ -23,7 +23,10 @@ pub mod task;
 pub use check::check;
 pub use reduce::reduce;
 
-use crate::model::{Action, ClusterName, HostFacts, HostId, HostSpec, HostState, Lifecycle, Reason, Time, World};
+use crate::model::{
+    Action, ClusterName, ClusterState, ConditionStatus, HostFacts, HostId, HostSpec, HostState, Lifecycle, Reason,
+    Time, World,
+};
 use cluster::ClusterView;
 use desk::Desk;
 
@@ -60,8 +63,8 @@ pub struct HostPlan {
 pub struct ClusterPlan {
     /// Which cluster.
     pub name: ClusterName,
-    /// `provisioning`, `ansible-running`, `hooks-running` or `completed`.
-    pub state: &'static str,
+    /// How far it is.
+    pub state: ClusterState,
     /// What happens next.
     pub step: Step,
     /// Remarks (a task that failed and was passed over, what is to be done by hand).
@@ -120,6 +123,15 @@ impl Step {
 
     fn done(message: impl Into<String>) -> Self {
         Step::Done { message: message.into() }
+    }
+
+    /// Whether a person must act.
+    pub fn status(&self) -> ConditionStatus {
+        match self {
+            Step::Act { .. } | Step::Wait { .. } => ConditionStatus::Reconciling,
+            Step::Stalled { .. } => ConditionStatus::Stalled,
+            Step::Done { .. } => ConditionStatus::Ready,
+        }
     }
 
     /// Why.

@@ -7,8 +7,8 @@ use super::desk::Desk;
 use super::task::given_up;
 use super::{ClusterPlan, HostPlan, Plan, Step};
 use crate::model::{
-    Action, ClusterName, HostId, HostSpec, Move, MoveKind, Notice, NoticeKind, OnComplete, Receiver, ReceiverFacts,
-    Stalled, TaskSpec, Time, Turn, World,
+    Action, Change, ClusterName, ClusterState, HeadState, HostId, HostSpec, HostState, Move, MoveKind, Notice,
+    NoticeKind, OnComplete, Receiver, ReceiverFacts, Stalled, TaskResult, TaskSpec, Time, Turn, World,
 };
 
 /// Messages that wait for a receiver at most; the oldest are dropped, with a count.
@@ -76,7 +76,7 @@ fn next(world: &World, now: Time, receiver: &Receiver, facts: &ReceiverFacts) ->
 
 fn wanted(world: &World, receiver: &Receiver, entry: &Move) -> Option<Notice> {
     let cluster = entry.subject.split('/').next().unwrap_or_default();
-    let of_repository = entry.kind == MoveKind::Repository;
+    let of_repository = entry.change.kind() == MoveKind::Repository;
     let theirs = |name: &str| receiver.clusters.iter().any(|it| it.as_str() == name);
     if !receiver.clusters.is_empty() && (of_repository || !theirs(cluster)) {
         return None;
@@ -85,27 +85,29 @@ fn wanted(world: &World, receiver: &Receiver, entry: &Move) -> Option<Notice> {
 }
 
 fn notice(world: &World, entry: &Move) -> Option<Notice> {
-    let Move { subject, from, to, .. } = entry;
-    let (kind, message) = match (entry.kind, to.as_str()) {
-        (MoveKind::Host, "init") => return None,
-        (MoveKind::Host, "pxe-booting") => (NoticeKind::Info, format!("{subject}: network boot ordered")),
-        (MoveKind::Host, _) => (NoticeKind::Info, format!("{subject}: {from} -> {to}")),
-        (MoveKind::Cluster, "completed") => (NoticeKind::Completed, completed(world, subject)),
-        (MoveKind::Cluster, "provisioning") => (NoticeKind::Begin, format!("{subject}: provisioning begins")),
-        (MoveKind::Cluster, "ansible-running") => {
+    let (subject, (from, to)) = (&entry.subject, entry.change.words());
+    let (kind, message) = match entry.change {
+        Change::Host { to: HostState::Init, .. } => return None,
+        Change::Host { to: HostState::PxeBooting, .. } => {
+            (NoticeKind::Info, format!("{subject}: network boot ordered"))
+        }
+        Change::Cluster { to: ClusterState::Completed, .. } => (NoticeKind::Completed, completed(world, subject)),
+        Change::Cluster { to: ClusterState::Provisioning, .. } => {
+            (NoticeKind::Begin, format!("{subject}: provisioning begins"))
+        }
+        Change::Cluster { to: ClusterState::AnsibleRunning, .. } => {
             (NoticeKind::Begin, format!("{subject}: all hosts are up, configuration begins"))
         }
-        (MoveKind::Cluster, _) => (NoticeKind::Info, format!("{subject}: {from} -> {to}")),
-        (MoveKind::Condition, "going on") => (NoticeKind::Success, format!("{subject}: no longer stalled ({from})")),
-        (MoveKind::Condition, _) => (NoticeKind::Failure, format!("{subject}: stalled: {to}: {}", entry.message)),
+        Change::Host { .. } | Change::Cluster { .. } => (NoticeKind::Info, format!("{subject}: {from} -> {to}")),
+        Change::Condition { to: None, .. } => (NoticeKind::Success, format!("{subject}: no longer stalled ({from})")),
+        Change::Condition { .. } => (NoticeKind::Failure, format!("{subject}: stalled: {to}: {}", entry.message)),
         // What a failure means is told once the plan has judged it: as a condition.
-        (MoveKind::Task, "failed") => (NoticeKind::Info, format!("{subject}: failed")),
-        (MoveKind::Task, "done") => (NoticeKind::Success, format!("{subject}: done")),
-        (MoveKind::Repository, "rejected") => (NoticeKind::Failure, rejected(world)),
-        (MoveKind::Repository, "accepted") => {
+        Change::Task { to: TaskResult::Done, .. } => (NoticeKind::Success, format!("{subject}: done")),
+        Change::Task { .. } => (NoticeKind::Info, format!("{subject}: {to}")),
+        Change::Repository { to: HeadState::Rejected, .. } => (NoticeKind::Failure, rejected(world)),
+        Change::Repository { to: HeadState::Accepted, .. } => {
             (NoticeKind::Success, "the head of the repository is accepted again".to_owned())
         }
-        (MoveKind::Task | MoveKind::Repository, _) => (NoticeKind::Info, format!("{subject}: {to}")),
     };
     Some(Notice { kind, message })
 }
@@ -208,6 +210,7 @@ fn place_of_cluster(world: &World, cluster: &ClusterPlan) -> String {
 /// Everything that waits for a person, with what to say of it.
 pub(super) fn stalled(world: &World, plan: &Plan) -> BTreeMap<String, (Stalled, String)> {
     let mut all = BTreeMap::new();
+    let steps: BTreeMap<_, _> = plan.clusters.iter().map(|cluster| (&cluster.name, &cluster.step)).collect();
     for cluster in &plan.clusters {
         if let Step::Stalled { reason, message, .. } = &cluster.step {
             let stalled = Stalled { reason: *reason, place: place_of_cluster(world, cluster) };
@@ -217,9 +220,8 @@ pub(super) fn stalled(world: &World, plan: &Plan) -> BTreeMap<String, (Stalled, 
     }
     for host in &plan.hosts {
         let Step::Stalled { reason, message, .. } = &host.step else { continue };
-        // A host that waits for its cluster says what its cluster says.
-        let of_cluster = all.get(host.id.cluster.as_str());
-        if of_cluster.is_none_or(|(stalled, said)| stalled.reason != *reason || said != message) {
+        // A host that waits for its cluster has its cluster's step.
+        if steps.get(&host.id.cluster).is_none_or(|step| **step != host.step) {
             let stalled = Stalled { reason: *reason, place: place_of_host(world, host) };
             all.insert(host.id.to_string(), (stalled, message.clone()));
         }

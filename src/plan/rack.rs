@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::cluster::Member;
 use super::desk::Desk;
 use super::{ClusterPlan, HostPlan, Plan, Step};
-use crate::model::{Action, ClusterFacts, Digest, Failure, Reason, Time, World};
+use crate::model::{Action, ActionKind, ClusterFacts, Digest, Failure, Reason, Time, World};
 
 /// What rack-wide failures are tied to; nothing in the repository changes them, so it never differs.
 fn no_basis() -> Digest {
@@ -85,12 +85,12 @@ fn due(desk: &mut Desk<'_>, whom: &str, failure: Option<&Failure>) -> bool {
 /// A failure of something rack-wide, counted on from the last one.
 pub(super) fn count_failure(
     last: Option<&Failure>,
-    action: &str,
+    action: ActionKind,
     fault: &crate::model::Fault,
     at: crate::model::Time,
 ) -> Failure {
     let count = last.filter(|last| last.action == action).map_or(0, |last| last.count) + 1;
-    Failure { action: action.to_owned(), fault: fault.clone(), count, at, basis: no_basis() }
+    Failure { action, fault: fault.clone(), count, at, basis: no_basis() }
 }
 
 /// A number that changes whenever something that the status branch shows changes, in the making.

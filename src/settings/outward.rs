@@ -180,7 +180,7 @@ fn icons(at: &mut Section<'_>, above: Option<&Notifications>) -> BTreeMap<String
 }
 
 fn event(text: &str) -> Result<NoticeKind, String> {
-    let known = NoticeKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+    let known = NoticeKind::parse(text);
     known.ok_or_else(|| format!("`{text}` is none of begin, success, failure, completed, info"))
 }
 

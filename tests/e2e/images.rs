@@ -1,6 +1,6 @@
 //! An installer that announces what it boots: nobody is installed by what is not what was announced.
 
-use rackwright::model::HostState;
+use rackwright::model::{ConditionStatus, HostState, Reason};
 
 use crate::rig::e2e::{Rig, hasty};
 
@@ -38,10 +38,10 @@ async fn e2e_nobody_is_installed_before_the_image_is_what_was_announced() {
     rig.push("Define the cluster with a digest that is wrong").await;
     let stalled = rig.until_status("everybody waits for the image", |status| {
         let hosts = status.hosts();
-        !hosts.is_empty() && hosts.iter().all(|host| host.condition.reason == "DigestDiffers")
+        !hosts.is_empty() && hosts.iter().all(|host| host.condition.reason == Reason::DigestDiffers)
     });
     for host in stalled.await.hosts() {
-        assert_eq!((host.state, host.condition.status.as_str()), (HostState::PxeBooting, "Stalled"));
+        assert_eq!((host.state, host.condition.status), (HostState::PxeBooting, ConditionStatus::Stalled));
         assert!(host.condition.message.contains(&digest()), "what was found: {}", host.condition.message);
     }
     assert!(rig.wipes().iter().all(|wipes| *wipes == 0));

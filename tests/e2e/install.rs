@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rackwright::model::{Generation, HostState};
+use rackwright::model::{ConditionStatus, Generation, HostState, Reason};
 use rackwright::plan::report::HostStatus;
 use rackwright::sim::machine::{Disk, Stage};
 use rackwright::sim::rack::MachineView;
@@ -25,7 +25,7 @@ async fn e2e_a_push_becomes_a_completed_cluster_and_a_readable_history() {
     assert_eq!(status.rejected(), None);
     for (number, host) in (1..).zip(status.hosts()) {
         assert_eq!((host.cluster.as_str(), host.host), ("cluster1", format!("hv{number}")));
-        assert_eq!((host.state, host.condition.status.as_str()), (HostState::Completed, "Ready"));
+        assert_eq!((host.state, host.condition.status), (HostState::Completed, ConditionStatus::Ready));
         assert_eq!((host.generation.wanted, host.generation.installed), (Generation(1), Some(Generation(1))));
         assert!(host.since.ends_with('Z') && host.installed.is_some() && !host.drift && host.notes.is_empty());
         assert_eq!(host.boot.mac.unwrap().to_string(), format!("52:54:00:bb:00:{number:02x}"));
@@ -163,7 +163,7 @@ async fn e2e_deleted_hosts_and_clusters_are_forgotten_without_touching_a_machine
     rig.files.insert("group_vars/cluster1/bootstrap.yml".into(), without);
     let inventory = whole["hosts"].replace("hv1.cluster1.example.net\n", "");
     rig.files.insert("hosts".into(), inventory);
-    let removed = |status: &Status, name: &str| status.the(name).condition.reason == "Removed";
+    let removed = |status: &Status, name: &str| status.the(name).condition.reason == Reason::Removed;
     rig.push("Without hv1").await;
     let status = rig.until_status("hv1 is removed", |status| removed(status, "cluster1/hv1")).await;
     assert!(!removed(&status, "cluster1/hv2"));

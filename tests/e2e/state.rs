@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use rackwright::model::HostState;
+use rackwright::model::{ConditionStatus, HostState, Reason};
 use rackwright::plan::report::HostStatus;
 use rackwright::sim::machine::{Disk, Stage, Timings};
 use rackwright::sim::rack::MachineView;
@@ -75,7 +75,9 @@ async fn e2e_an_install_whose_end_nobody_heard_is_left_to_a_person_when_the_stat
     rig.kill().await;
     std::fs::remove_dir_all(rig.stage.state_dir()).unwrap();
     rig.start(&[]).await;
-    let held = |host: &HostStatus| host.condition.status == "Stalled" && host.condition.reason == "JournalLost";
+    let held = |host: &HostStatus| {
+        host.condition.status == ConditionStatus::Stalled && host.condition.reason == Reason::JournalLost
+    };
     let status = rig.until_status("a person is asked", |status| held(&status.the("cluster1/hv1"))).await;
     let message = status.the("cluster1/hv1").condition.message;
     assert!(message.contains("raise its generation to 2"), "{message}");
@@ -96,7 +98,7 @@ async fn e2e_without_journal_and_status_branch_nothing_is_armed_until_the_first_
     rig.push("Define the cluster").await;
     rig.start(&[]).await;
     rig.machines(hasty(), |_| {}).await;
-    let locked = |host: &HostStatus| host.state == HostState::PxeBooting && host.condition.reason == "FirstRun";
+    let locked = |host: &HostStatus| host.state == HostState::PxeBooting && host.condition.reason == Reason::FirstRun;
     let status = rig.until_status("every host waits for --first-run", |status| {
         let hosts = status.hosts();
         hosts.len() == 3 && hosts.iter().all(locked)

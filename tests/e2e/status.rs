@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rackwright::cli::demo::stage::Stage;
 use rackwright::drive::git::Local;
-use rackwright::model::HostState;
+use rackwright::model::{ClusterState, ConditionStatus, HostState};
 use rackwright::plan::report::{ClusterStatus, Files, HostStatus, RejectedStatus};
 
 const BRANCH: &str = "rackwright/status";
@@ -23,7 +23,7 @@ pub struct Host(pub HostStatus);
 impl Host {
     /// Completed, and nothing left to do.
     pub fn is_done(&self) -> bool {
-        self.0.state == HostState::Completed && self.0.condition.status == "Ready"
+        self.0.state == HostState::Completed && self.0.condition.status == ConditionStatus::Ready
     }
 }
 
@@ -62,7 +62,8 @@ impl Status {
     }
 
     pub fn cluster_is_completed(&self, name: &str) -> bool {
-        self.cluster(name).is_some_and(|it| it.state == "completed" && it.condition.status == "Ready")
+        self.cluster(name)
+            .is_some_and(|it| it.state == ClusterState::Completed && it.condition.status == ConditionStatus::Ready)
     }
 
     /// `rejected.yaml`.

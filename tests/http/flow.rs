@@ -201,7 +201,8 @@ async fn what_is_told_is_told_to_listeners_and_shown_on_the_page() {
     let token = token_in(&get(&rig, HV1, &format!("/boot/{hex}/mac-{hex}.preseed")).await.text());
     assert_eq!(tell(&rig, HV1, &token, report("install-complete")).await.code, 200);
     let moves = rig.world.borrow().moves.clone();
-    let subjects: Vec<_> = moves.recent.iter().map(|change| format!("{} {}", change.subject, change.to)).collect();
+    let subjects: Vec<_> =
+        moves.recent.iter().map(|change| format!("{} {}", change.subject, change.change.words().1)).collect();
     assert!(subjects.contains(&"cluster1/hv1 installed".to_owned()), "{subjects:?}");
     let installed = rig.get("/api/v1/hosts?state=installed").await.json();
     assert_eq!(installed.as_array().map(Vec::len), Some(1), "{installed}");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rackwright::model::{Finding, Inventory, Mac, Reason, Revision, Time};
+use rackwright::model::{ActionKind, ConditionStatus, Finding, Inventory, Mac, Reason, Revision, Time};
 use rackwright::plan::report::{Condition, Endpoint};
 use rackwright::serve::api::page;
 use rackwright::serve::api::rack::{Rack, Trouble};
@@ -10,9 +10,9 @@ use rackwright::serve::api::rack::{Rack, Trouble};
 use crate::http::status::status;
 use crate::rig::http::{NOW, Rig};
 
-fn condition(status: &str, reason: &str, message: &str, until: Option<Time>) -> Condition {
+fn condition(status: ConditionStatus, reason: Reason, message: &str, until: Option<Time>) -> Condition {
     let until = until.map(|until| until.to_string());
-    Condition { status: status.into(), reason: reason.into(), message: message.into(), until }
+    Condition { status, reason, message: message.into(), until }
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn no_text_of_the_page_is_markup() {
             findings: vec![Finding::error(evil, (1, 1), "x", evil).hint(evil)],
         }),
         troubles: vec![Trouble {
-            action: "fetch",
+            action: ActionKind::Fetch,
             reason: Reason::Unreachable,
             message: evil.into(),
             count: 1,
@@ -53,17 +53,22 @@ fn no_text_of_the_page_is_markup() {
 #[test]
 fn the_page_begins_with_what_waits_for_a_person() {
     let (mut cluster, mut broken) = status();
-    cluster.condition = condition("Reconciling", "WaitingForHosts", "two of three hosts are ready", None);
+    cluster.condition = condition(ConditionStatus::Reconciling, Reason::Peers, "two of three hosts are ready", None);
     let mut ready = broken.clone();
     (ready.host, ready.notes, ready.drift) = ("hv1".into(), Vec::new(), false);
-    ready.condition = condition("Ready", "Done", "all done", None);
+    ready.condition = condition(ConditionStatus::Ready, Reason::Done, "all done", None);
     let mut busy = ready.clone();
     busy.host = "hv2".into();
-    busy.condition =
-        condition("Reconciling", "Installing", "the installer works", Some(NOW + Duration::from_secs(1500)));
+    busy.condition = condition(
+        ConditionStatus::Reconciling,
+        Reason::Installing,
+        "the installer works",
+        Some(NOW + Duration::from_secs(1500)),
+    );
     broken.host = "hv3".into();
     let message = "the BMC refuses the password of bootstrap.yml";
-    broken.condition = condition("Stalled", "BmcLogin", message, Some(NOW + Duration::from_secs(40)));
+    broken.condition =
+        condition(ConditionStatus::Stalled, Reason::AuthenticationFailed, message, Some(NOW + Duration::from_secs(40)));
     let mac = Some(Mac([2, 0, 0, 0, 0, 3]));
     broken.bmc = Some(Endpoint { mac, address: Some("192.0.2.3".into()), ..Endpoint::default() });
     broken.inventory = Some(Inventory { serial: Some("ABC1234".into()), ..Inventory::default() });
@@ -76,7 +81,7 @@ fn the_page_begins_with_what_waits_for_a_person() {
         "1 ready",
         "Waiting for a person",
         "href=\"#cluster1/hv3\"",
-        "Stalled: BmcLogin",
+        "Stalled: AuthenticationFailed",
         message,
         "next try <time datetime=\"2027-01-15T08:00:40Z\">in 40 s (2027-01-15T08:00:40Z)</time>",
         "serial ABC1234, BMC 02:00:00:00:00:03 at 192.0.2.3",

@@ -7,8 +7,9 @@ use std::time::Duration;
 use ipnet::Ipv4Net;
 use rackwright::model::id::Digest;
 use rackwright::model::{
-    Announced, ClusterName, Desired, Failure, Fault, Finding, Generation, HostState, Lease, LeaseOrigin, Mac, Move,
-    MoveKind, Moves, Policy, Progress, Reason, Rejected, Revision, Subnet, TaskId, Time, World,
+    ActionKind, Announced, Change, ClusterName, ClusterState, ConditionStatus, Desired, Failure, Fault, Finding,
+    Generation, HostState, Lease, LeaseOrigin, Mac, Move, Moves, Policy, Progress, Reason, Rejected, Revision, Subnet,
+    TaskId, TaskResult, Time, World,
 };
 use rackwright::plan::report::{
     ClusterStatus, Condition, Endpoint, GenerationStatus, HostStatus, SshStatus, TaskStatus, WriteBackStatus,
@@ -50,7 +51,7 @@ fn world() -> World {
 
 fn failure() -> Failure {
     let fault = Fault::transient(Reason::Unreachable, "no route to <git.example.net>");
-    Failure { action: "fetch".into(), fault, count: 3, at: NOW, basis: Digest::new("") }
+    Failure { action: ActionKind::Fetch, fault, count: 3, at: NOW, basis: Digest::new("") }
 }
 
 #[tokio::test]
@@ -133,10 +134,11 @@ fn moves(range: std::ops::RangeInclusive<u64>) -> Moves {
     let step = |seq| Move {
         seq,
         at: Time::from_secs(1_800_000_000),
-        kind: if seq == 5 { MoveKind::Cluster } else { MoveKind::Host },
         subject: "cluster1/hv1".into(),
-        from: "init".into(),
-        to: format!("state-{seq}"),
+        change: match seq {
+            5 => Change::Cluster { from: Some(ClusterState::Provisioning), to: ClusterState::HooksRunning },
+            _ => Change::Host { from: Some(HostState::Init), to: HostState::ALL[seq as usize] },
+        },
         message: String::new(),
     };
     Moves { last: *range.end(), recent: range.map(step).collect(), ..Moves::default() }
@@ -192,19 +194,18 @@ async fn the_event_stream_resumes_and_follows() {
     push(3);
     let (mut resumed, mut fresh) = (listen(&rig, Some(1)).await, listen(&rig, None).await);
     let (mut seen, mut seen_fresh) = (String::new(), String::new());
-    until(&mut resumed, &mut seen, "state-3").await;
+    until(&mut resumed, &mut seen, "pxe-booting").await;
     until(&mut fresh, &mut seen_fresh, "text/event-stream").await;
     push(3);
     push(5);
-    until(&mut resumed, &mut seen, "state-5").await;
-    until(&mut fresh, &mut seen_fresh, "state-5").await;
-    assert!(!seen.contains("state-1\""));
+    until(&mut resumed, &mut seen, "hooks-running").await;
+    until(&mut fresh, &mut seen_fresh, "hooks-running").await;
+    assert!(!seen.contains("characterizing\""));
     for seq in 2..=5 {
         assert_eq!(seen.matches(&format!("\nid: {seq}\n")).count(), 1, "{seen}");
         assert_eq!(seen_fresh.matches(&format!("\nid: {seq}\n")).count(), usize::from(seq > 3), "{seen_fresh}");
     }
-    let data =
-        r#"{"seq":4,"at":"2027-01-15T08:00:00Z","kind":"host","subject":"cluster1/hv1","from":"init","to":"state-4"}"#;
+    let data = r#"{"seq":4,"at":"2027-01-15T08:00:00Z","kind":"host","subject":"cluster1/hv1","from":"init","to":"installing"}"#;
     assert!(seen.contains(&format!("data: {data}")) && seen.contains("event: transition"), "{seen}");
     assert!(seen.contains("event: cluster\n") && seen.contains("\"kind\":\"cluster\""), "{seen}");
 }
@@ -277,14 +278,14 @@ fn every_reference_of_the_document_exists() {
 pub fn status() -> (ClusterStatus, HostStatus) {
     let evil = "<script>alert('x')</script> & \"y\"";
     let condition = Condition {
-        status: "Stalled".into(),
-        reason: evil.into(),
+        status: ConditionStatus::Stalled,
+        reason: Reason::TaskFailed,
         message: evil.into(),
         until: Some("2027-01-15T08:00:00Z".into()),
     };
     let cluster = ClusterStatus {
         cluster: ClusterName::new("cluster1"),
-        state: "provisioning".into(),
+        state: ClusterState::Provisioning,
         since: NOW.to_string(),
         condition: condition.clone(),
         revision: None,
@@ -292,7 +293,7 @@ pub fn status() -> (ClusterStatus, HostStatus) {
         tasks: vec![TaskStatus {
             id: TaskId::new("hook-1-x"),
             name: evil.into(),
-            result: "failed".into(),
+            result: TaskResult::Failed,
             message: Some(evil.into()),
             at: None,
             definition: None,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rackwright::model::{
-    Action, CheckInAction as Say, Desired, Event, Fault, HookProgram, HostState, Outcome, Reason, Scope, TaskKind,
-    Time, Verdict, World,
+    Action, CheckInAction as Say, ClusterState, Desired, Event, Fault, HookProgram, HostState, Outcome, Reason, Scope,
+    TaskKind, Time, Verdict, World,
 };
 use rackwright::plan::{self, Step, report};
 
@@ -118,7 +118,7 @@ fn a_failing_hook_is_retried_and_its_cluster_says_so() {
     bench.end(run, Err(Fault::transient(Reason::Unreachable, "hooks.example.net does not answer")));
     let plan = bench.plan();
     assert!(matches!(&plan.clusters[0].step, Step::Stalled { message, .. } if message.contains("hook 0")));
-    assert_eq!(plan.clusters[0].state, "hooks-running");
+    assert_eq!(plan.clusters[0].state, ClusterState::HooksRunning);
 }
 
 #[test]

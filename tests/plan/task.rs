@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rackwright::model::{
-    Action, AnsibleTask, CheckInAction as Say, Desired, Event, Fault, HookProgram, OnFailure, Outcome, Place, Progress,
-    Reason, Rerun, Scope, TaskId, TaskKind, TaskNews, TaskSpec,
+    Action, AnsibleTask, CheckInAction as Say, ClusterState, Desired, Event, Fault, HookProgram, OnFailure, Outcome,
+    Place, Progress, Reason, Rerun, Scope, TaskId, TaskKind, TaskNews, TaskSpec,
 };
 use rackwright::plan::{Step, report};
 
@@ -350,7 +350,7 @@ fn targets_that_are_done_are_not_run_again_and_a_passed_over_failure_is_shown() 
     bench.tell(news(bench.id(2), Err(fault.clone())));
     bench.tell(Event::Ended { action: hook, result: Err(fault) });
     let plan = bench.plan();
-    assert_eq!(plan.clusters[0].state, "completed");
+    assert_eq!(plan.clusters[0].state, ClusterState::Completed);
     assert!(plan.clusters[0].notes[0].contains("no such disk"), "{:?}", plan.clusters[0]);
     let status = report::cluster_status(&bench.world, &plan, &cluster).unwrap();
     assert!(status.tasks[1].failed.contains_key(&bench.id(2)) && status.tasks[1].covers.contains_key(&bench.id(1)));

@@ -163,7 +163,7 @@ impl ClusterRig {
     pub fn condition(&self) -> (String, String, String) {
         let cluster = self.status().and_then(|status| status.cluster("c1"));
         let condition = cluster.map(|cluster| cluster.condition);
-        condition.map(|it| (it.status, it.reason, it.message)).unwrap_or_default()
+        condition.map(|it| (it.status.to_string(), it.reason.to_string(), it.message)).unwrap_or_default()
     }
 
     /// Messages that were sent to people.

@@ -12,7 +12,7 @@ use crate::cli::status::span;
 use crate::cli::table::Table;
 use crate::drive::bmc::hand::Depth;
 use crate::model::{HostSpec, Protocol, Reason};
-use crate::plan::{self, HostPlan, Plan, Step};
+use crate::plan::{self, HostPlan, Plan};
 
 /// Entries of the event log that are shown of one BMC.
 const LOG: usize = 8;
@@ -61,13 +61,8 @@ fn document(spec: &HostSpec, answer: &Answer, plan: &Plan) -> Value {
 }
 
 /// Status, reason and message.
-fn step(host: &HostPlan) -> (&'static str, Reason, &str) {
-    let status = match &host.step {
-        Step::Act { .. } | Step::Wait { .. } => "reconciling",
-        Step::Stalled { .. } => "stalled",
-        Step::Done { .. } => "ready",
-    };
-    (status, host.step.reason(), host.step.message())
+fn step(host: &HostPlan) -> (String, Reason, &str) {
+    (host.step.status().as_str().to_lowercase(), host.step.reason(), host.step.message())
 }
 
 fn table(specs: &[Arc<HostSpec>], answers: &[Answer], plan: &Plan) -> Table {

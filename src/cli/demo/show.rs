@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::stage::Stage;
 use crate::daemon::clock;
-use crate::model::{Time, World};
+use crate::model::{Change, ClusterState, HostState, Time, World};
 use crate::plan::{self, Step};
 
 /// Prints every change of state as it happens, until all is completed and published.
@@ -27,8 +27,14 @@ pub(super) async fn follow(
         let world = view.borrow_and_update().clone();
         for entry in world.moves.recent.iter().filter(|entry| entry.seq > seen) {
             let after = entry.at.since(began).as_secs_f64();
-            let colour = if entry.to == "completed" { AnsiColor::Green.on_default() } else { anstyle::Style::new() };
-            writeln!(out, "{after:6.1}s  {:<24} {} -> {colour}{}{colour:#}", entry.subject, entry.from, entry.to)?;
+            let colour = match entry.change {
+                Change::Host { to: HostState::Completed, .. } | Change::Cluster { to: ClusterState::Completed, .. } => {
+                    AnsiColor::Green.on_default()
+                }
+                _ => anstyle::Style::new(),
+            };
+            let (from, to) = entry.change.words();
+            writeln!(out, "{after:6.1}s  {:<24} {from} -> {colour}{to}{colour:#}", entry.subject)?;
         }
         seen = world.moves.last;
         if all_done(&world) {
@@ -45,8 +51,8 @@ fn all_done(world: &World) -> bool {
     let Some(desired) = world.desired.as_ref().filter(|desired| !desired.hosts.is_empty()) else { return false };
     let plan = plan::plan(world, clock::now());
     plan.hosts.len() == desired.hosts.len()
-        && plan.hosts.iter().all(|host| host.state.as_str() == "completed" && matches!(host.step, Step::Done { .. }))
-        && plan.clusters.iter().all(|cluster| cluster.state == "completed")
+        && plan.hosts.iter().all(|host| host.state == HostState::Completed && matches!(host.step, Step::Done { .. }))
+        && plan.clusters.iter().all(|cluster| cluster.state == ClusterState::Completed)
         && world.moves.published == world.moves.last
         && world.git.published == Some(plan.fingerprint)
 }
@@ -75,7 +81,7 @@ pub(super) async fn finale(
     }
     let plan = plan::plan(world, clock::now());
     let total = plan.hosts.len();
-    let done = plan.hosts.iter().filter(|host| host.state.as_str() == "completed").count();
+    let done = plan.hosts.iter().filter(|host| host.state == HostState::Completed).count();
     let took = clock::now().since(began).as_secs_f64();
     writeln!(out, "\n{done} of {total} hosts completed in {took:.1} s")?;
     if !completed {

@@ -1,7 +1,7 @@
 //! A host's cluster and its tasks, in words.
 
 use crate::cli::status::age;
-use crate::model::Time;
+use crate::model::{TaskResult, Time};
 use crate::plan::report::{ClusterStatus, TaskStatus};
 
 /// What is told of a host's cluster.
@@ -13,11 +13,11 @@ pub fn about_cluster(cluster: &ClusterStatus, now: Time) -> Vec<String> {
         cluster.cluster,
         cluster.state,
         counts.join(", "),
-        condition.status.to_lowercase(),
+        condition.status.as_str().to_lowercase(),
         condition.reason,
         condition.message.trim_end_matches('.'),
     )];
-    let words = cluster.tasks.iter().filter(|task| task.result != "pending" && task.result != "done");
+    let words = cluster.tasks.iter().filter(|task| !matches!(task.result, TaskResult::Pending | TaskResult::Done));
     lines.extend(words.map(|task| about_task(task, cluster, now)));
     if let Some(files) = &cluster.write_back {
         let failed = files.message.as_ref().map(|why| format!("; the last push failed: {why}")).unwrap_or_default();
@@ -30,10 +30,10 @@ pub fn about_cluster(cluster: &ClusterStatus, now: Time) -> Vec<String> {
 
 fn about_task(task: &TaskStatus, cluster: &ClusterStatus, now: Time) -> String {
     let mut text = format!("Task `{}`: {}", task.name, task.result);
-    if let Some(at) = task.at.as_deref().filter(|_| task.result == "failed") {
+    if let Some(at) = task.at.as_deref().filter(|_| task.result == TaskResult::Failed) {
         text.push_str(&format!(" {} ago", age(at, now)));
     }
-    if let Some(progress) = cluster.progress.as_ref().filter(|_| task.result == "running") {
+    if let Some(progress) = cluster.progress.as_ref().filter(|_| task.result == TaskResult::Running) {
         text.push_str(&format!(
             ", at `{}` of play `{}`, its task number {}",
             progress.task, progress.play, progress.tasks
@@ -49,7 +49,7 @@ fn about_task(task: &TaskStatus, cluster: &ClusterStatus, now: Time) -> String {
     for (host, why) in &task.failed {
         text.push_str(&format!(" On {host}: {}.", why.trim_end_matches('.')));
     }
-    if !task.covers.is_empty() && task.result == "failed" {
+    if !task.covers.is_empty() && task.result == TaskResult::Failed {
         let done: Vec<&str> = task.covers.keys().map(|id| &*id.host).collect();
         text.push_str(&format!(" It is done for {} and not run again there.", done.join(", ")));
     }

@@ -82,9 +82,9 @@ pub(super) const fn of(reason: Reason) -> &'static str {
             "find out whether the address in the message is the BMC's, and enable HTTPS (or IPMI over LAN) on the BMC."
         }
         AuthenticationFailed => {
-            "for a BMC: correct bmc.username and bmc.password in bootstrap.yml and push; the account is not tried \
-             before that, because more failures can lock it (if they are right after all, raise cluster.run). For the \
-             forge: give the daemon's key (repository.ssh_key) access to the repository."
+            "correct bmc.username and bmc.password in bootstrap.yml and push. The account is not tried before that, \
+             because more failures can lock it; if they are right after all, raise cluster.run. Where the message \
+             names the forge, give the daemon's key (repository.ssh_key) access to the repository instead."
         }
         Forbidden => {
             "read the BMC's words in the message: they may ask for the administrator role, a new password for the \

@@ -9,40 +9,27 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::words::words;
+
 mod advice;
 
-/// What happens next where a [`Reason`] is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReasonClass {
-    /// Nothing is left to do.
-    Ready,
-    /// Something is under way or waited for. Nobody has to act.
-    Progress,
-    /// The plan waits for a person, or has waited longer than it should.
-    Stalled,
-    /// An action failed and may succeed by itself: tried again with growing pauses.
-    Transient,
-    /// The other side refuses: tried again, at the slowest pace only.
-    Permanent,
-    /// A person must change something first; not tried again before that.
-    Operator,
-    /// One of the three classes of failures; the status says when it is tried again.
-    Varies,
-}
-
-impl ReasonClass {
-    /// The word shown.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ReasonClass::Ready => "ready",
-            ReasonClass::Progress => "progress",
-            ReasonClass::Stalled => "stalled",
-            ReasonClass::Transient => "transient",
-            ReasonClass::Permanent => "permanent",
-            ReasonClass::Operator => "operator",
-            ReasonClass::Varies => "varies",
-        }
+words! {
+    /// What happens next where a [`Reason`] is shown.
+    ReasonClass {
+        /// Nothing is left to do.
+        Ready "ready"
+        /// Something is under way or waited for. Nobody has to act.
+        Progress "progress"
+        /// The plan waits for a person, or has waited longer than it should.
+        Stalled "stalled"
+        /// An action failed and may succeed by itself: tried again with growing pauses.
+        Transient "transient"
+        /// The other side refuses: tried again, at the slowest pace only.
+        Permanent "permanent"
+        /// A person must change something first; not tried again before that.
+        Operator "operator"
+        /// One of the three classes of failures; the status says when it is tried again.
+        Varies "varies"
     }
 }
 
@@ -98,7 +85,7 @@ reasons! {
     StatusBranchUnreachable Stalled   "An install or task must be announced first, but the status branch was not pushed."
     FetchingImages          Progress  "An image of the host's installer is being fetched and verified."
     InstallSlots            Progress  "As many machines are being installed as limits.concurrent_installs allows."
-    BmcSlots                Progress  "As many BMCs are being spoken to as bmc.concurrency allows."
+    BmcSlots                Transient "As many BMCs are being spoken to as bmc.concurrency allows."
     BmcInUse                Transient "Another action, or a command by hand, is speaking to this BMC."
     Arming                  Progress  "The BMC is told to boot the machine from the network once."
     NetworkBoot             Progress  "The machine is to boot from the network and claim its install."

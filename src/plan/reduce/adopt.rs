@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{cluster_mut, host_mut, set_boot_mac, task};
 use crate::model::{
-    AdoptedHost, AdoptedTask, Adoption, Claim, Consent, Failure, Fault, FaultClass, HostState, Lease, LeaseOrigin, Mac,
-    Reason, TaskRecord, Time, World,
+    ActionKind, AdoptedHost, AdoptedTask, Adoption, Claim, Consent, Failure, Fault, FaultClass, HostState, Lease,
+    LeaseOrigin, Mac, Reason, TaskRecord, Time, World,
 };
 use crate::plan::task::task_basis;
 
@@ -34,7 +34,7 @@ pub(super) fn adopt(world: &mut World, adoption: Option<&Adoption>, now: Time) {
         cluster_mut(world, name).generated = Some(generated.clone());
     }
     for (name, state, since) in &adoption.clusters {
-        cluster_mut(world, name).shown = Some((state.clone(), *since));
+        cluster_mut(world, name).shown = Some((*state, *since));
     }
 }
 
@@ -92,7 +92,7 @@ fn adopt_lease(world: &mut World, mac: Option<Mac>, ip: Option<IpAddr>, now: Tim
 fn adopt_task(world: &mut World, task: &AdoptedTask) {
     let failed = |run: u32, fault: Fault| {
         let basis = task_basis(&task.definition, run);
-        (Failure { action: "run".into(), fault, count: 1, at: task.at, basis }, run)
+        (Failure { action: ActionKind::Run, fault, count: 1, at: task.at, basis }, run)
     };
     // What was announced and is not shown as done may have been begun since: never repeated unasked.
     let open = task.announced.as_ref().filter(|said| {

@@ -2,8 +2,8 @@
 
 use super::{Touched, facts_of, host_mut, nics, set_boot_mac};
 use crate::model::{
-    Action, BmcFacts, Digest, Doing, Event, Failure, Fault, Generation, HostFacts, HostId, HostSpec, Outcome,
-    Preparation, Reason, Time, World,
+    Action, ActionKind, BmcFacts, Digest, Doing, Event, Failure, Fault, Generation, HostFacts, HostId, HostSpec,
+    Outcome, Preparation, Reason, Time, World,
 };
 use crate::plan::bmc::{basis, credential};
 use crate::plan::host;
@@ -83,7 +83,7 @@ pub(super) fn ended(
     if facts
         .failure
         .as_ref()
-        .is_none_or(|failure| !matches!(action, Action::Release { .. }) || failure.action == "release")
+        .is_none_or(|failure| !matches!(action, Action::Release { .. }) || failure.action == ActionKind::Release)
     {
         facts.failure = None;
     }
@@ -140,8 +140,7 @@ fn failed(
         facts.bmc.refused.extend(tried);
     }
     let count = facts.failure.as_ref().filter(|last| last.action == action.kind()).map_or(0, |last| last.count);
-    facts.failure =
-        Some(Failure { action: action.kind().to_owned(), fault: fault.clone(), count: count + 1, at: now, basis });
+    facts.failure = Some(Failure { action: action.kind(), fault: fault.clone(), count: count + 1, at: now, basis });
 }
 
 fn prepared(facts: &mut HostFacts, action: &Action, preparation: &Preparation, generation: Generation, now: Time) {

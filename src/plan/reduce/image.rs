@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Desired, Digest, Failure, Fault, ImageFacts, Outcome, Time, World};
+use crate::model::{ActionKind, Desired, Digest, Failure, Fault, ImageFacts, Outcome, Time, World};
 
 fn facts<'w>(world: &'w mut World, image: &Digest) -> &'w mut ImageFacts {
     Arc::make_mut(&mut world.images).entry(image.clone()).or_default()
@@ -31,7 +31,7 @@ pub(super) fn ended(world: &mut World, image: &Digest, result: &Result<Outcome, 
             let count = facts.failure.as_ref().map_or(0, |last| last.count) + 1;
             let fault = fault.clone();
             facts.failure =
-                Some(Failure { action: "fetch-image".to_owned(), fault, count, at: now, basis: image.clone() });
+                Some(Failure { action: ActionKind::FetchImage, fault, count, at: now, basis: image.clone() });
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::shown::{note_with, trim};
-use crate::model::{FaultClass, MoveKind, NoticeFacts, Outcome, Policy, ReceiverFacts, Time, Turn, World};
+use crate::model::{ActionKind, Change, FaultClass, NoticeFacts, Outcome, Policy, ReceiverFacts, Time, Turn, World};
 use crate::plan::rack::count_failure;
 
 /// How often a message that a receiver refuses is tried before it goes without: it must not hold up the next ones.
@@ -40,7 +40,7 @@ pub(super) fn ended(
             receiver.refused = 0;
         }
         Err(fault) => {
-            let failure = count_failure(receiver.failure.as_ref(), "notify", fault, now);
+            let failure = count_failure(receiver.failure.as_ref(), ActionKind::Notify, fault, now);
             let refused = fault.class != FaultClass::Transient && failure.count >= TRIES;
             if refused {
                 receiver.told = receiver.told.max(upto);
@@ -67,8 +67,8 @@ pub(super) fn noted(world: &mut World, turns: &[Turn], now: Time) {
             Some(stalled) => known.insert(subject.clone(), stalled.clone()),
             None => known.remove(subject),
         };
-        let from = before.as_ref().map_or("going on", |before| before.reason.as_str());
-        let to = stalled.as_ref().map_or("going on", |stalled| stalled.reason.as_str());
-        note_with(world, MoveKind::Condition, subject, (from, to), message.clone(), now);
+        let from = before.map(|before| before.reason);
+        let change = Change::Condition { from, to: stalled.as_ref().map(|stalled| stalled.reason) };
+        note_with(world, subject, change, message.clone(), now);
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn started(world: &mut World, action: &Action, now: Time) {
 
 pub(super) fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, now: Time) {
     let failed = |last: Option<&Failure>, fault: &Fault| Failure {
-        action: action.kind().to_owned(),
+        action: action.kind(),
         fault: fault.clone(),
         count: last.map_or(0, |last| last.count) + 1,
         at: now,

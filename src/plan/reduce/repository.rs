@@ -7,7 +7,8 @@ use super::network::seen;
 use super::shown::{note, trim};
 use super::{Touched, bmc, host_mut, image, nics, notice, outward, unclaimed};
 use crate::model::{
-    Action, Desired, Fault, Fetched, Generation, HostId, Mac, MoveKind, Outcome, Rejected, Time, World,
+    Action, ActionKind, Change, Desired, Fault, Fetched, Generation, HeadState, HostId, Mac, Outcome, Rejected, Time,
+    World,
 };
 use crate::plan::rack::count_failure;
 
@@ -37,7 +38,12 @@ pub(super) fn fetched(world: &mut World, action: &Action, result: &Result<Outcom
         Fetched::Loaded { desired: None, .. } => Touched::Nobody,
         Fetched::Loaded { desired: Some(desired), .. } => {
             if world.rejected.take().is_some() {
-                note(world, MoveKind::Repository, "repository", "rejected", "accepted", now);
+                note(
+                    world,
+                    "repository",
+                    Change::Repository { from: HeadState::Rejected, to: HeadState::Accepted },
+                    now,
+                );
             }
             load(world, desired.clone(), now);
             Touched::Everybody
@@ -45,7 +51,12 @@ pub(super) fn fetched(world: &mut World, action: &Action, result: &Result<Outcom
         Fetched::Rejected { revision, findings } => {
             let rejected = Rejected { revision: revision.clone(), findings: findings.clone(), at: now };
             if world.rejected.replace(Arc::new(rejected)).is_none() {
-                note(world, MoveKind::Repository, "repository", "accepted", "rejected", now);
+                note(
+                    world,
+                    "repository",
+                    Change::Repository { from: HeadState::Accepted, to: HeadState::Rejected },
+                    now,
+                );
             }
             Touched::Nobody
         }
@@ -110,7 +121,8 @@ pub(super) fn published(
             trim(moves, notice::told(&world.notices, &world.policy));
         }
         Err(fault) => {
-            world.git.publish_failure = Some(count_failure(world.git.publish_failure.as_ref(), "publish", fault, now));
+            world.git.publish_failure =
+                Some(count_failure(world.git.publish_failure.as_ref(), ActionKind::Publish, fault, now));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Touched, cluster_mut, host_mut, notice};
-use crate::model::{ClusterName, Desired, HostId, HostState, Move, MoveKind, Moves, Time, World};
+use crate::model::{Change, ClusterName, ClusterState, Desired, HostId, HostState, Move, Moves, Time, World};
 use crate::plan::cluster::{ClusterView, facts_of};
 use crate::plan::host;
 
@@ -24,7 +24,7 @@ pub(super) fn show(world: &mut World, touched: Touched, now: Time) {
                     host::state(spec, facts_of(world, &id), &bare)
                 };
                 let reopened = world.clusters.get(&id.cluster).and_then(|facts| facts.shown.as_ref());
-                if reopened.is_none_or(|(shown, _)| shown != "provisioning") {
+                if reopened.is_none_or(|(shown, _)| *shown != ClusterState::Provisioning) {
                     show_cluster(world, &desired, &id.cluster, now);
                 } else {
                     show_host(world, &id, state, now);
@@ -55,9 +55,9 @@ fn show_cluster(world: &mut World, desired: &Desired, name: &ClusterName, now: T
         show_host(world, &id, state, now);
     }
     let facts = cluster_mut(world, name);
-    if facts.shown.as_ref().is_none_or(|(shown, _)| shown != state) {
-        let from = facts.shown.replace((state.to_owned(), now)).map_or_else(|| "new".to_owned(), |(from, _)| from);
-        note(world, MoveKind::Cluster, name.as_str(), &from, state, now);
+    if facts.shown.is_none_or(|(shown, _)| shown != state) {
+        let from = facts.shown.replace((state, now)).map(|(from, _)| from);
+        note(world, name.as_str(), Change::Cluster { from, to: state }, now);
     }
 }
 
@@ -65,9 +65,8 @@ fn show_host(world: &mut World, id: &HostId, state: HostState, now: Time) {
     if facts_of(world, id).shown.is_some_and(|(shown, _)| shown == state) {
         return;
     }
-    let from = host_mut(world, id).shown.replace((state, now));
-    let from = from.map_or("new", |(from, _)| from.as_str());
-    note(world, MoveKind::Host, &id.to_string(), from, state.as_str(), now);
+    let from = host_mut(world, id).shown.replace((state, now)).map(|(from, _)| from);
+    note(world, &id.to_string(), Change::Host { from, to: state }, now);
 }
 
 /// Changes kept although everybody has been told of them.
@@ -77,23 +76,15 @@ const MAX_UNHEARD: usize = 2_000;
 /// Changes kept at most, told or not: beyond this somebody has not listened for very long.
 const MAX_MOVES: usize = 100_000;
 
-pub(super) fn note(world: &mut World, kind: MoveKind, subject: &str, from: &str, to: &str, now: Time) {
-    note_with(world, kind, subject, (from, to), String::new(), now);
+pub(super) fn note(world: &mut World, subject: &str, change: Change, now: Time) {
+    note_with(world, subject, change, String::new(), now);
 }
 
-pub(super) fn note_with(
-    world: &mut World,
-    kind: MoveKind,
-    subject: &str,
-    (from, to): (&str, &str),
-    message: String,
-    now: Time,
-) {
+pub(super) fn note_with(world: &mut World, subject: &str, change: Change, message: String, now: Time) {
     let told = notice::told(&world.notices, &world.policy);
     let moves = Arc::make_mut(&mut world.moves);
     moves.last += 1;
-    let (subject, from, to) = (subject.to_owned(), from.to_owned(), to.to_owned());
-    moves.recent.push_back(Move { seq: moves.last, at: now, kind, subject, from, to, message });
+    moves.recent.push_back(Move { seq: moves.last, at: now, subject: subject.to_owned(), change, message });
     trim(moves, told);
 }
 

@@ -53,7 +53,7 @@ pub(super) fn ended(
         Err(fault) => fault.clone(),
     };
     let count = facts.ssh.failure.as_ref().map_or(0, |last| last.count) + 1;
-    let action = action.kind().to_owned();
+    let action = action.kind();
     facts.ssh.failure = Some(Failure { action, fault, count, at: now, basis: Digest::new("") });
     Touched::Nobody
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::shown::note;
 use super::{Touched, cluster_mut, outward, ssh};
 use crate::model::{
-    Action, ClusterFacts, ClusterName, ClusterSpec, Digest, Doing, Failure, Fault, FaultClass, HostId, MoveKind,
-    Outcome, Reason, Rerun, TaskId, TaskIntent, TaskNews, TaskRecord, TaskSpec, Time, TokenId, World,
+    Action, ActionKind, Change, ClusterFacts, ClusterName, ClusterSpec, Digest, Doing, Failure, Fault, FaultClass,
+    HostId, Outcome, Reason, Rerun, TaskId, TaskIntent, TaskNews, TaskRecord, TaskResult, TaskSpec, Time, TokenId,
+    World,
 };
 use crate::plan::cluster::{ClusterView, facts_of};
 use crate::plan::host;
@@ -180,20 +181,20 @@ pub(super) fn ended(
             if let Outcome::Configured { generated: Some(id) } = outcome {
                 facts.generated = Some(outward::generated(id.clone(), revision, *run, now));
             }
-            "done"
+            TaskResult::Done
         }
         Err(fault) => {
             let begun = fault.class != FaultClass::Transient;
             let count = record.failure.as_ref().map_or(0, |(last, _)| last.count) + 1;
             let basis = task_basis(definition, *run);
-            let failure = Failure { action: "run".to_owned(), fault: fault.clone(), count, at: now, basis };
+            let failure = Failure { action: ActionKind::Run, fault: fault.clone(), count, at: now, basis };
             record.failure = Some((failure, *run));
             if !begun {
                 ssh::not_begun(world, covers);
             }
-            "failed"
+            TaskResult::Failed
         }
     };
-    note(world, MoveKind::Task, &format!("{cluster}/{task}"), "running", to, now);
+    note(world, &format!("{cluster}/{task}"), Change::Task { from: TaskResult::Running, to }, now);
     Touched::Cluster(cluster.clone())
 }

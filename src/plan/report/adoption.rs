@@ -1,7 +1,9 @@
 //! The status files, read back by a daemon whose journal is empty.
 
 use super::{ClusterStatus, Files, HostStatus, RackStatus};
-use crate::model::{AdoptedHost, AdoptedTask, Adoption, Fault, Generated, HostId, Installed, Reason, TaskId, Time};
+use crate::model::{
+    AdoptedHost, AdoptedTask, Adoption, ConditionStatus, Fault, Generated, HostId, Installed, Reason, TaskId, Time,
+};
 
 /// What the status branch says. A file that cannot be read is an error: guessing could cost a disk.
 pub fn adoption(files: &Files) -> Result<Adoption, String> {
@@ -52,7 +54,7 @@ fn host(status: HostStatus) -> Result<AdoptedHost, String> {
         id: HostId::new(&status.cluster, &status.host),
         state: status.state,
         since: time(&status.since)?,
-        ready: status.condition.status == "Ready",
+        ready: status.condition.status == ConditionStatus::Ready,
         installed,
         claim: status.claim.map(|claim| (claim.id, claim.generation, claim.spec)),
         announced: status.announced,

@@ -14,7 +14,8 @@ pub fn commit_message(world: &World, after: u64, upto: u64) -> String {
     text.push_str("\n\n");
     if news.len() > 1 {
         for entry in &news {
-            _ = writeln!(text, "{} {}: {} -> {}", entry.at, entry.subject, entry.from, entry.to);
+            let (from, to) = entry.change.words();
+            _ = writeln!(text, "{} {}: {from} -> {to}", entry.at, entry.subject);
         }
         text.push('\n');
     }
@@ -25,14 +26,15 @@ pub fn commit_message(world: &World, after: u64, upto: u64) -> String {
         _ = writeln!(text, "Rejected-Revision: {}", rejected.revision);
     }
     for entry in &news {
-        let key = match entry.kind {
+        let key = match entry.change.kind() {
             MoveKind::Host => "Transition",
             MoveKind::Cluster => "Cluster-Transition",
             MoveKind::Task => "Task-Result",
             MoveKind::Repository => "Repository-Transition",
             MoveKind::Condition => "Condition",
         };
-        _ = writeln!(text, "{key}: {} {} -> {}", entry.subject, entry.from, entry.to);
+        let (from, to) = entry.change.words();
+        _ = writeln!(text, "{key}: {} {from} -> {to}", entry.subject);
     }
     text
 }
@@ -68,8 +70,8 @@ fn subject(news: &[&Move], world: &World) -> String {
 }
 
 fn phrase(entry: &Move) -> String {
-    let Move { subject, from, to, .. } = entry;
-    match (entry.kind, subject.split_once('/')) {
+    let (subject, (from, to)) = (&entry.subject, entry.change.words());
+    match (entry.change.kind(), subject.split_once('/')) {
         (MoveKind::Host | MoveKind::Task | MoveKind::Condition, Some((cluster, rest))) => {
             format!("{cluster}: {rest} {from} -> {to}")
         }

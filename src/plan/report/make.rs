@@ -9,8 +9,8 @@ use super::{
     RackStatus, RejectedStatus, SshStatus, TaskStatus, UnclaimedStatus, WriteBackStatus,
 };
 use crate::model::{
-    Action, Announced, ClusterFacts, ClusterName, ClusterSpec, Consent, HostFacts, HostId, HostSpec, HostState, Mac,
-    Reason, TaskId, TaskSpec, TokenId, World,
+    Action, Announced, ClusterFacts, ClusterName, ClusterSpec, ConditionStatus, Consent, HostFacts, HostId, HostSpec,
+    HostState, Mac, Reason, TaskId, TaskResult, TaskSpec, TokenId, World,
 };
 use crate::plan::bmc;
 use crate::plan::cluster::{ClusterView, facts_of};
@@ -32,7 +32,6 @@ fn present(spec: &HostSpec, facts: &HostFacts, host: &HostPlan) -> HostStatus {
         host: spec.id.host.to_string(),
         state: host.state,
         since: facts.shown.map_or_else(String::new, |(_, at)| at.to_string()),
-        condition: condition(&host.step),
         generation: GenerationStatus {
             wanted: spec.generation,
             installed: facts.installed.as_ref().map(|installed| installed.generation),
@@ -47,7 +46,7 @@ fn present(spec: &HostSpec, facts: &HostFacts, host: &HostPlan) -> HostStatus {
         boot: Endpoint { mac: spec.boot_mac.or(facts.boot_mac), ..boot_endpoint(facts) },
         drift: has_drift(spec, facts),
         notes: host.notes.clone(),
-        ..observed(&spec.id, facts)
+        ..observed(&spec.id, facts, condition(&host.step))
     }
 }
 
@@ -64,28 +63,20 @@ fn removed(id: &HostId, facts: &HostFacts) -> Option<HostStatus> {
     let installed = facts.installed.as_ref().map(|installed| installed.generation);
     let announced = facts.intent.max(facts.held);
     let wanted = installed.max(announced).max(facts.claim.as_ref().map(|claim| claim.generation))?;
-    Some(HostStatus {
-        announced,
-        generation: GenerationStatus { wanted, installed },
-        condition: Condition {
-            status: "Ready".to_owned(),
-            reason: Reason::Removed.to_string(),
-            message: "no longer in the repository: left alone".to_owned(),
-            until: None,
-        },
-        ..observed(id, facts)
-    })
+    let message = "no longer in the repository: left alone".to_owned();
+    let condition = Condition { status: ConditionStatus::Ready, reason: Reason::Removed, message, until: None };
+    Some(HostStatus { announced, generation: GenerationStatus { wanted, installed }, ..observed(id, facts, condition) })
 }
 
 /// The part of a host's status that does not depend on the repository.
-fn observed(id: &HostId, facts: &HostFacts) -> HostStatus {
+fn observed(id: &HostId, facts: &HostFacts, condition: Condition) -> HostStatus {
     let (state, since) = facts.shown.map_or((HostState::Init, String::new()), |(state, at)| (state, at.to_string()));
     HostStatus {
         cluster: id.cluster.clone(),
         host: id.host.to_string(),
         state,
         since,
-        condition: Condition { status: String::new(), reason: String::new(), message: String::new(), until: None },
+        condition,
         generation: GenerationStatus { wanted: crate::model::Generation(0), installed: None },
         installed: facts.installed.as_ref().map(|installed| InstallStatus {
             id: installed.token.clone(),
@@ -140,17 +131,15 @@ fn boot_endpoint(facts: &HostFacts) -> Endpoint {
 }
 
 fn condition(step: &Step) -> Condition {
-    let (status, reason, message, until) = match step {
-        Step::Act { reason, message, until } | Step::Wait { reason, message, until } => {
-            ("Reconciling", *reason, message, Some(until))
-        }
-        Step::Stalled { reason, message, until } => ("Stalled", *reason, message, until.as_ref()),
-        Step::Done { message } => ("Ready", Reason::Done, message, None),
+    let until = match step {
+        Step::Act { until, .. } | Step::Wait { until, .. } => Some(until),
+        Step::Stalled { until, .. } => until.as_ref(),
+        Step::Done { .. } => None,
     };
     Condition {
-        status: status.to_owned(),
-        reason: reason.to_string(),
-        message: message.clone(),
+        status: step.status(),
+        reason: step.reason(),
+        message: step.message().to_owned(),
         until: until.map(ToString::to_string),
     }
 }
@@ -170,7 +159,7 @@ pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<
     let generated = facts.and_then(|facts| facts.generated.as_ref());
     Some(ClusterStatus {
         cluster: name.clone(),
-        state: cluster.state.to_owned(),
+        state: cluster.state,
         since: shown.map_or_else(String::new, |(_, at)| at.to_string()),
         condition: condition(&cluster.step),
         revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
@@ -199,18 +188,18 @@ fn task_status(
     let running = matches!(doing, Some(Action::Run { task: running, .. }) if *running == task.id);
     let failure = record.and_then(|record| record.failure.as_ref());
     let (result, message) = match (&task.blocked, failure, record) {
-        _ if running => ("running", None),
-        (Some(why), ..) => ("blocked", Some(why.clone())),
-        (_, Some((failure, _)), _) => ("failed", Some(failure.fault.to_string())),
-        (_, None, Some(record)) if !record.covers.is_empty() => ("done", None),
-        _ => ("pending", None),
+        _ if running => (TaskResult::Running, None),
+        (Some(why), ..) => (TaskResult::Blocked, Some(why.clone())),
+        (_, Some((failure, _)), _) => (TaskResult::Failed, Some(failure.fault.to_string())),
+        (_, None, Some(record)) if !record.covers.is_empty() => (TaskResult::Done, None),
+        _ => (TaskResult::Pending, None),
     };
     let begun = running || record.is_some_and(|record| failure.is_some() || !record.covers.is_empty());
     let failed = record.map(|record| &record.failed).into_iter().flatten();
     TaskStatus {
         id: task.id.clone(),
         name: task.name.clone(),
-        result: result.to_owned(),
+        result,
         message,
         at: record.map(|record| record.at.to_string()),
         definition: record.map(|record| &record.definition).or(announced.map(|_| &task.definition)).cloned(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::rack::Rack;
-use crate::model::{Mac, Time, World};
+use crate::model::{ConditionStatus, Mac, Time, World};
 use crate::plan::boot::{Decision, decide};
 use crate::plan::report::HostStatus;
 use crate::serve::Context;
@@ -45,7 +45,11 @@ impl Traced {
 
 /// Where the machines stand that are not done and have been heard, for the page.
 pub fn standings(ctx: &Context, world: &World, rack: &Rack, now: Time) -> BTreeMap<Mac, Standing> {
-    let hosts = rack.clusters.iter().flat_map(|(_, hosts)| hosts).filter(|host| host.condition.status != "Ready");
+    let hosts = rack
+        .clusters
+        .iter()
+        .flat_map(|(_, hosts)| hosts)
+        .filter(|host| host.condition.status != ConditionStatus::Ready);
     let spoken = hosts.filter_map(|host| {
         let mac = host.boot.mac?;
         let attempt = ctx.trace.last(mac)?;

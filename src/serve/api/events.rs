@@ -54,14 +54,14 @@ impl News {
     fn event(&self) -> Event {
         let (name, data) = match self {
             News::Changed(change) => (
-                name(change.kind),
+                name(change.change.kind()),
                 serde_json::json!({
                     "seq": change.seq,
                     "at": change.at.to_string(),
-                    "kind": change.kind,
+                    "kind": change.change.kind(),
                     "subject": change.subject,
-                    "from": change.from,
-                    "to": change.to,
+                    "from": change.change.words().0,
+                    "to": change.change.words().1,
                 }),
             ),
             News::Reset(last) => ("reset", serde_json::json!({ "seq": last })),
@@ -73,10 +73,7 @@ impl News {
 fn name(kind: MoveKind) -> &'static str {
     match kind {
         MoveKind::Host => "transition",
-        MoveKind::Cluster => "cluster",
-        MoveKind::Task => "task",
-        MoveKind::Repository => "repository",
-        MoveKind::Condition => "condition",
+        other => other.as_str(),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use super::rack::Rack;
-use crate::model::{Finding, Reason, Time};
+use crate::model::{ConditionStatus, Finding, Reason, TaskResult, Time};
 use crate::plan::report::{ClusterStatus, Condition, Endpoint, HostStatus};
 
 /// Shows any text as HTML text or attribute value.
@@ -77,10 +77,10 @@ fn write(html: &mut String, rack: &Rack, now: Time, nonce: &str) -> fmt::Result 
 fn tally(html: &mut String, rack: &Rack) -> fmt::Result {
     let mut counts = [0usize; 3];
     for host in rack.clusters.iter().flat_map(|(_, hosts)| hosts) {
-        counts[usize::from(urgency(&host.condition))] += 1;
+        counts[host.condition.status as usize] += 1;
     }
     html.push_str("<p class=\"tally\">");
-    for (word, count) in ["stalled", "reconciling", "ready"].into_iter().zip(counts) {
+    for (word, count) in CLASSES.into_iter().zip(counts) {
         if count > 0 {
             write!(html, "<span class=\"badge {word}\">{count} {word}</span> ")?;
         }
@@ -89,26 +89,24 @@ fn tally(html: &mut String, rack: &Rack) -> fmt::Result {
     Ok(())
 }
 
-/// 0 where a person is needed, 1 where something is under way, 2 where all is done.
-fn urgency(condition: &Condition) -> u8 {
-    match condition.status.as_str() {
-        "Stalled" => 0,
-        "Ready" => 2,
-        _ => 1,
-    }
+/// The CSS classes of [`ConditionStatus`], in its order.
+const CLASSES: [&str; 3] = ["stalled", "reconciling", "ready"];
+
+fn is_stalled(condition: &Condition) -> bool {
+    condition.status == ConditionStatus::Stalled
 }
 
 /// Everything that waits for a person, before everything else.
 fn stalled(html: &mut String, rack: &Rack, now: Time) -> fmt::Result {
-    let clusters = rack.clusters.iter().map(|(cluster, _)| cluster).filter(|it| urgency(&it.condition) == 0);
-    let hosts = rack.clusters.iter().flat_map(|(_, hosts)| hosts).filter(|it| urgency(&it.condition) == 0);
+    let clusters = rack.clusters.iter().map(|(cluster, _)| cluster).filter(|it| is_stalled(&it.condition));
+    let hosts = rack.clusters.iter().flat_map(|(_, hosts)| hosts).filter(|it| is_stalled(&it.condition));
     let (clusters, hosts) = (clusters.collect::<Vec<_>>(), hosts.collect::<Vec<_>>());
     if clusters.is_empty() && hosts.is_empty() {
         return Ok(());
     }
     html.push_str("<section class=\"first\"><h2>Waiting for a person</h2>\n<ul>");
     for cluster in clusters {
-        write!(html, "<li><strong>{}</strong> {}", Safe(&cluster.cluster), Safe(&cluster.state))?;
+        write!(html, "<li><strong>{}</strong> {}", Safe(&cluster.cluster), Safe(cluster.state))?;
         write!(html, " {}{}</li>", badge(&cluster.condition), Why(&cluster.condition, now))?;
     }
     for host in hosts {
@@ -188,14 +186,14 @@ fn findings(html: &mut String, findings: &[Finding]) -> fmt::Result {
 }
 
 fn section(html: &mut String, rack: &Rack, cluster: &ClusterStatus, hosts: &[HostStatus], now: Time) -> fmt::Result {
-    let (name, state, since) = (Safe(&cluster.cluster), Safe(&cluster.state), When(&cluster.since, now));
+    let (name, state, since) = (Safe(&cluster.cluster), Safe(cluster.state), When(&cluster.since, now));
     write!(html, "<section><h2>{name} <small>{state} since {since}</small> {}</h2>", badge(&cluster.condition))?;
     writeln!(html, "<p>{}</p>", Why(&cluster.condition, now))?;
     html.push_str(
         "<table><thead><tr><th>Host</th><th>State</th><th>Condition</th><th>Since</th><th>Message</th></tr></thead><tbody>\n",
     );
     let mut hosts: Vec<&HostStatus> = hosts.iter().collect();
-    hosts.sort_by_key(|host| urgency(&host.condition));
+    hosts.sort_by_key(|host| host.condition.status);
     for host in hosts {
         row(html, rack, host, now)?;
     }
@@ -232,14 +230,14 @@ fn tasks(html: &mut String, cluster: &ClusterStatus, now: Time) -> fmt::Result {
     }
     html.push_str("<ol class=\"tasks\">");
     for task in &cluster.tasks {
-        write!(html, "<li>{}: {}", Safe(&task.name), Safe(&task.result))?;
+        write!(html, "<li>{}: {}", Safe(&task.name), Safe(task.result))?;
         if let Some(at) = &task.at {
             write!(html, " <small>{}</small>", When(at, now))?;
         }
         if let Some(message) = &task.message {
             write!(html, " <small>{}</small>", Safe(message))?;
         }
-        if let Some(at) = cluster.progress.as_ref().filter(|_| task.result == "running") {
+        if let Some(at) = cluster.progress.as_ref().filter(|_| task.result == TaskResult::Running) {
             let (number, play, name) = (at.tasks, Safe(&at.play), Safe(&at.task));
             write!(html, " <small>task {number}: {name} ({play})</small>")?;
         }
@@ -254,9 +252,9 @@ fn tasks(html: &mut String, cluster: &ClusterStatus, now: Time) -> fmt::Result {
 
 /// A phone shows no tooltips: the reason stands next to the condition.
 fn badge(condition: &Condition) -> String {
-    let class = ["stalled", "reconciling", "ready"][usize::from(urgency(condition))];
-    let (reason, status) = (Safe(&condition.reason), Safe(&condition.status));
-    match condition.reason.is_empty() || condition.reason.parse() == Ok(Reason::Done) {
+    let class = CLASSES[condition.status as usize];
+    let (reason, status) = (Safe(condition.reason), Safe(condition.status));
+    match condition.reason == Reason::Done {
         true => format!("<span class=\"badge {class}\">{status}</span>"),
         false => format!("<span class=\"badge {class}\">{status}: {reason}</span>"),
     }
@@ -271,7 +269,7 @@ impl Display for Why<'_> {
         write!(f, " {}", Safe(&condition.message))?;
         match &condition.until {
             // What stalls may still be tried again without anybody's help.
-            Some(until) if urgency(condition) == 0 => write!(f, " <small>next try {}</small>", When(until, *now)),
+            Some(until) if is_stalled(condition) => write!(f, " <small>next try {}</small>", When(until, *now)),
             Some(until) => write!(f, " <small>until {}</small>", When(until, *now)),
             None => Ok(()),
         }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use crate::model::{Consent, Finding, Mac, Reason, Revision, World};
+use crate::model::{ActionKind, Consent, Finding, Mac, Reason, Revision, World};
 use crate::plan::Plan;
 use crate::plan::report::{
     ClusterStatus, HostStatus, RejectedStatus, UnclaimedStatus, cluster_status, host_status, unclaimed,
@@ -43,8 +43,8 @@ pub struct Rack {
 /// Something of the daemon's own that fails.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trouble {
-    /// `fetch`, `publish` or `notify`.
-    pub action: &'static str,
+    /// Which action.
+    pub action: ActionKind,
     /// The word for machines.
     pub reason: Reason,
     /// A sentence for people.
@@ -106,18 +106,12 @@ impl Rack {
 fn troubles(world: &World) -> Vec<Trouble> {
     let git = &world.git;
     let receivers = world.policy.receivers.iter().filter_map(|it| world.notices.receivers.get(&it.name));
-    let notify = receivers.filter_map(|receiver| receiver.failure.as_ref()).map(|failure| ("notify", Some(failure)));
-    let failing = [
-        ("fetch", git.fetch_failure.as_ref()),
-        ("publish", git.publish_failure.as_ref()),
-        ("tell-forge", git.commit_status.failure.as_ref()),
-    ];
+    let notify = receivers.filter_map(|receiver| receiver.failure.as_ref());
+    let failing = [&git.fetch_failure, &git.publish_failure, &git.commit_status.failure].into_iter().flatten();
     failing
-        .into_iter()
         .chain(notify)
-        .filter_map(|(action, failure)| failure.map(|failure| (action, failure)))
-        .map(|(action, failure)| Trouble {
-            action,
+        .map(|failure| Trouble {
+            action: failure.action,
             reason: failure.fault.reason,
             message: failure.fault.message.clone(),
             count: failure.count,

@@ -94,11 +94,11 @@ type Gauges<const N: usize> = Family<LabelVec<N>, Gauge<i64, AtomicI64>>;
 fn register_rack(registry: &mut Registry, rack: &Rack) {
     let (hosts, clusters) = (Gauges::<2>::default(), Gauges::<1>::default());
     for host in rack.clusters.iter().flat_map(|(_, hosts)| hosts) {
-        let labels = [("state", host.state.to_string()), ("condition", host.condition.status.clone())];
+        let labels = [("state", host.state.to_string()), ("condition", host.condition.status.to_string())];
         hosts.get_or_create(&LabelVec(labels)).inc();
     }
     for (cluster, _) in &rack.clusters {
-        clusters.get_or_create(&LabelVec([("state", cluster.state.clone())])).inc();
+        clusters.get_or_create(&LabelVec([("state", cluster.state.to_string())])).inc();
     }
     registry.register("hosts", "Hosts of the repository, by state and condition", hosts);
     registry.register("clusters", "Clusters of the repository, by state", clusters);
