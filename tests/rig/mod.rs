@@ -16,6 +16,7 @@ pub mod net;
 pub mod net_clients;
 pub mod net_dhcp;
 pub mod plan;
+pub mod progress;
 pub mod racks;
 pub mod repo;
 pub mod ssh;
