@@ -4,6 +4,7 @@
 mod ansible;
 mod bmc;
 mod cli;
+mod docs;
 mod e2e;
 mod fuzz;
 mod git;

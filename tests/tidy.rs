@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 mod licences;
-mod readme;
 pub mod text;
 
 use text::{code, without_tests, words};
