@@ -84,7 +84,7 @@ fn repository(blocks: &[Block]) -> Tree {
     tree.insert("pvc.yml".into(), file("- hosts: all\n  tasks: []\n"));
     tree.insert("site.yml".into(), file("- hosts: all\n  tasks: []\n"));
     for block in blocks {
-        if let Some(path) = block.path() {
+        if let Some(path) = block.path().filter(|path| !path.starts_with("..")) {
             tree.insert(path.to_owned(), file(&*block.text));
         }
     }

@@ -93,9 +93,10 @@ async fn the_metrics_are_documented() {
                 let (name, inner) = series.split_once('{').unwrap_or((series, ""));
                 let names = labels.entry(name.trim_end_matches("_total")).or_default();
                 let parts = inner.trim_end_matches('}').split(',').filter_map(|label| label.split_once("=\""));
-                names.extend(parts.map(|(label, value)| match *name.split('_').nth(1).unwrap_or_default() {
-                    *"dhcp" | *"tftp" => format!("{label}: {}", code(value.trim_end_matches('"'))),
-                    _ => label.to_owned(),
+                let counts_outcomes = matches!(name.split('_').nth(1), Some("dhcp" | "tftp"));
+                names.extend(parts.map(|(label, value)| match counts_outcomes {
+                    true => format!("{label}: {}", code(value.trim_end_matches('"'))),
+                    false => label.to_owned(),
                 }));
             }
             None => {}

@@ -1,9 +1,9 @@
 //! Blocks marked `console run` are run, one page after the other, and print what is shown.
 //!
-//! A page begins in a clone of the example repository. `…` in shown output stands for anything in a line, and a line of
+//! A page begins in a clone of the example repository, with the files that it shows. `…` in shown output stands for anything in a line, and a line of
 //! its own for any lines. A page's blocks share their directory.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -83,17 +83,34 @@ fn run(command: &str, dir: &Path, at: &Path) -> (String, bool) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())
 }
 
+/// Writes a file that a page shows; every one may be a program.
+fn put(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().expect("a directory")).unwrap();
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+}
+
 fn walk(path: &str, text: &str) -> Vec<String> {
-    let blocks: Vec<_> = fenced(text).into_iter().filter(|block| block.info == "console run").collect();
+    let blocks = fenced(text);
     let mut wrong = Vec::new();
-    if blocks.is_empty() {
+    if !blocks.iter().any(|block| block.info == "console run") {
         return wrong;
     }
     let dir = tempfile::tempdir().unwrap();
+    let mut at = dir.path().join("infra");
     stage(dir.path());
-    for block in blocks {
+    for block in &blocks {
+        if let Some(path) = block.path() {
+            put(&at.join(path), &block.text);
+        }
+    }
+    for block in blocks.iter().filter(|block| block.info == "console run") {
         for shown in shown(&block.text) {
-            let (output, _) = run(&shown.command, dir.path(), &dir.path().join("infra"));
+            if let Some(to) = shown.command.strip_prefix("cd ") {
+                at.push(to);
+                continue;
+            }
+            let (output, _) = run(&shown.command, dir.path(), &at);
             let lines: Vec<&str> = output.lines().collect();
             if !is_output(&shown.output, &lines) {
                 wrong.push(format!("{path}:{}: `{}` prints\n{output}", block.line, shown.command));
