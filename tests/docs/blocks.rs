@@ -72,7 +72,9 @@ const SETTINGS: [(&str, &str); 2] = [
 fn try_settings(text: &str) -> Result<(), String> {
     let has = |key: &str| text.lines().any(|line| line.starts_with(key));
     let missing: String = SETTINGS.iter().filter(|(key, _)| !has(key)).map(|(_, text)| *text).collect();
-    settings::parse(&format!("{text}{missing}"), Path::new("/etc/rackwright")).map(drop).map_err(|it| format!("{it:#?}"))
+    settings::parse(&format!("{text}{missing}"), Path::new("/etc/rackwright"))
+        .map(drop)
+        .map_err(|it| format!("{it:#?}"))
 }
 
 /// The page's repository: the example, with the files that the page shows.
@@ -136,8 +138,13 @@ fn mistakes(path: &str, text: &str) -> Vec<String> {
 fn the_yaml_shown_is_good() {
     let wrong: Vec<String> = pages().iter().flat_map(|(path, text)| mistakes(path, text)).collect();
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
-    for bad in ["yaml settings\nstate_dri: x", "yaml bootstrap\nhooks: [{ name: a, type: nothing }]", "yaml\na: 1", "\nx",
-        "yaml file=installers/x/installer.yaml\nname: x\nclaim: check-in\nfiles: []"] {
+    for bad in [
+        "yaml settings\nstate_dri: x",
+        "yaml bootstrap\nhooks: [{ name: a, type: nothing }]",
+        "yaml\na: 1",
+        "\nx",
+        "yaml file=installers/x/installer.yaml\nname: x\nclaim: check-in\nfiles: []",
+    ] {
         assert_eq!(mistakes("x.md", &format!("```{bad}\n```\n")).len(), 1, "{bad}");
     }
 }

@@ -35,7 +35,8 @@ fn describe(command: &Command, text: &mut String) {
 }
 
 fn arguments<'a>(list: impl Iterator<Item = &'a Arg>) -> String {
-    let shown = list.filter(|argument| !argument.is_hide_set() && !matches!(argument.get_id().as_str(), "help" | "version"));
+    let shown =
+        list.filter(|argument| !argument.is_hide_set() && !matches!(argument.get_id().as_str(), "help" | "version"));
     let rows: Vec<_> = shown.map(|argument| vec![code(&form(argument)), meaning(argument)]).collect();
     if rows.is_empty() { String::new() } else { table(&["argument", "meaning"], rows) }
 }
@@ -67,7 +68,8 @@ fn meaning(argument: &Arg) -> String {
     if !words.is_empty() {
         parts.push(format!("One of {}.", words.join(", ")));
     }
-    let defaults: Vec<String> = argument.get_default_values().iter().map(|value| code(&value.to_string_lossy())).collect();
+    let defaults: Vec<String> =
+        argument.get_default_values().iter().map(|value| code(&value.to_string_lossy())).collect();
     if takes && !defaults.is_empty() {
         parts.push(format!("Default: {}.", defaults.join(", ")));
     }

@@ -12,7 +12,10 @@ pub fn commands(block: &Block) -> Vec<String> {
     let joined = block.text.replace("\\\n", " ");
     let lines = joined.lines();
     match block.info.split(' ').next() {
-        Some("console") => lines.filter_map(|line| line.strip_prefix("$ ").or_else(|| line.strip_prefix("# "))).map(str::to_owned).collect(),
+        Some("console") => lines
+            .filter_map(|line| line.strip_prefix("$ ").or_else(|| line.strip_prefix("# ")))
+            .map(str::to_owned)
+            .collect(),
         Some("sh") if block.path().is_none() => lines.map(str::to_owned).collect(),
         _ => Vec::new(),
     }

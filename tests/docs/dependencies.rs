@@ -15,6 +15,7 @@ fn every_dependency_has_its_reason() {
     let named: Vec<_> = named.iter().flat_map(|cell| cell.split(", ")).collect();
     let missing: Vec<_> = dependencies.iter().filter(|name| !named.contains(name)).collect();
     assert_eq!(missing, Vec::<&&str>::new());
-    let gone: Vec<_> = named.iter().filter(|name| !["crate", "---"].contains(name) && !dependencies.contains(name)).collect();
+    let gone: Vec<_> =
+        named.iter().filter(|name| !["crate", "---"].contains(name) && !dependencies.contains(name)).collect();
     assert_eq!(gone, Vec::<&&str>::new(), "named, and not used");
 }

@@ -21,6 +21,7 @@ async fn server() -> Rig {
     policy.site.subnets.push(subnet([192, 0, 2]));
     let mut world = World::new(Arc::new(policy));
     world.desired = Some(Arc::new(valid(&read_tree(&root().join("repo-schema/example")))));
+    world.adopted = true;
     (world.git.fetched_at, world.git.published_at) = (Some(NOW), Some(NOW));
     let dhcp = DhcpCounters::new("dhcp_", dhcp::NAMES);
     let tftp = TftpCounters::new("tftp_", tftp::NAMES);
@@ -66,7 +67,10 @@ fn paths(document: &Value) -> String {
         let queries: Vec<String> = queries.filter_map(|it| it["name"].as_str()).map(code).collect();
         let content = read["responses"]["200"]["content"].as_object().and_then(|kinds| kinds.iter().next());
         let answer = content.map_or_else(String::new, |(kind, content)| {
-            format!("{kind}: {}", repository::kind(&content["schema"], &json!({ "$defs": document["components"]["schemas"] })))
+            format!(
+                "{kind}: {}",
+                repository::kind(&content["schema"], &json!({ "$defs": document["components"]["schemas"] }))
+            )
         });
         vec![
             code(&format!("GET {path}")),
@@ -78,13 +82,16 @@ fn paths(document: &Value) -> String {
     table(&["route", "answers", "query", "as"], rows)
 }
 
+/// Metric -> its labels, and for those of DHCP and TFTP, which are all known, their values.
+type Labels<'t> = BTreeMap<&'t str, BTreeMap<&'t str, BTreeSet<String>>>;
+
 #[tokio::test]
 async fn the_metrics_are_documented() {
     let rig = server().await;
     rig.get("/healthz").await;
     rig.post("/checkin/host", b"{}").await;
     let text = rig.get("/metrics").await.text();
-    let (mut helps, mut kinds, mut labels) = (Vec::new(), BTreeMap::new(), BTreeMap::<&str, BTreeSet<String>>::new());
+    let (mut helps, mut kinds, mut labels) = (Vec::new(), BTreeMap::new(), Labels::new());
     for line in text.lines() {
         match line.split_once(' ') {
             Some(("#", rest)) if rest.starts_with("HELP ") => helps.extend(rest[5..].split_once(' ')),
@@ -94,10 +101,10 @@ async fn the_metrics_are_documented() {
                 let names = labels.entry(name.trim_end_matches("_total")).or_default();
                 let parts = inner.trim_end_matches('}').split(',').filter_map(|label| label.split_once("=\""));
                 let counts_outcomes = matches!(name.split('_').nth(1), Some("dhcp" | "tftp"));
-                names.extend(parts.map(|(label, value)| match counts_outcomes {
-                    true => format!("{label}: {}", code(value.trim_end_matches('"'))),
-                    false => label.to_owned(),
-                }));
+                for (label, value) in parts {
+                    let values = names.entry(label).or_default();
+                    values.extend(counts_outcomes.then(|| code(value.trim_end_matches('"'))));
+                }
             }
             None => {}
         }
@@ -105,7 +112,11 @@ async fn the_metrics_are_documented() {
     let rows = helps.into_iter().map(|(name, help)| {
         let kind = kinds.get(name).copied().unwrap_or_default();
         let total = if kind == "counter" { "_total" } else { "" };
-        let labels = labels.get(name).into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
+        let labels = labels.get(name).into_iter().flatten().map(|(label, values)| match values.is_empty() {
+            true => (*label).to_owned(),
+            false => format!("{label}: {}", values.iter().cloned().collect::<Vec<_>>().join(", ")),
+        });
+        let labels = labels.collect::<Vec<_>>().join("; ");
         vec![code(&format!("{name}{total}")), kind.into(), help.into(), labels]
     });
     let mut rows: Vec<_> = rows.collect();

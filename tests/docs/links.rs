@@ -64,7 +64,10 @@ fn broken(pages: &BTreeMap<String, String>, exists: impl Fn(&str) -> bool) -> Ve
 fn links_lead_somewhere() {
     let pages = pages();
     assert_eq!(broken(&pages, |path| root().join(path).exists()), Vec::<String>::new());
-    let sample = [("docs/a/b.md", "[x](c.md) [y](#there) `[z](no.md)`\n## There!\n"), ("docs/a/c.md", "[b](b.md#nowhere) [d](../d)")];
+    let sample = [
+        ("docs/a/b.md", "[x](c.md) [y](#there) `[z](no.md)`\n## There!\n"),
+        ("docs/a/c.md", "[b](b.md#nowhere) [d](../d)"),
+    ];
     let sample = sample.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
     assert_eq!(broken(&sample, |path| path == "docs/a/c.md"), ["docs/a/c.md: b.md#nowhere", "docs/a/c.md: ../d"]);
 }
@@ -80,7 +83,11 @@ fn every_page_can_be_reached() {
         }
         let text = pages.get(&path).map_or("", String::as_str);
         let files = targets(text).into_iter().map(|target| target.split('#').next().unwrap_or_default().to_owned());
-        next.extend(files.filter(|file| Path::new(file).extension().is_some_and(|it| it == "md")).map(|file| joined(&path, &file)));
+        next.extend(
+            files
+                .filter(|file| Path::new(file).extension().is_some_and(|it| it == "md"))
+                .map(|file| joined(&path, &file)),
+        );
     }
     let lost: Vec<&String> = pages.keys().filter(|path| !seen.contains(*path)).collect();
     assert_eq!(lost, Vec::<&String>::new(), "pages to which no link leads from README.md");

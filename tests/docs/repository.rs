@@ -114,7 +114,9 @@ fn meaning(schema: &Value, whole: &Value) -> String {
         let name = name.rsplit('/').next().unwrap_or_default();
         let words = whole["$defs"][name]["oneOf"].as_array().into_iter().flatten();
         let told: Vec<String> = words
-            .filter_map(|word| Some(format!("{}: {}", code(word["const"].as_str()?), sentence(word).trim_end_matches('.'))))
+            .filter_map(|word| {
+                Some(format!("{}: {}", code(word["const"].as_str()?), sentence(word).trim_end_matches('.')))
+            })
             .collect();
         if !told.is_empty() {
             let _ = write!(text, " {}.", told.join("; "));

@@ -28,8 +28,10 @@ fn shown(text: &str) -> Vec<Shown> {
     all
 }
 
-/// Whether a line is as shown, where `…` stands for anything.
+/// Whether a line is as shown, where `…` stands for anything; how wide a column is does not matter.
 fn is_line(shown: &str, line: &str) -> bool {
+    let narrow = |text: &str| text.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    let (shown, line) = (narrow(shown), narrow(line));
     let mut parts = shown.split('…');
     let Some(mut rest) = line.strip_prefix(parts.next().unwrap_or_default()) else { return false };
     let parts: Vec<&str> = parts.collect();
@@ -47,8 +49,10 @@ fn is_line(shown: &str, line: &str) -> bool {
 fn is_output(shown: &[String], lines: &[&str]) -> bool {
     match (shown.split_first(), lines.split_first()) {
         (None, None) => true,
-        (Some((first, rest)), _) if first.trim() == "…" => (0..=lines.len()).any(|skip| is_output(rest, &lines[skip..])),
-        (Some((first, rest)), Some((line, lines))) => is_line(first.trim_end(), line.trim_end()) && is_output(rest, lines),
+        (Some((first, rest)), _) if first.trim() == "…" => {
+            (0..=lines.len()).any(|skip| is_output(rest, &lines[skip..]))
+        }
+        (Some((first, rest)), Some((line, lines))) => is_line(first, line) && is_output(rest, lines),
         _ => false,
     }
 }
@@ -75,9 +79,11 @@ fn run(command: &str, dir: &Path, at: &Path) -> (String, bool) {
         .env("PATH", path)
         .env("HOME", dir)
         .env_remove("RUST_LOG")
-        .envs(["AUTHOR", "COMMITTER"].iter().flat_map(|who| {
-            [(format!("GIT_{who}_NAME"), "ops"), (format!("GIT_{who}_EMAIL"), "ops@example.net")]
-        }))
+        .envs(
+            ["AUTHOR", "COMMITTER"]
+                .iter()
+                .flat_map(|who| [(format!("GIT_{who}_NAME"), "ops"), (format!("GIT_{who}_EMAIL"), "ops@example.net")]),
+        )
         .output()
         .expect("sh");
     (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.success())

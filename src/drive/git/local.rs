@@ -18,11 +18,11 @@ fn unreadable(error: impl std::fmt::Display) -> GitError {
 }
 
 impl Local {
-    /// The repository that `path` is in.
+    /// The repository that `path` is in. gix does not find one at a relative path that leads upwards first.
     pub fn discover(path: &Path) -> Result<Local, GitError> {
-        match gix::discover(path) {
-            Ok(repo) => Ok(Local(repo)),
-            Err(_) => Err(GitError::Unreachable(format!("{} is not in a Git repository", path.display()))),
+        match path.canonicalize().ok().and_then(|path| gix::discover(path).ok()) {
+            Some(repo) => Ok(Local(repo)),
+            None => Err(GitError::Unreachable(format!("{} is not in a Git repository", path.display()))),
         }
     }
 
