@@ -8,6 +8,7 @@ mod dependencies;
 mod generated;
 mod http;
 mod links;
+mod reasons;
 mod repository;
 mod settings;
 mod walk;
