@@ -1,6 +1,6 @@
 //! `rackwright bmc`: a person asks a BMC, with the address, certificate and account that the daemon would use.
 //!
-//! `known` finds out what is known, `target` which BMC is meant and how it is spoken to, `gather` asks many at once,
+//! `known` finds out what is known, `endpoint` which BMC is meant and how it is spoken to, `gather` asks many at once,
 //! `diag` and `info` show what they said, `act` switches.
 
 use std::io::Write;
@@ -8,22 +8,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
 use super::preflight::Format;
 use super::{console, render, runtime};
-use crate::drive::bmc::hand;
+use crate::drive::bmc::manual::types::{Device, Power};
 use crate::model::{Desired, HostSpec, World};
 use crate::settings::{self, Settings};
 
 mod act;
 mod diag;
-pub mod gather;
+pub(crate) mod endpoint;
+pub(crate) mod gather;
 mod info;
-pub mod known;
-pub mod target;
+pub(crate) mod known;
 
-pub use diag::basics;
+pub(crate) use diag::basics;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -63,52 +63,20 @@ pub enum Word {
     Power {
         /// What to do
         #[arg(value_enum)]
-        state: PowerWord,
+        state: Power,
     },
     /// Set what the next boot starts from, once. Nothing is asked: a network boot of a machine whose install nobody
     /// consented to is answered with its own disk
     Boot {
         /// From where
         #[arg(value_enum)]
-        device: DeviceWord,
+        device: Device,
     },
     /// Say what works and what does not: reachable, TLS, account, clock, firmware, sessions, boot override, log. Changes
     /// nothing, and tries each account at most once
     Diag,
     /// Open the machine's serial console, as `rackwright console` does
     Console,
-}
-
-/// In the words of `ipmitool chassis power`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum PowerWord {
-    /// Only say what it is
-    Status,
-    /// Switch on
-    On,
-    /// Cut power
-    Off,
-    /// Ask the operating system to shut down
-    Soft,
-    /// Cut power, then switch on
-    Cycle,
-    /// Restart at once
-    Reset,
-}
-
-/// Where the next boot starts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DeviceWord {
-    /// The network, by PXE
-    Pxe,
-    /// The network, by UEFI HTTP boot
-    Http,
-    /// The first disk
-    Disk,
-    /// The firmware's setup
-    Bios,
-    /// What the firmware's boot order says: clears what was set
-    None,
 }
 
 /// Everything that a word needs.
@@ -149,29 +117,4 @@ fn chosen(desired: &Desired, cluster: Option<&str>) -> anyhow::Result<Vec<Arc<Ho
     }
     let wanted = |spec: &&Arc<HostSpec>| spec.has_bmc() && cluster.is_none_or(|name| spec.id.cluster.as_str() == name);
     Ok(desired.hosts.values().filter(wanted).cloned().collect())
-}
-
-impl From<PowerWord> for hand::Power {
-    fn from(word: PowerWord) -> Self {
-        match word {
-            PowerWord::Status => hand::Power::Status,
-            PowerWord::On => hand::Power::On,
-            PowerWord::Off => hand::Power::Off,
-            PowerWord::Soft => hand::Power::Soft,
-            PowerWord::Cycle => hand::Power::Cycle,
-            PowerWord::Reset => hand::Power::Reset,
-        }
-    }
-}
-
-impl From<DeviceWord> for hand::Device {
-    fn from(word: DeviceWord) -> Self {
-        match word {
-            DeviceWord::Pxe => hand::Device::Pxe,
-            DeviceWord::Http => hand::Device::Http,
-            DeviceWord::Disk => hand::Device::Disk,
-            DeviceWord::Bios => hand::Device::Bios,
-            DeviceWord::None => hand::Device::None,
-        }
-    }
 }

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 
-use super::bmc::{known, target};
+use super::bmc::{endpoint, known};
 use super::{render, runtime};
-use crate::drive::bmc::ipmi::{self, Conversation};
+use crate::drive::bmc::manual;
 use crate::model::{Fault, HostSpec, Reason, World};
 use crate::settings::{self, Settings};
 
@@ -39,15 +39,10 @@ pub async fn open(settings: &Settings, world: &World, spec: &HostSpec, force: bo
         Reason::Unreachable => anyhow!("{fault}; is IPMI over LAN enabled on it?"),
         _ => anyhow!("{fault}"),
     };
-    let facts = target::facts(world, spec);
     // Also where everything else goes over Redfish, which has no console.
-    let target = target::target(settings, spec, &facts, force).map_err(failed)?;
-    let turn = target::turn(settings, target.address).await.map_err(failed)?;
-    let bmc = Conversation::new(target);
-    let suite = ipmi::close_console(&bmc).await.map_err(failed)?;
-    // A console stays open for hours; the daemon may speak to the BMC all the while.
-    drop(turn);
-    eprintln!("Serial console of {} over its BMC at {}.", spec.id, bmc.target().address);
+    let endpoint = endpoint::endpoint(settings, spec, &endpoint::facts(world, spec), force).map_err(failed)?;
+    let console = manual::console(&endpoint).await.map_err(failed)?;
+    eprintln!("Serial console of {} over its BMC at {}.", spec.id, endpoint.address);
     eprintln!("To leave: Enter, then ~ and a full stop. Within an SSH session: Enter, ~ twice, then a full stop.");
-    Err(failed(ipmi::console(&bmc, suite)))
+    Err(failed(console.open()))
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
-use crate::drive::bmc::Tell;
+use crate::drive::JournalFact;
 use crate::drive::{Drivers, Job};
 use crate::model::{Action, Event, Fault, Reason, Time, Verdict, World};
 use crate::plan;
@@ -310,7 +310,7 @@ impl Core {
 }
 
 /// How a driver journals what must not be lost although its action is not over.
-fn journaled(inbox: Inbox) -> Tell {
+fn journaled(inbox: Inbox) -> JournalFact {
     Arc::new(move |event| {
         let inbox = inbox.clone();
         Box::pin(async move {

@@ -1,8 +1,9 @@
 //! Floor 3: we call machines. A driver performs one action and reports one fact; it never decides and never retries.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::model::{Action, Desired, Digest, Fault, Fetched, Outcome, Reason, Revision, Time, World};
+use crate::model::{Action, Desired, Digest, Event, Fault, Fetched, Outcome, Reason, Revision, Time, World};
 use crate::plan::{Plan, report};
 use crate::repo;
 use crate::settings::Settings;
@@ -23,6 +24,9 @@ pub mod secrets;
 pub mod ssh;
 pub mod task;
 
+/// Journals a fact in the middle of an action; resolves once it is durable.
+pub type JournalFact = Arc<dyn Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// Everything that calls out.
 pub struct Drivers {
     /// The repository.
@@ -30,11 +34,11 @@ pub struct Drivers {
     http: reqwest::Client,
     images: image::Store,
     /// BMCs.
-    pub bmcs: bmc::Guardians,
+    pub bmcs: bmc::BmcPool,
     settings: Arc<Settings>,
     secrets: Arc<secrets::Keeper>,
     clock: fn() -> Time,
-    tell: bmc::Tell,
+    tell: JournalFact,
 }
 
 /// An action, with the World and the plan it was decided from.
@@ -49,7 +53,7 @@ pub struct Job {
 
 impl Drivers {
     /// Makes the drivers. Nothing is called yet. `tell` journals what must not be lost although its action is not over.
-    pub fn new(settings: Arc<Settings>, clock: fn() -> Time, tell: bmc::Tell) -> Result<Self, Fault> {
+    pub fn new(settings: Arc<Settings>, clock: fn() -> Time, tell: JournalFact) -> Result<Self, Fault> {
         process::mark::sweep_left(&settings.state_dir);
         ansible::sweep(&settings.state_dir);
         let git = git::Git::open(&settings)?;
@@ -60,10 +64,14 @@ impl Drivers {
         };
         images.clear();
         hook::clear(&settings.state_dir);
-        let bmcs = bmc::Guardians::new(settings.bmc.tls.clone(), settings.bmc.port, tell.clone())
-            .with_ipmi_port(settings.bmc.ipmi_port)
-            .with_limits(bmc::Limits { at_once: settings.bmc.concurrency, ..bmc::Limits::default() })
-            .locked_in(settings.state_dir.clone());
+        let bmcs = bmc::PoolConfig {
+            port: settings.bmc.port,
+            ipmi_port: settings.bmc.ipmi_port,
+            limits: bmc::Limits { at_once: settings.bmc.concurrency, ..bmc::Limits::default() },
+            state_dir: Some(settings.state_dir.clone()),
+            ..bmc::PoolConfig::new(settings.bmc.tls.clone())
+        };
+        let bmcs = bmc::BmcPool::new(bmcs, tell.clone());
         let secrets = Arc::new(secrets::Keeper::new(&settings));
         Ok(Drivers { git, http: http::client()?, images, bmcs, settings, secrets, clock, tell })
     }

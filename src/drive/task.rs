@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::bmc::Tell;
+use super::JournalFact;
 use super::{Drivers, ansible, hook, ssh};
 use crate::model::{
     Action, ClusterName, ClusterSpec, Event, Fault, HostId, HostSpec, Outcome, PowerState, Reason, TaskId, TaskKind,
@@ -30,7 +30,7 @@ pub struct TaskRun<'a> {
     /// Whether the cluster is made anew.
     pub do_bootstrap: bool,
     /// How news is journaled.
-    pub tell: &'a Tell,
+    pub tell: &'a JournalFact,
     /// What time it is: the name of a log, and nothing that is decided.
     pub clock: fn() -> Time,
 }

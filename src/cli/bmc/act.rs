@@ -4,15 +4,16 @@ use std::io::{self, BufRead, IsTerminal as _, Write};
 
 use serde_json::json;
 
-use super::{DeviceWord, Format, PowerWord, Scene, target};
-use crate::drive::bmc::hand;
+use super::{Format, Scene, endpoint};
+use crate::drive::bmc::manual;
+use crate::drive::bmc::manual::types::{Boot, Device, Power};
 use crate::model::{Fault, HostSpec, PowerState};
 
 /// Switches a machine. Exit code 2 when nobody agreed.
 pub fn power(
     scene: &Scene<'_>,
     spec: &HostSpec,
-    word: PowerWord,
+    word: Power,
     runtime: &tokio::runtime::Runtime,
     out: &mut dyn Write,
 ) -> anyhow::Result<u8> {
@@ -31,10 +32,9 @@ pub fn power(
         }
     }
     let state = runtime.block_on(async {
-        let facts = target::facts(scene.world, spec);
-        let target = target::target(scene.settings, spec, &facts, scene.args.force)?;
-        let _turn = target::turn(scene.settings, target.address).await?;
-        hand::power(&target, word.into()).await
+        let facts = endpoint::facts(scene.world, spec);
+        let endpoint = endpoint::endpoint(scene.settings, spec, &facts, scene.args.force)?;
+        manual::power(&endpoint, word).await
     });
     let state = state.map_err(said)?;
     let word = power_text(state);
@@ -46,11 +46,10 @@ pub fn power(
 }
 
 /// Sets the next boot's device.
-pub async fn boot(scene: &Scene<'_>, spec: &HostSpec, device: DeviceWord, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let facts = target::facts(scene.world, spec);
-    let target = target::target(scene.settings, spec, &facts, scene.args.force).map_err(said)?;
-    let _turn = target::turn(scene.settings, target.address).await.map_err(said)?;
-    let boot = hand::boot(&target, device.into()).await.map_err(said)?;
+pub async fn boot(scene: &Scene<'_>, spec: &HostSpec, device: Device, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let facts = endpoint::facts(scene.world, spec);
+    let endpoint = endpoint::endpoint(scene.settings, spec, &facts, scene.args.force).map_err(said)?;
+    let boot = manual::boot(&endpoint, device).await.map_err(said)?;
     match scene.args.format {
         Format::Text => writeln!(out, "{}: {}", spec.id, boot_text(&boot))?,
         Format::Json => writeln!(out, "{:#}", json!({ "host": spec.id, "boot": boot }))?,
@@ -59,7 +58,7 @@ pub async fn boot(scene: &Scene<'_>, spec: &HostSpec, device: DeviceWord, out: &
 }
 
 /// A boot override, for people.
-pub fn boot_text(boot: &hand::Boot) -> String {
+pub fn boot_text(boot: &Boot) -> String {
     match (boot.enabled.as_str(), &boot.mode) {
         ("Disabled" | "", _) => "boots as its firmware says".to_owned(),
         (enabled, Some(mode)) => format!("{} {}, {mode}", boot.target, enabled.to_lowercase()),
@@ -77,13 +76,13 @@ pub fn power_text(state: PowerState) -> &'static str {
 }
 
 /// What a word takes away.
-fn loss(word: PowerWord) -> Option<&'static str> {
+fn loss(word: Power) -> Option<&'static str> {
     match word {
-        PowerWord::Status | PowerWord::On => None,
-        PowerWord::Off => Some("lose power at once"),
-        PowerWord::Soft => Some("be shut down"),
-        PowerWord::Cycle => Some("lose power at once and start again"),
-        PowerWord::Reset => Some("be restarted at once"),
+        Power::Status | Power::On => None,
+        Power::Off => Some("lose power at once"),
+        Power::Soft => Some("be shut down"),
+        Power::Cycle => Some("lose power at once and start again"),
+        Power::Reset => Some("be restarted at once"),
     }
 }
 
@@ -123,8 +122,8 @@ mod tests {
 
     #[test]
     fn everything_that_stops_a_machine_asks_first() {
-        let harmless = [PowerWord::Status, PowerWord::On];
-        for word in <PowerWord as clap::ValueEnum>::value_variants() {
+        let harmless = [Power::Status, Power::On];
+        for word in <Power as clap::ValueEnum>::value_variants() {
             assert_eq!(loss(*word).is_none(), harmless.contains(word), "{word:?}");
         }
     }

@@ -10,7 +10,7 @@ use super::gather::{self, Answer, Certificate, How};
 use super::{Format, Scene, act};
 use crate::cli::status::span;
 use crate::cli::table::Table;
-use crate::drive::bmc::hand::Depth;
+use crate::drive::bmc::manual::types::Depth;
 use crate::model::{HostSpec, Protocol, Reason};
 use crate::plan::{self, HostPlan, Plan};
 

@@ -2,19 +2,18 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 
-use super::target;
-use crate::drive::bmc::hand::{self, Depth, Look};
-use crate::model::{Fault, HostFacts, HostSpec, Protocol, Reason, World};
+use super::endpoint;
+use crate::drive::bmc::manual::{
+    self,
+    types::{Depth, Look},
+};
+use crate::model::{Fault, HostFacts, HostSpec, Protocol, World};
 use crate::plan;
 use crate::settings::{BmcTls, Settings};
-
-/// How long one BMC may take, whatever it does.
-const DEADLINE: Duration = Duration::from_secs(100);
 
 /// What is known of one BMC after it was asked.
 #[derive(Clone, Debug, Serialize)]
@@ -93,20 +92,13 @@ pub async fn all(settings: &Settings, world: &World, specs: &[Arc<HostSpec>], ho
 
 /// Asks one.
 pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) -> Answer {
-    let facts = target::facts(world, spec);
-    let target = match target::target(settings, spec, &facts, how.force) {
-        Ok(target) => target,
+    let facts = endpoint::facts(world, spec);
+    let endpoint = match endpoint::endpoint(settings, spec, &facts, how.force) {
+        Ok(endpoint) => endpoint,
         Err(fault) => return unasked(spec, &facts, Some(fault)),
     };
-    let asking = async {
-        let _turn = target::turn(settings, target.address).await?;
-        hand::look(&target, how.depth).await
-    };
-    let result = match tokio::time::timeout(DEADLINE, asking).await {
-        Ok(result) => result,
-        Err(_) => Err(Fault::transient(Reason::BmcTooSlow, format!("no answer within {} s", DEADLINE.as_secs()))),
-    };
-    let answer = Answer { account: Some(target.username.clone()), ..unasked(spec, &facts, None) };
+    let result = manual::look(&endpoint, how.depth).await;
+    let answer = Answer { account: Some(endpoint.username), ..unasked(spec, &facts, None) };
     match result {
         Ok(look) => heard(answer, look, settings, spec, &facts),
         Err(fault) => refused(answer, fault),
@@ -115,7 +107,7 @@ pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) 
 
 /// What is there before anybody was asked.
 fn unasked(spec: &HostSpec, facts: &HostFacts, fault: Option<Fault>) -> Answer {
-    let refused = fault.as_ref().is_some_and(|fault| fault.reason == Reason::AuthenticationFailed);
+    let refused = fault.as_ref().is_some_and(|fault| fault.reason == Fault::AUTHENTICATION_FAILED);
     Answer {
         host: spec.id.to_string(),
         address: plan::bmc::address(spec, facts),
@@ -152,14 +144,12 @@ fn heard(answer: Answer, look: Look, settings: &Settings, spec: &HostSpec, facts
 
 /// How far it got, by what stopped it.
 fn refused(answer: Answer, fault: Fault) -> Answer {
-    let (reachable, certificate, authenticated) = match fault.reason {
-        Reason::Unreachable | Reason::Timeout => (Some(false), Certificate::Unseen, None),
-        Reason::BmcInUse | Reason::StateDirUnusable => (None, Certificate::Unseen, None),
-        Reason::CertificateChanged => (Some(true), Certificate::Changed, None),
-        Reason::TlsFailed | Reason::TlsUnsupported | Reason::BadCertificateAuthority => {
-            (Some(true), Certificate::Failed, None)
-        }
-        Reason::AuthenticationFailed => (Some(true), Certificate::Unseen, Some(false)),
+    let (reachable, certificate, authenticated) = match fault.reason.as_str() {
+        "Unreachable" | "Timeout" => (Some(false), Certificate::Unseen, None),
+        "BmcInUse" | "StateDirUnusable" => (None, Certificate::Unseen, None),
+        "CertificateChanged" => (Some(true), Certificate::Changed, None),
+        "TlsFailed" | "TlsUnsupported" | "BadCertificateAuthority" => (Some(true), Certificate::Failed, None),
+        Fault::AUTHENTICATION_FAILED => (Some(true), Certificate::Unseen, Some(false)),
         _ => (Some(true), Certificate::Unseen, None),
     };
     Answer { reachable, certificate, authenticated, fault: Some(fault), ..answer }

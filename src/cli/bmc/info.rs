@@ -4,21 +4,23 @@ use std::io::Write;
 
 use anstyle::Style;
 
-use super::{Format, Scene, act, diag, target};
+use super::{Format, Scene, act, diag, endpoint};
 use crate::cli::table::Table;
-use crate::drive::bmc::hand::{self, Depth, Look};
+use crate::drive::bmc::manual::{
+    self,
+    types::{Depth, Look},
+};
 use crate::model::{HostSpec, size};
 
 /// Reads it and prints it.
 pub async fn info(scene: &Scene<'_>, spec: &HostSpec, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let facts = target::facts(scene.world, spec);
-    let target = target::target(scene.settings, spec, &facts, scene.args.force).map_err(act::said)?;
-    let _turn = target::turn(scene.settings, target.address).await.map_err(act::said)?;
-    let look = hand::look(&target, Depth { log: 0, clock: crate::cli::now }).await.map_err(act::said)?;
+    let facts = endpoint::facts(scene.world, spec);
+    let endpoint = endpoint::endpoint(scene.settings, spec, &facts, scene.args.force).map_err(act::said)?;
+    let look = manual::look(&endpoint, Depth { log: 0, clock: crate::cli::now }).await.map_err(act::said)?;
     match scene.args.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&look)?)?,
         Format::Text => {
-            writeln!(out, "{} by {} at {}", spec.id, diag::protocol(look.protocol), target.address)?;
+            writeln!(out, "{} by {} at {}", spec.id, diag::protocol(look.protocol), endpoint.address)?;
             table(&look).print(out)?;
         }
     }

@@ -8,7 +8,7 @@ use super::Check;
 use crate::cli::bmc::gather::{self, Answer, Certificate, How};
 use crate::cli::bmc::{basics, known};
 use crate::cli::table::Table;
-use crate::drive::bmc::hand::Depth;
+use crate::drive::bmc::manual::types::Depth;
 use crate::model::{Desired, HostSpec, Reason, World};
 use crate::settings::Settings;
 

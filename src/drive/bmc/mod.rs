@@ -1,35 +1,29 @@
-//! BMCs: each order is carried out once, and what became of it is said. Nothing here decides or retries.
+//! BMCs: each order is carried out once, and what became of it is said.
 //!
 //! | | |
 //! |---|---|
-//! | [`Guardians`] | the only door of the daemon to its BMCs: one operation at a time on each, sessions kept and closed |
+//! | [`BmcPool`] | the daemon's way to its BMCs: one operation at a time on each, sessions kept and closed |
+//! | [`manual`] | what an operator asks at the command line |
+//! | [`BmcLock`] | one operation at a time on each BMC, among all processes of this machine |
+//! | `protocol` | Redfish or IPMI: the one place that decides |
 //! | [`redfish`] | DMTF Redfish |
 //! | [`ipmi`] | IPMI 2.0, through `ipmitool` |
-//! | [`Turn`] | the right to speak to a BMC, among all processes of this machine |
-//! | [`hand`] | what a person asks at the command line |
-//! | [`Target`], [`Order`] | which BMC, and what it is told |
+//! | [`Endpoint`], [`Order`] | which BMC, and what it is told |
+//! | [`transport`] | HTTP and `ipmitool`, or a simulated BMC within the process |
 
-mod guardian;
-pub mod hand;
+mod endpoint;
 pub mod ipmi;
+mod lock;
+pub mod manual;
+mod order;
+mod pool;
+mod protocol;
 pub mod redfish;
-mod target;
-mod turn;
+mod text;
+pub mod transport;
 
-pub use guardian::{Guardians, Limits, Tell};
-pub use redfish::{BODY_CAP, Tls};
-pub use target::{Order, Patience, Target, Via};
-pub use turn::Turn;
-
-use crate::model::{Fault, Outcome, Protocol};
-
-/// Carries out one order in a conversation of its own.
-pub async fn once(target: &Target, order: &Order) -> Result<Outcome, Fault> {
-    if target.protocol == Protocol::Ipmi {
-        return ipmi::carry_out(&ipmi::Conversation::new(target.clone()), order).await;
-    }
-    let session = redfish::Session::open(target.clone()).await?;
-    let result = redfish::carry_out(&session, order).await;
-    session.close().await;
-    result
-}
+pub use endpoint::{Endpoint, IpmiAfter, Timeouts, Tls};
+pub use lock::BmcLock;
+pub use order::Order;
+pub use pool::{BmcPool, Limits, PoolConfig};
+pub use transport::Transport;

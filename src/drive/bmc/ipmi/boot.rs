@@ -2,17 +2,15 @@
 //! `chassis bootdev` loses one of `efiboot` and `persistent` when both are asked for, up to version 1.8.18
 //! (ipmitool issue 163).
 
+use super::super::endpoint::READBACKS;
 pub use super::answer::{BootFlags, Device};
 use super::power;
 use super::refusal;
-use super::tool::Conversation;
-use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState, Reason};
-
-/// Looks at flags that were just set, before they count as not kept.
-const READBACKS: u32 = 3;
+use super::tool::Ipmitool;
+use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState};
 
 /// The flags as they are. Nothing when the BMC does not say.
-pub async fn flags(bmc: &Conversation) -> Result<Option<BootFlags>, Fault> {
+pub async fn flags(bmc: &Ipmitool) -> Result<Option<BootFlags>, Fault> {
     match bmc.look(&["raw", "0x00", "0x09", "0x05", "0x00", "0x00"]).await {
         Ok(raw) => Ok(BootFlags::read(&raw)),
         Err(fault) if fault.class == FaultClass::Permanent => Ok(None),
@@ -22,7 +20,7 @@ pub async fn flags(bmc: &Conversation) -> Result<Option<BootFlags>, Fault> {
 
 /// Sets the flags and reads them back. Only the device must be kept: firmware is known that drops the other bits, which
 /// is told in the log.
-pub async fn set(bmc: &Conversation, wanted: BootFlags) -> Result<(), Fault> {
+pub async fn set(bmc: &Ipmitool, wanted: BootFlags) -> Result<(), Fault> {
     // Parameter 3: a BMC otherwise forgets the flags after 60 seconds without a start, and at some starts. It may refuse.
     optional(bmc, &["raw", "0x00", "0x08", "0x03", "0x1f"], "keeps its own time for boot flags").await?;
     // Parameter 4: to the firmware, this is news (table 28-14, boot info acknowledge).
@@ -33,27 +31,27 @@ pub async fn set(bmc: &Conversation, wanted: BootFlags) -> Result<(), Fault> {
     bmc.look(&command).await?;
     for _ in 0..READBACKS {
         let Some(read) = flags(bmc).await? else {
-            tracing::warn!(host = %bmc.target().host, "the BMC does not let its boot flags be read back");
+            tracing::warn!(host = %bmc.endpoint().host, "the BMC does not let its boot flags be read back");
             return Ok(());
         };
         if read.device == wanted.device {
             if read != wanted {
-                let host = &bmc.target().host;
+                let host = &bmc.endpoint().host;
                 tracing::warn!(%host, ?wanted, ?read, "the BMC kept the boot device and not every boot flag");
             }
             return Ok(());
         }
-        tokio::time::sleep(bmc.target().patience.poll).await;
+        tokio::time::sleep(bmc.endpoint().timeouts.poll).await;
     }
     let message = format!("{}: the boot flags were taken and do not read back", bmc.who());
-    Err(Fault::transient(Reason::BootOverrideNotKept, message))
+    Err(Fault::transient("BootOverrideNotKept", message))
 }
 
 /// Something that is good to have: a refusal is told in the log.
-async fn optional(bmc: &Conversation, command: &[&str], otherwise: &str) -> Result<(), Fault> {
+async fn optional(bmc: &Ipmitool, command: &[&str], otherwise: &str) -> Result<(), Fault> {
     match bmc.look(command).await {
         Err(fault) if refusal::declined(&fault) => {
-            tracing::debug!(host = %bmc.target().host, refused = fault.message, "the BMC {otherwise}");
+            tracing::debug!(host = %bmc.endpoint().host, refused = fault.message, "the BMC {otherwise}");
             Ok(())
         }
         other => other.map(drop),
@@ -61,10 +59,10 @@ async fn optional(bmc: &Conversation, command: &[&str], otherwise: &str) -> Resu
 }
 
 /// Sets a one-shot network boot and starts or restarts the machine.
-pub(super) async fn from_network(bmc: &Conversation, how: NetworkBoot, mode: BootMode) -> Result<(), Fault> {
+pub(super) async fn from_network(bmc: &Ipmitool, how: NetworkBoot, mode: BootMode) -> Result<(), Fault> {
     if how == NetworkBoot::Http {
         let message = format!("{}: IPMI can order PXE, not UEFI HTTP boot", bmc.who());
-        return Err(Fault::operator(Reason::HttpBootNotSupported, message));
+        return Err(Fault::operator("HttpBootNotSupported", message));
     }
     let efi = match mode {
         BootMode::Uefi => true,
@@ -85,7 +83,7 @@ pub(super) async fn from_network(bmc: &Conversation, how: NetworkBoot, mode: Boo
 }
 
 /// Clears the override and starts or restarts the machine.
-pub(super) async fn normally(bmc: &Conversation) -> Result<(), Fault> {
+pub(super) async fn normally(bmc: &Ipmitool) -> Result<(), Fault> {
     let none = BootFlags { valid: false, persistent: false, efi: false, device: Device::None };
     if flags(bmc).await?.is_none_or(|flags| flags.valid || flags.device != Device::None) {
         set(bmc, none).await?;

@@ -2,14 +2,14 @@
 
 use super::answer::{self, Pairs, Record, Sensor};
 use super::refusal;
-use super::tool::{Conversation, Kind};
+use super::tool::{Ipmitool, Kind};
 use crate::model::{Fault, Inventory, Mac};
 
 /// Records of the event log that are read at most.
 const RECORDS: usize = 512;
 
 /// Who and what the machine is. `boot_mac` is the NIC written in the repository: IPMI knows none of the machine's own.
-pub(super) async fn inventory(bmc: &Conversation, boot_mac: Option<Mac>) -> Result<Inventory, Fault> {
+pub(super) async fn inventory(bmc: &Ipmitool, boot_mac: Option<Mac>) -> Result<Inventory, Fault> {
     let controller = optional(bmc, Kind::Look, &["mc", "info"]).await?;
     let chassis = optional(bmc, Kind::Look, &["chassis", "status"]).await?;
     let fru = fru(bmc).await?;
@@ -40,23 +40,23 @@ const FAULTS: [&str; 5] =
     ["Power Overload", "Main Power Fault", "Power Control Fault", "Drive Fault", "Cooling/Fan Fault"];
 
 /// What the machine says of its parts: the built-in FRU device, for a walk over all of them takes minutes on some BMCs.
-pub async fn fru(bmc: &Conversation) -> Result<Pairs, Fault> {
+pub async fn fru(bmc: &Ipmitool) -> Result<Pairs, Fault> {
     optional(bmc, Kind::Long, &["fru", "print", "0"]).await
 }
 
 /// The BMC's own network.
-pub async fn lan(bmc: &Conversation) -> Result<Pairs, Fault> {
+pub async fn lan(bmc: &Ipmitool) -> Result<Pairs, Fault> {
     // The community is SNMP's password.
     Ok(optional(bmc, Kind::Long, &["lan", "print"]).await?.without("SNMP Community String"))
 }
 
 /// The chassis: power, its restore policy, what is broken.
-pub async fn chassis(bmc: &Conversation) -> Result<Pairs, Fault> {
+pub async fn chassis(bmc: &Ipmitool) -> Result<Pairs, Fault> {
     optional(bmc, Kind::Look, &["chassis", "status"]).await
 }
 
 /// The last records of the system event log, oldest first.
-pub async fn events(bmc: &Conversation, last: usize) -> Result<Vec<Record>, Fault> {
+pub async fn events(bmc: &Ipmitool, last: usize) -> Result<Vec<Record>, Fault> {
     let count = last.clamp(1, RECORDS).to_string();
     match bmc.call(Kind::Long, &["sel", "list", "last", &count]).await {
         Ok(text) => Ok(answer::records(&text)),
@@ -67,7 +67,7 @@ pub async fn events(bmc: &Conversation, last: usize) -> Result<Vec<Record>, Faul
 }
 
 /// Every sensor with its reading.
-pub async fn sensors(bmc: &Conversation) -> Result<Vec<Sensor>, Fault> {
+pub async fn sensors(bmc: &Ipmitool) -> Result<Vec<Sensor>, Fault> {
     match bmc.call(Kind::Long, &["sdr", "list"]).await {
         Ok(text) => Ok(answer::sensors(&text)),
         Err(fault) if refusal::declined(&fault) => Ok(Vec::new()),
@@ -76,7 +76,7 @@ pub async fn sensors(bmc: &Conversation) -> Result<Vec<Sensor>, Fault> {
 }
 
 /// What a BMC need not have: a refusal is an answer without lines.
-async fn optional(bmc: &Conversation, kind: Kind, command: &[&str]) -> Result<Pairs, Fault> {
+async fn optional(bmc: &Ipmitool, kind: Kind, command: &[&str]) -> Result<Pairs, Fault> {
     match bmc.call(kind, command).await {
         Ok(text) => Ok(Pairs::read(&text)),
         Err(fault) if refusal::declined(&fault) => Ok(Pairs::default()),

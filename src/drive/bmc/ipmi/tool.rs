@@ -1,10 +1,10 @@
 //! One call of the program `ipmitool`: bounded, with the password in its environment only.
 
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use super::super::{Target, Via};
+use super::super::endpoint::Endpoint;
+use super::super::transport::Transport;
 use super::refusal::{self, Refusal};
 use crate::drive::process::{Output, ProcessError, Run};
 use crate::model::{Fault, Reason, Secret};
@@ -17,9 +17,6 @@ const PASSWORD_LIMIT: usize = 20;
 /// with AES. Others leave something in the clear. One is always named: asked to choose, the program takes 3 to 10 seconds
 /// with BMCs that do not say what they have.
 const SUITES: [u8; 2] = [17, 3];
-
-/// What a call comes to.
-pub type Call<'a> = Pin<Box<dyn Future<Output = Result<Output, ProcessError>> + Send + 'a>>;
 
 /// What kind of call it is: how often it may be sent, and how long it may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,22 +39,22 @@ impl Kind {
     }
 }
 
-/// A conversation with one BMC: its address and account, and the cipher suite that it takes.
-pub struct Conversation {
-    target: Target,
+/// The program, for one BMC: its address and account, and the cipher suite that it takes.
+pub struct Ipmitool {
+    endpoint: Endpoint,
     /// 0 while it is not known.
     suite: AtomicU8,
 }
 
-impl Conversation {
+impl Ipmitool {
     /// Nothing is sent yet.
-    pub fn new(target: Target) -> Self {
-        Conversation { target, suite: AtomicU8::new(0) }
+    pub fn new(endpoint: Endpoint) -> Self {
+        Ipmitool { endpoint, suite: AtomicU8::new(0) }
     }
 
     /// Which BMC.
-    pub fn target(&self) -> &Target {
-        &self.target
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// The cipher suite that the BMC has taken.
@@ -67,7 +64,7 @@ impl Conversation {
 
     /// For messages.
     pub(super) fn who(&self) -> String {
-        format!("the BMC of {} at {}", self.target.host, self.target.address)
+        self.endpoint.who()
     }
 
     /// Runs one command, reading or setting what may be set twice.
@@ -75,7 +72,7 @@ impl Conversation {
         self.call(Kind::Look, command).await
     }
 
-    /// Runs one command. The first of a conversation finds out whether the account is accepted, and with which cipher
+    /// Runs one command. The first finds out whether the account is accepted, and with which cipher
     /// suite; it must be one whose answer the program's `-v` leaves alone, so that others are preceded by one that is.
     pub(super) async fn call(&self, kind: Kind, command: &[&str]) -> Result<String, Fault> {
         let suite = match self.suite() {
@@ -97,7 +94,7 @@ impl Conversation {
     /// Finds out the cipher suite. The second is tried only when the BMC refused the first before it looked at the
     /// account, so that a wrong password is one failed login.
     pub(super) async fn greet(&self) -> Result<u8, Fault> {
-        let length = self.target.password.reveal().len();
+        let length = self.endpoint.password.reveal().len();
         if length > PASSWORD_LIMIT {
             let message = format!("the password for {} has {length} bytes; IPMI takes {PASSWORD_LIMIT}", self.who());
             return Err(Fault::operator(Reason::PasswordTooLong, message));
@@ -127,10 +124,10 @@ impl Conversation {
 
     /// What comes before the command itself.
     fn arguments(&self, suite: u8, command: &[&str]) -> Vec<String> {
-        let (address, port) = (self.target.address.to_string(), self.target.ipmi_port.to_string());
+        let (address, port) = (self.endpoint.address.to_string(), self.endpoint.ipmi_port.to_string());
         let suite = suite.to_string();
         // `-E`: the password is in the environment, where only this user's processes can read it.
-        let account = ["-I", "lanplus", "-H", &address, "-p", &port, "-U", &self.target.username, "-E", "-C", &suite];
+        let account = ["-I", "lanplus", "-H", &address, "-p", &port, "-U", &self.endpoint.username, "-E", "-C", &suite];
         account.iter().chain(command).map(|word| (*word).to_owned()).collect()
     }
 
@@ -138,21 +135,23 @@ impl Conversation {
         let verbose = if verbose { &["-v"][..] } else { &[] };
         let words: Vec<&str> = kind.pace().iter().chain(verbose).chain(command).copied().collect();
         let args = self.arguments(suite, &words);
-        let patience = &self.target.patience;
-        let limit = if kind == Kind::Long { patience.action } else { patience.request * 2 };
-        let ended = match &self.target.via {
-            Via::Network => program(args, &self.target.password, limit).output().await,
-            Via::Local(bmc) => match tokio::time::timeout(limit, bmc.ipmitool(&args, &self.target.password)).await {
-                Ok(ended) => ended,
-                Err(_) => Err(ProcessError::TimedOut("ipmitool".into(), limit)),
-            },
+        let timeouts = &self.endpoint.timeouts;
+        let limit = if kind == Kind::Long { timeouts.action } else { timeouts.request * 2 };
+        let ended = match &self.endpoint.transport {
+            Transport::Network => program(args, &self.endpoint.password, limit).output().await,
+            Transport::Local(bmc) => {
+                match tokio::time::timeout(limit, bmc.ipmitool(&args, &self.endpoint.password)).await {
+                    Ok(ended) => ended,
+                    Err(_) => Err(ProcessError::TimedOut("ipmitool".into(), limit)),
+                }
+            }
         };
         ended.map_err(|error| self.did_not_run(error))
     }
 
     /// The program's run that hands the terminal through to the serial console.
     pub(super) fn console(&self, suite: u8) -> Run {
-        program(self.arguments(suite, &["sol", "activate"]), &self.target.password, Duration::MAX)
+        program(self.arguments(suite, &["sol", "activate"]), &self.endpoint.password, Duration::MAX)
     }
 
     pub(super) fn did_not_run(&self, error: ProcessError) -> Fault {

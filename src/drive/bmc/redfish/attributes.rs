@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::collection::links;
-use super::compare::{self, Difference, names, scrub};
-use super::exchange::Reply;
-use super::link;
-use super::prepare::Work;
+use super::compare::{self, Difference, names};
+use super::json::{link, links, strings};
+use super::session::Reply;
 use super::task;
-use crate::model::{Fault, Pending, PowerState, Reason, Secret, Stage};
+use super::work::{Work, pending};
+use crate::model::{Fault, Pending, Secret, Stage};
 
 /// How far the BIOS is.
 pub(super) enum Bios {
@@ -26,15 +25,6 @@ pub(super) enum Bios {
 }
 
 impl Work<'_> {
-    /// What a service said, without the values that it was sent.
-    pub(super) fn scrub(&self, text: &str) -> String {
-        scrub(text, self.prepare.bios.values().chain(self.prepare.manager.values()))
-    }
-
-    fn scrubbed(&self, fault: Fault) -> Fault {
-        Fault { message: self.scrub(&fault.message), ..fault }
-    }
-
     /// The BIOS.
     pub(super) async fn bios(&mut self) -> Result<Bios, Fault> {
         let prepare = self.prepare;
@@ -60,20 +50,18 @@ impl Work<'_> {
         if !self.apply {
             return self.look_at_bios(&difference, staged, what);
         }
-        let times = super::strings(&bios["@Redfish.Settings"]["SupportedApplyTimes"]).unwrap_or_default();
+        let times = strings(&bios["@Redfish.Settings"]["SupportedApplyTimes"]).unwrap_or_default();
         let task = match staged {
             true => self.job(&waiting.0).await?,
             false => self.stage(&object, waiting, &difference, &times).await.map_err(|fault| self.scrubbed(fault))?,
         };
-        Ok(Bios::Staged(Work::pending(what, task, Stage::Settings)))
+        Ok(Bios::Staged(pending(what, task, Stage::Settings)))
     }
 
     /// A BIOS that tells of no settings; some do only once the machine was on.
     async fn no_bios(&mut self, empty: bool) -> Result<Bios, Fault> {
-        if empty && self.apply && self.system.power() == PowerState::Off {
-            self.system.restart(self.session).await?;
-            let what = "the machine is switched on, so that its BMC learns the BIOS settings".to_owned();
-            return Ok(Bios::Waits(Work::pending(what, None, Stage::Begun)));
+        if empty && self.apply && self.is_off() {
+            return Ok(Bios::Waits(self.switch_on("so that its BMC learns the BIOS settings").await?));
         }
         if empty && self.starts() {
             return Ok(Bios::Waits(self.still("the machine starts")));
@@ -86,18 +74,18 @@ impl Work<'_> {
     /// Without `apply`: whether they wait, are to be handed over, or were not taken.
     fn look_at_bios(&self, difference: &Difference, staged: bool, what: String) -> Result<Bios, Fault> {
         let Some(over) = self.over else {
-            return Ok(Bios::Waits(Work::pending(what, None, Stage::Next)));
+            return Ok(Bios::Waits(pending(what, None, Stage::Next)));
         };
         match (over.stage, &over.task) {
             (Stage::Settings, _) if staged => Ok(Bios::Waits(over.clone())),
             // Its job has ended, nothing waits any more, and they are as before.
             (Stage::Settings, Some(_)) => {
                 let message = format!("BIOS settings were not taken over: {}", names(difference.set.keys()));
-                Err(self.session.permanent(Reason::SettingsReverted, message + &difference.hint()))
+                Err(self.session.permanent("SettingsReverted", message + &difference.hint()))
             }
             // The firmware has them; it tells the BMC when its self test is over.
             (Stage::Settings, None) => Ok(Bios::Waits(over.clone())),
-            _ => Ok(Bios::Waits(Work::pending(what, None, Stage::Next))),
+            _ => Ok(Bios::Waits(pending(what, None, Stage::Next))),
         }
     }
 
@@ -114,7 +102,7 @@ impl Work<'_> {
             [] => Ok(difference),
             unfit => {
                 let message = format!("{whose} settings of the wrong type: {}", unfit.join(", "));
-                Err(Fault::operator(Reason::SettingsNotValid, message))
+                Err(Fault::operator("SettingsNotValid", message))
             }
         }
     }
@@ -149,7 +137,7 @@ impl Work<'_> {
         let kept = difference.set.iter().all(|(name, value)| after["Attributes"][name] == *value);
         if !kept {
             let message = format!("BIOS settings were taken and are not kept: {}", names(difference.set.keys()));
-            return Err(self.session.transient(Reason::SettingsNotKept, message));
+            return Err(self.session.transient("SettingsNotKept", message));
         }
         if needs_job { self.job(&after).await } else { Ok(None) }
     }
@@ -170,7 +158,7 @@ impl Work<'_> {
     fn refused(&self, whose: &str, difference: &Difference, refusal: &Fault) -> Fault {
         let said = self.scrub(&refusal.message);
         let message = format!("{whose} settings are refused ({}): {said}", names(difference.set.keys()));
-        Fault { class: refusal.class, reason: Reason::SettingsRefused, message: message + &difference.hint() }
+        Fault { class: refusal.class, reason: "SettingsRefused".to_owned(), message: message + &difference.hint() }
     }
 
     /// Settings of the BMC itself, which take effect at once or soon. Only iDRACs have them under names.
@@ -197,7 +185,7 @@ impl Work<'_> {
         let waits = self.over.is_some_and(|over| over.what == what);
         if !self.apply {
             let stage = if waits { Stage::Begun } else { Stage::Next };
-            return Ok(Some(Work::pending(what, None, stage)));
+            return Ok(Some(pending(what, None, stage)));
         }
         let mut task = None;
         for (path, attributes) in resources {
@@ -213,7 +201,7 @@ impl Work<'_> {
             |(name, value): (&String, &Value)| now.iter().any(|(_, attributes)| attributes.get(name) == Some(value));
         match difference.set.iter().all(right) {
             true => Ok(None),
-            false => Ok(Some(Work::pending(what, task, Stage::Begun))),
+            false => Ok(Some(pending(what, task, Stage::Begun))),
         }
     }
 

@@ -2,48 +2,49 @@
 
 use serde_json::{Value, json};
 
-use super::super::hand::Boot;
-use super::exchange::Reply;
+use super::super::endpoint::READBACKS;
+use super::super::manual::types::Boot;
+use super::json::{link, strings};
 use super::led::led;
 use super::quirk;
-use super::session::Session;
+use super::session::{Reply, Session};
 use super::system::System;
-use super::{link, strings};
-use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState, Reason};
-
-/// Looks at a boot override that was just set, before it counts as not kept.
-const READBACKS: u32 = 3;
+use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState};
 
 /// Where a boot override is set: the system, or the settings of it.
-struct Place {
+struct BootSettings {
     path: String,
     reply: Reply,
 }
 
-impl Place {
+impl BootSettings {
     /// Nothing where nothing can be set.
-    async fn at(session: &Session, path: &str) -> Result<Option<Place>, Fault> {
+    async fn at(session: &Session, path: &str) -> Result<Option<BootSettings>, Fault> {
         let reply = session.look(path).await?;
         let good = reply.status.is_success() && reply.body["Boot"]["BootSourceOverrideTarget"].is_string();
-        Ok(good.then(|| Place { path: path.to_owned(), reply }))
+        Ok(good.then(|| BootSettings { path: path.to_owned(), reply }))
     }
 
     /// The system, unless it refers to a settings object that has an override of its own: an iDRAC10's is read-only in
     /// the system (ansible-collections/community.general #11297), as is that of some of AMI's (DMTF/Redfish-Tacklebox
     /// #111).
-    async fn find(session: &Session, system: &System) -> Result<Place, Fault> {
+    async fn find(session: &Session, system: &System) -> Result<BootSettings, Fault> {
         if let Some(path) = link(&system.body()["@Redfish.Settings"]["SettingsObject"])
-            && let Some(place) = Place::at(session, path).await?
+            && let Some(settings) = BootSettings::at(session, path).await?
         {
-            return Ok(place);
+            return Ok(settings);
         }
-        Ok(Place { path: system.path.clone(), reply: system.reply().clone() })
+        Ok(BootSettings { path: system.path.clone(), reply: system.reply().clone() })
     }
 
-    /// Where to try when the system refuses and names no settings.
-    async fn instead(session: &Session, system: &System) -> Result<Option<Place>, Fault> {
+    /// Where to try when the system refuses and names no settings; the refusal where there is nothing else.
+    async fn instead(&self, session: &Session, system: &System, refusal: Fault) -> Result<BootSettings, Fault> {
+        if self.path != system.path {
+            return Err(refusal);
+        }
         let below = quirk::of(&session.root, system.body()).boot_settings;
-        Place::at(session, &format!("{}{below}", system.path.trim_end_matches('/'))).await
+        let path = format!("{}{below}", system.path.trim_end_matches('/'));
+        BootSettings::at(session, &path).await?.ok_or(refusal)
     }
 
     fn boot(&self, name: &str) -> Option<&str> {
@@ -108,41 +109,39 @@ pub(super) async fn boot_from_network(session: &Session, how: NetworkBoot, mode:
 
 /// Sets a boot source (ComputerSystem `BootSource`) for once, and reads it back. Nothing is restarted.
 pub(super) async fn set_once(session: &Session, system: &System, target: &str, mode: BootMode) -> Result<Boot, Fault> {
-    let mut place = Place::find(session, system).await?;
-    can_boot(session, system, &place, target)?;
-    if let Some(fault) = set(session, system, &place, target, mode).await? {
-        let instead = if place.path == system.path { Place::instead(session, system).await? } else { None };
-        place = instead.ok_or(fault)?;
-        if let Some(fault) = set(session, system, &place, target, mode).await? {
-            return Err(fault);
-        }
+    let mut settings = BootSettings::find(session, system).await?;
+    can_boot(session, system, &settings, target)?;
+    if let Some(refusal) = set(session, system, &settings, target, mode).await? {
+        settings = settings.instead(session, system, refusal).await?;
+        set(session, system, &settings, target, mode).await?.map_or(Ok(()), Err)?;
     }
     // A service that answers 202 may need a moment.
     for _ in 0..READBACKS {
-        place.refresh(session).await?;
-        let found = place.found();
+        settings.refresh(session).await?;
+        let found = settings.found();
         if found.target == target && found.enabled != "Disabled" {
             return Ok(found);
         }
-        tokio::time::sleep(session.patience().poll).await;
+        tokio::time::sleep(session.timeouts().poll).await;
     }
-    Err(session.transient(Reason::BootOverrideNotKept, "the boot override was taken and does not read back"))
+    Err(session.transient("BootOverrideNotKept", "the boot override was taken and does not read back"))
 }
 
 /// Refused for good, and by a reason of its own, where the service has no such boot: IPMI may have it.
-fn can_boot(session: &Session, system: &System, place: &Place, target: &str) -> Result<(), Fault> {
-    let lacks = |why: &str| Err(session.permanent(Reason::PxeNotSupported, why));
-    if !place.reply.body["Boot"].is_object() {
+fn can_boot(session: &Session, system: &System, settings: &BootSettings, target: &str) -> Result<(), Fault> {
+    let lacks = |why: &str| Err(session.permanent("PxeNotSupported", why));
+    if !settings.reply.body["Boot"].is_object() {
         return lacks("the system has no boot override");
     }
-    let known = |name: &str, word: &str| place.takes(system, name).is_none_or(|all| all.iter().any(|one| one == word));
+    let known =
+        |name: &str, word: &str| settings.takes(system, name).is_none_or(|all| all.iter().any(|one| one == word));
     if !known("BootSourceOverrideTarget", target) {
         return match target {
             "Pxe" => lacks("the system cannot be told to boot from the network"),
             "UefiHttp" => lacks("the system cannot be told to boot by UEFI HTTP; `bmc.network_boot: pxe` may do"),
             _ => {
                 let message = format!("the system cannot be told to boot from {target}");
-                Err(session.permanent(Reason::BootTargetNotSupported, message))
+                Err(session.permanent("BootTargetNotSupported", message))
             }
         };
     }
@@ -156,42 +155,48 @@ fn can_boot(session: &Session, system: &System, place: &Place, target: &str) -> 
 async fn set(
     session: &Session,
     system: &System,
-    place: &Place,
+    settings: &BootSettings,
     target: &str,
     mode: BootMode,
 ) -> Result<Option<Fault>, Fault> {
     let repeat = quirk::of(&session.root, system.body()).repeat_boot;
-    let mode = mode_to_set(system, place, mode, target, repeat);
+    let mode = mode_to_set(system, settings, mode, target, repeat);
     let mut plain = json!({ "BootSourceOverrideEnabled": "Once", "BootSourceOverrideTarget": target });
     // Of an earlier HTTP boot; without a URI the firmware asks DHCP (ComputerSystem 1.9, `HttpBootUri`).
-    if target == "UefiHttp" && place.boot("HttpBootUri").is_some_and(|uri| !uri.is_empty()) {
+    if target == "UefiHttp" && settings.boot("HttpBootUri").is_some_and(|uri| !uri.is_empty()) {
         plain["HttpBootUri"] = Value::Null;
     }
-    let already = place.boot("BootSourceOverrideTarget") == Some(target)
-        && place.boot("BootSourceOverrideEnabled") == Some("Once")
+    let already = settings.boot("BootSourceOverrideTarget") == Some(target)
+        && settings.boot("BootSourceOverrideEnabled") == Some("Once")
         && plain.get("HttpBootUri").is_none();
     let Some(mode) = mode else {
-        return if already && !repeat { Ok(None) } else { place.patch(session, &plain).await };
+        return if already && !repeat { Ok(None) } else { settings.patch(session, &plain).await };
     };
     let mut full = plain.clone();
     full["BootSourceOverrideMode"] = json!(mode);
-    if place.patch(session, &full).await?.is_none() {
+    if settings.patch(session, &full).await?.is_none() {
         return Ok(None);
     }
     // Not together, then: some services list a mode that they do not take (iLO, ansible-collections/community.general
     // #3509; Supermicro X10, gacybercenter/kinetic #60). The boot itself still works, in the mode that is set.
-    if place.boot("BootSourceOverrideMode") != Some(mode) {
+    if settings.boot("BootSourceOverrideMode") != Some(mode) {
         let alone = json!({ "BootSourceOverrideMode": mode });
-        if let Some(fault) = place.patch(session, &alone).await? {
+        if let Some(fault) = settings.patch(session, &alone).await? {
             tracing::warn!(%fault, "the boot mode stays as it is");
         }
     }
-    place.patch(session, &plain).await
+    settings.patch(session, &plain).await
 }
 
 /// The mode to ask for: when it differs from what is set, or must be repeated, and the service has and takes it.
-fn mode_to_set(system: &System, place: &Place, mode: BootMode, target: &str, repeat: bool) -> Option<&'static str> {
-    let current = place.boot("BootSourceOverrideMode")?;
+fn mode_to_set(
+    system: &System,
+    settings: &BootSettings,
+    mode: BootMode,
+    target: &str,
+    repeat: bool,
+) -> Option<&'static str> {
+    let current = settings.boot("BootSourceOverrideMode")?;
     let word = match mode {
         _ if target == "UefiHttp" => "UEFI",
         BootMode::Uefi => "UEFI",
@@ -199,7 +204,7 @@ fn mode_to_set(system: &System, place: &Place, mode: BootMode, target: &str, rep
         // What is not repeated would change.
         BootMode::AsIs => ["UEFI", "Legacy"].into_iter().find(|word| repeat && *word == current)?,
     };
-    let known = place.takes(system, "BootSourceOverrideMode");
+    let known = settings.takes(system, "BootSourceOverrideMode");
     let takes = known.is_none_or(|known| known.iter().any(|known| known == word));
     ((current != word || repeat) && takes).then_some(word)
 }
@@ -208,7 +213,7 @@ fn mode_to_set(system: &System, place: &Place, mode: BootMode, target: &str, rep
 /// very boot that was ordered.
 fn may_have_happened(fault: Fault) -> Fault {
     match fault.class {
-        FaultClass::Transient => Fault::transient(Reason::OutcomeUnknown, fault.message),
+        FaultClass::Transient => Fault::transient(Fault::OUTCOME_UNKNOWN, fault.message),
         FaultClass::Permanent | FaultClass::Operator => fault,
     }
 }
@@ -224,8 +229,8 @@ pub(super) async fn boot_normally(session: &Session) -> Result<(), Fault> {
 
 /// Takes a boot override back; says whether there was one.
 pub(super) async fn clear(session: &Session, system: &System) -> Result<bool, Fault> {
-    let place = Place::find(session, system).await?;
-    if matches!(place.boot("BootSourceOverrideEnabled"), None | Some("Disabled")) {
+    let settings = BootSettings::find(session, system).await?;
+    if matches!(settings.boot("BootSourceOverrideEnabled"), None | Some("Disabled")) {
         return Ok(false);
     }
     let full = json!({ "BootSourceOverrideEnabled": "Disabled", "BootSourceOverrideTarget": "None" });
@@ -233,37 +238,34 @@ pub(super) async fn clear(session: &Session, system: &System) -> Result<bool, Fa
     // (ansible-collections/community.general #11542).
     let plain = json!({ "BootSourceOverrideEnabled": "Disabled" });
     let mut moded = full.clone();
-    moded["BootSourceOverrideMode"] = json!(place.boot("BootSourceOverrideMode"));
+    moded["BootSourceOverrideMode"] = json!(settings.boot("BootSourceOverrideMode"));
     let boots = [full, plain, moded];
-    if let Some(fault) = place.patch_any(session, &boots).await? {
-        let instead = if place.path == system.path { Place::instead(session, system).await? } else { None };
-        let refused = instead.ok_or(fault)?.patch_any(session, &boots).await?;
-        if let Some(fault) = refused {
-            return Err(fault);
-        }
+    if let Some(refusal) = settings.patch_any(session, &boots).await? {
+        let instead = settings.instead(session, system, refusal).await?;
+        instead.patch_any(session, &boots).await?.map_or(Ok(()), Err)?;
     }
     Ok(true)
 }
 
 /// Sees that nothing is set any more.
 pub(super) async fn cleared(session: &Session, system: &System) -> Result<Boot, Fault> {
-    let mut place = Place::find(session, system).await?;
+    let mut settings = BootSettings::find(session, system).await?;
     for _ in 0..READBACKS {
-        place.refresh(session).await?;
-        let found = place.found();
+        settings.refresh(session).await?;
+        let found = settings.found();
         if matches!(found.enabled.as_str(), "" | "Disabled") {
             return Ok(found);
         }
-        tokio::time::sleep(session.patience().poll).await;
+        tokio::time::sleep(session.timeouts().poll).await;
     }
-    let found = place.found();
+    let found = settings.found();
     let message = format!("the boot override is not given up: {} {}", found.target, found.enabled);
-    Err(session.transient(Reason::BootOverrideNotKept, message))
+    Err(session.transient("BootOverrideNotKept", message))
 }
 
 /// What is set, wherever the service keeps it.
 pub(super) async fn current(session: &Session, system: &System) -> Result<Option<Boot>, Fault> {
-    let found = Place::find(session, system).await?.found();
+    let found = BootSettings::find(session, system).await?.found();
     Ok(Some(found).filter(|found| !found.enabled.is_empty()))
 }
 
@@ -280,7 +282,7 @@ pub(super) async fn wind_down(session: &Session, power_off: bool) -> Result<Powe
     if let Some(kind) = ask {
         match system.reset(session, kind).await {
             Ok(()) => {
-                if system.wait_power(session, PowerState::Off, session.patience().graceful).await? {
+                if system.wait_power(session, PowerState::Off, session.timeouts().graceful).await? {
                     return Ok(PowerState::Off);
                 }
             }
@@ -291,7 +293,7 @@ pub(super) async fn wind_down(session: &Session, power_off: bool) -> Result<Powe
     }
     if !types.takes("ForceOff") && ask.is_some() {
         let message = "the machine does not shut down, and the BMC offers nothing stronger";
-        return Err(session.transient(Reason::PowerStateNotReached, message));
+        return Err(session.transient("PowerStateNotReached", message));
     }
     system.switch_off(session, &types).await?;
     Ok(PowerState::Off)

@@ -1,12 +1,11 @@
 //! Collections (DSP0266, "Resource collection responses"), read with moderation: BMCs freeze after bursts of requests.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use serde_json::Value;
 
-use super::link;
+use super::json::{MEMBERS, links, once};
 use super::session::Session;
 use crate::model::Fault;
 
@@ -14,8 +13,6 @@ use crate::model::Fault;
 const TOGETHER: usize = 3;
 /// Pages of a collection that are read.
 const PAGES: usize = 8;
-/// Members of a collection that are looked at.
-const MEMBERS: usize = 64;
 /// Requests for one inventory, however much hardware there is.
 const REQUESTS: usize = 200;
 
@@ -60,18 +57,18 @@ impl<'s> Walk<'s> {
 
     /// Paths of a collection's members, each once, in their order: all pages (`Members@odata.nextLink`).
     pub(super) async fn members(&self, path: Option<&str>) -> Result<Vec<String>, Fault> {
-        let mut paths = Vec::new();
-        let mut next = path.map(str::to_owned);
-        for _ in 0..PAGES {
-            let Some(path) = next else { return Ok(paths) };
-            let page = self.get(Some(&path)).await?;
+        self.members_from(self.get(path).await?).await
+    }
+
+    /// The same, from a collection's first page on.
+    pub(super) async fn members_from(&self, mut page: Value) -> Result<Vec<String>, Fault> {
+        let mut paths = links(&page["Members"]);
+        for _ in 1..PAGES {
+            let Some(next) = page["Members@odata.nextLink"].as_str().filter(|_| paths.len() < MEMBERS) else { break };
+            page = self.get(Some(next)).await?;
             paths.extend(links(&page["Members"]));
-            next = page["Members@odata.nextLink"].as_str().map(str::to_owned);
-            if paths.len() >= MEMBERS {
-                break;
-            }
         }
-        if next.is_some() || paths.len() > MEMBERS {
+        if page["Members@odata.nextLink"].is_string() || paths.len() > MEMBERS {
             self.pass_over();
         }
         Ok(once(paths))
@@ -93,17 +90,4 @@ impl<'s> Walk<'s> {
         let paths = self.members(path).await?;
         self.each(paths).await
     }
-}
-
-/// The paths in a list of links, each once.
-pub(super) fn links(list: &Value) -> Vec<String> {
-    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    once(list.iter().filter_map(link).map(str::to_owned).collect())
-}
-
-fn once(mut paths: Vec<String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    paths.retain(|path| seen.insert(path.trim_end_matches('/').to_owned()));
-    paths.truncate(MEMBERS);
-    paths
 }

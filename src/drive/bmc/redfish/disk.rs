@@ -3,48 +3,39 @@
 
 use serde_json::Value;
 
-use super::collection::{Walk, links};
+use super::collection::Walk;
 use super::detect::{Detect, Shown, detect, volume_name};
+use super::json::{links, name_of, number, same, text};
 use super::quirk::Quirk;
 use super::session::Session;
-use super::storage::{name_of, number, slot};
-use super::{link, strings, text};
-use crate::model::{Fault, Reason};
+use super::storage::{Controller, Storage, after, slot};
+use crate::model::Fault;
 
 /// All drives and volumes.
-pub(super) struct Shelf {
-    pub units: Vec<Unit>,
-    pub drives: Vec<Bay>,
-    pub volumes: Vec<Made>,
-}
-
-/// A controller, or what stands for one.
-pub(super) struct Unit {
-    pub name: String,
-    /// Where its volumes are, if it makes any.
-    pub volumes: Option<String>,
-    /// When volumes can be made, where it says so (`@Redfish.OperationApplyTimeSupport`).
-    pub apply_times: Vec<String>,
+pub(super) struct Disks {
+    pub controllers: Vec<Controller>,
+    pub drives: Vec<DriveSeen>,
+    pub volumes: Vec<VolumeSeen>,
 }
 
 /// A drive.
-pub(super) struct Bay {
+pub(super) struct DriveSeen {
     pub path: String,
-    pub unit: usize,
+    pub controller: usize,
     pub slot: Option<String>,
-    /// URIs of the volumes that it says it is part of.
+    /// Paths of the volumes that it says it is part of.
     volumes: Vec<String>,
     shown: Shown,
 }
 
 /// A volume.
-pub(super) struct Made {
+pub(super) struct VolumeSeen {
     pub path: String,
     pub name: String,
     pub kind: Kind,
     /// Which drives it is made of.
     pub drives: Vec<usize>,
-    unit: usize,
+    controller: usize,
     bytes: u64,
 }
 
@@ -55,75 +46,44 @@ pub(super) enum Kind {
     Mirror,
     /// A drive that is shown as a volume of its own; the kernel sees the drive.
     Bare,
-    /// Another.
     Other(String),
 }
 
-/// Where the system goes.
+/// Where the system goes: the number of a drive or of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// A drive.
+pub(super) enum Chosen {
     Drive(usize),
-    /// A volume.
     Volume(usize),
 }
 
-impl Shelf {
+impl Disks {
     /// Reads it all. Half of it would not do: the wrong disk would be taken for the right one.
-    pub(super) async fn read(session: &Session, quirk: &Quirk, system: &Value) -> Result<Shelf, Fault> {
+    pub(super) async fn read(session: &Session, quirk: &Quirk, system: &Value) -> Result<Disks, Fault> {
         let walk = Walk::new(session);
-        let mut shelf = Shelf { units: Vec::new(), drives: Vec::new(), volumes: Vec::new() };
-        for (_, body) in walk.all(link(&system["Storage"])).await? {
-            let unit = shelf.units.len();
-            for (path, body) in walk.each(links(&body["Drives"])).await? {
-                // Some services list a drive under two controllers.
-                if !shelf.drives.iter().any(|known| same(&known.path, &path)) {
-                    shelf.drives.push(bay(quirk, path, &body, unit));
-                }
-            }
-            let volumes = link(&body["Volumes"]).map(str::to_owned);
-            let list = walk.get(volumes.as_deref()).await?;
-            for (path, body) in walk.each(links(&list["Members"])).await? {
-                let made = shelf.made(path, &body, unit);
-                shelf.volumes.push(made);
-            }
-            let times = strings(&list["@Redfish.OperationApplyTimeSupport"]["SupportedValues"]).unwrap_or_default();
-            shelf.units.push(Unit { name: controller(&body), volumes, apply_times: times });
-        }
-        if shelf.drives.is_empty() {
-            shelf.simple(&walk, quirk, system).await?;
-        }
+        let Storage { controllers, drives, volumes, simple } = Storage::read(&walk, system).await?;
         if walk.incomplete() {
-            let message =
-                "not all drives and volumes could be read, and the wrong one must not be taken for the right one";
-            return Err(session.transient(Reason::StorageUnreadable, message));
+            let message = "not all drives and volumes could be read, and the wrong one must not be taken for the right \
+                           one; it is tried again";
+            return Err(session.transient("StorageUnreadable", message));
         }
-        Ok(shelf)
+        let drives = drives.into_iter().filter(|(_, _, body)| !simple || body["Model"].is_string());
+        let drives = drives.map(|(controller, path, body)| drive(quirk, path, &body, controller)).collect();
+        let mut disks = Disks { controllers, drives, volumes: Vec::new() };
+        disks.volumes =
+            volumes.into_iter().map(|(controller, path, body)| disks.volume(path, &body, controller)).collect();
+        Ok(disks)
     }
 
-    /// The devices of services that are older than `Storage`: nothing can be made of them.
-    async fn simple(&mut self, walk: &Walk<'_>, quirk: &Quirk, system: &Value) -> Result<(), Fault> {
-        for (path, body) in walk.all(link(&system["SimpleStorage"])).await? {
-            let unit = self.units.len();
-            let devices = body["Devices"].as_array().map(Vec::as_slice).unwrap_or_default();
-            for (index, device) in devices.iter().enumerate().filter(|(_, device)| device["Model"].is_string()) {
-                self.drives.push(bay(quirk, format!("{path}#{index}"), device, unit));
-            }
-            self.units.push(Unit { name: controller(&body), volumes: None, apply_times: Vec::new() });
-        }
-        Ok(())
-    }
-
-    fn made(&self, path: String, body: &Value, unit: usize) -> Made {
+    fn volume(&self, path: String, body: &Value, controller: usize) -> VolumeSeen {
         let paths = links(&body["Links"]["Drives"]);
         // Said by the volume, or by the drive.
-        let part = |drive: &Bay| {
+        let part = |drive: &DriveSeen| {
             paths.iter().any(|path| same(&drive.path, path)) || drive.volumes.iter().any(|volume| same(volume, &path))
         };
         let drives: Vec<_> = (0..self.drives.len()).filter(|drive| part(&self.drives[*drive])).collect();
         let name = text(&body["Name"]).unwrap_or_else(|| name_of(&path));
         let bytes = number(&body["CapacityBytes"]).unwrap_or(0);
-        Made { kind: kind(body, drives.len()), name, drives, unit, bytes, path }
+        VolumeSeen { kind: kind(body, drives.len()), name, drives, controller, bytes, path }
     }
 
     /// The drives in a slot: by its whole name, or by the bay where boxes are not told apart.
@@ -146,42 +106,44 @@ impl Shelf {
     }
 
     /// The volumes, other than bare drives, that one of these drives is part of.
-    pub(super) fn volumes_on(&self, drives: &[usize]) -> Vec<&Made> {
-        let on = |volume: &&Made| volume.kind != Kind::Bare && volume.drives.iter().any(|drive| drives.contains(drive));
+    pub(super) fn volumes_on(&self, drives: &[usize]) -> Vec<&VolumeSeen> {
+        let on = |volume: &&VolumeSeen| {
+            volume.kind != Kind::Bare && volume.drives.iter().any(|drive| drives.contains(drive))
+        };
         self.volumes.iter().filter(on).collect()
     }
 
     /// Where the system goes when nothing has to be changed for that: the drive itself, or a volume of just these drives
     /// that is what is wanted.
-    pub(super) fn ready(&self, drives: &[usize]) -> Option<Place> {
-        let just = |volume: &Made| {
+    pub(super) fn ready(&self, drives: &[usize]) -> Option<Chosen> {
+        let just = |volume: &VolumeSeen| {
             volume.drives.len() == drives.len() && drives.iter().all(|drive| volume.drives.contains(drive))
         };
-        let right = |volume: &Made| match drives.len() {
+        let right = |volume: &VolumeSeen| match drives.len() {
             1 => volume.kind != Kind::Bare,
             _ => volume.kind == Kind::Mirror,
         };
         let volume = self.volumes.iter().position(|volume| just(volume) && right(volume));
         match (volume, drives) {
-            (Some(volume), _) => Some(Place::Volume(volume)),
-            (None, [drive]) => self.volumes_on(drives).is_empty().then_some(Place::Drive(*drive)),
+            (Some(volume), _) => Some(Chosen::Volume(volume)),
+            (None, [drive]) => self.volumes_on(drives).is_empty().then_some(Chosen::Drive(*drive)),
             (None, _) => None,
         }
     }
 
     /// What the installer is told.
-    pub(super) fn told(&self, place: Place) -> Option<Detect> {
+    pub(super) fn told(&self, chosen: Chosen) -> Option<Detect> {
         let order = self.order();
         let shown: Vec<_> = order.iter().map(|place| self.shown(*place)).collect();
-        detect(&shown, order.iter().position(|other| *other == place)?)
+        detect(&shown, order.iter().position(|other| *other == chosen)?)
     }
 
-    fn shown(&self, place: Place) -> Shown {
-        match place {
-            Place::Drive(drive) => self.drives[drive].shown.clone(),
-            Place::Volume(volume) => {
+    fn shown(&self, chosen: Chosen) -> Shown {
+        match chosen {
+            Chosen::Drive(drive) => self.drives[drive].shown.clone(),
+            Chosen::Volume(volume) => {
                 let volume = &self.volumes[volume];
-                let name = volume_name(&self.units[volume.unit].name);
+                let name = volume_name(self.controllers[volume.controller].name.as_deref().unwrap_or_default());
                 Shown { name, maker: String::new(), bytes: volume.bytes }
             }
         }
@@ -190,21 +152,21 @@ impl Shelf {
     /// The disks that the kernel sees, in the order in which it is assumed to list them: controllers as the BMC lists them,
     /// on each of them drives by their slots, then volumes by their numbers. Drives that are part of a volume are not
     /// seen.
-    fn order(&self) -> Vec<Place> {
+    fn order(&self) -> Vec<Chosen> {
         let mut places: Vec<_> = (0..self.drives.len())
             .filter(|drive| self.volumes_on(&[*drive]).is_empty())
             .map(|drive| {
                 (
-                    self.drives[drive].unit,
+                    self.drives[drive].controller,
                     0,
                     order(self.drives[drive].slot.as_deref().unwrap_or("")),
-                    Place::Drive(drive),
+                    Chosen::Drive(drive),
                 )
             })
             .collect();
         let volumes = self.volumes.iter().enumerate().filter(|(_, volume)| volume.kind != Kind::Bare);
         places.extend(
-            volumes.map(|(index, volume)| (volume.unit, 1, order(&name_of(&volume.path)), Place::Volume(index))),
+            volumes.map(|(index, volume)| (volume.controller, 1, order(&name_of(&volume.path)), Chosen::Volume(index))),
         );
         places.sort_by(|(a1, a2, a3, _), (b1, b2, b3, _)| (a1, a2, a3).cmp(&(b1, b2, b3)));
         places.into_iter().map(|(.., place)| place).collect()
@@ -217,24 +179,13 @@ fn order(text: &str) -> Vec<u32> {
     numbers.map(|part| part.parse().unwrap_or(u32::MAX)).collect()
 }
 
-/// Whether two URIs are the same resource: iLO writes some with a slash at the end, and some without.
-pub(super) fn same(a: &str, b: &str) -> bool {
-    a.trim_end_matches('/') == b.trim_end_matches('/')
-}
-
-fn bay(quirk: &Quirk, path: String, body: &Value, unit: usize) -> Bay {
+fn drive(quirk: &Quirk, path: String, body: &Value, controller: usize) -> DriveSeen {
     let bytes = number(&body["CapacityBytes"]).unwrap_or(0);
     let (name, maker) = (text(&body["Model"]).unwrap_or_default(), text(&body["Manufacturer"]).unwrap_or_default());
-    let named = || {
-        // `PCIe SSD in Slot 0 in Bay 1`, `Drive 3`.
-        let name = text(&body["Name"])?.to_ascii_lowercase();
-        let rest =
-            ["slot ", "bay ", "drive "].into_iter().find_map(|word| Some(name.split_once(word)?.1.to_owned()))?;
-        let digits: String = rest.chars().take_while(char::is_ascii_digit).take(3).collect();
-        (!digits.is_empty()).then_some(digits)
-    };
+    // `PCIe SSD in Slot 0 in Bay 1`, `Drive 3`.
+    let named = || after(&text(&body["Name"])?, &["slot ", "bay ", "drive "]);
     let volumes = links(&body["Links"]["Volumes"]);
-    Bay { slot: slot(quirk, body).or_else(named), path, unit, volumes, shown: Shown { name, maker, bytes } }
+    DriveSeen { slot: slot(quirk, body).or_else(named), path, controller, volumes, shown: Shown { name, maker, bytes } }
 }
 
 /// `RAIDType` (Volume 1.3.1 and later) says it; before that `VolumeType` did.
@@ -247,11 +198,4 @@ fn kind(body: &Value, drives: usize) -> Kind {
         (Some(word), _) | (None, Some(word)) => Kind::Other(word.to_owned()),
         (None, None) => Kind::Other("volume".to_owned()),
     }
-}
-
-/// What a controller is called: its own name in `StorageControllers`, else that of what it controls.
-fn controller(unit: &Value) -> String {
-    let own = &unit["StorageControllers"][0];
-    let name = text(&own["Model"]).or_else(|| text(&own["Name"])).or_else(|| text(&unit["Name"]));
-    name.or_else(|| text(&unit["Id"])).unwrap_or_default()
 }

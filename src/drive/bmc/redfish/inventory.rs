@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::collection::Walk;
+use super::json::{link, number, text};
 use super::session::Session;
-use super::storage::number;
+use super::storage::Storage;
 use super::system::System;
-use super::{link, nics, quirk, storage, text};
+use super::{nics, quirk};
 use crate::model::{Cpus, Fault, Inventory, Mac};
 
 pub(super) async fn inventory(session: &Session, boot_mac: Option<Mac>) -> Result<Inventory, Fault> {
@@ -16,7 +17,7 @@ pub(super) async fn inventory(session: &Session, boot_mac: Option<Mac>) -> Resul
     let walk = Walk::new(session);
     let manager = manager(&walk, &session.root, body).await?;
     let nics = nics::nics(&walk, body).await?;
-    let (drives, volumes) = storage::storage(&walk, &quirk, body).await?;
+    let (drives, volumes) = Storage::read(&walk, body).await?.inventory(&quirk);
     Ok(Inventory {
         system: Some(system.path.clone()),
         manufacturer: text(&body["Manufacturer"]),

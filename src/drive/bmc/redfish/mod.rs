@@ -2,42 +2,40 @@
 //!
 //! Whatever a service leaves out or sets to null is done without, unless the action cannot do without it.
 
-use serde_json::Value;
-
-use super::Order;
-use crate::model::{Fault, Outcome, Protocol};
-
 mod attributes;
 mod boot;
+mod client;
 mod collection;
 mod compare;
 mod detect;
 mod disk;
-mod exchange;
-mod fault;
-mod hand;
+mod error;
 mod inventory;
+mod json;
 mod led;
+mod login;
+pub(super) mod manual;
 mod nics;
 mod prepare;
+mod progress;
 mod quirk;
 mod raid;
+mod requests;
 mod session;
 mod storage;
 mod system;
 mod task;
 mod tls;
-mod wire;
+mod work;
 
-pub use exchange::BODY_CAP;
-pub use hand::{boot_once, look, power};
 pub use session::Session;
-pub use tls::Tls;
-pub use wire::{Broken, Exchange, Local, Request, Response};
 
-/// Carries out one order in an open session, within the target's time limit.
+use super::order::Order;
+use crate::model::{Fault, Outcome, Protocol};
+
+/// Carries out one order in an open session, within the endpoint's time limit.
 pub async fn carry_out(session: &Session, order: &Order) -> Result<Outcome, Fault> {
-    session.within(dispatch(session, order)).await
+    session.endpoint().within(dispatch(session, order)).await
 }
 
 async fn dispatch(session: &Session, order: &Order) -> Result<Outcome, Fault> {
@@ -59,18 +57,4 @@ async fn dispatch(session: &Session, order: &Order) -> Result<Outcome, Fault> {
         }
         Order::Finish { power_off } => boot::wind_down(session, *power_off).await.map(Outcome::Finished),
     }
-}
-
-fn link(value: &Value) -> Option<&str> {
-    value["@odata.id"].as_str()
-}
-
-fn strings(value: &Value) -> Option<Vec<String>> {
-    Some(value.as_array()?.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
-}
-
-/// A text that says something: not null, not blank, at most 200 printable characters.
-fn text(value: &Value) -> Option<String> {
-    let text: String = value.as_str()?.trim().chars().filter(|c| !c.is_control()).take(200).collect();
-    (!text.is_empty()).then_some(text)
 }

@@ -3,9 +3,8 @@
 use serde_json::Value;
 
 use super::collection::Walk;
+use super::json::{array, link, name_of, number, text};
 use super::quirk::Quirk;
-use super::storage::{name_of, number};
-use super::{link, text};
 use crate::model::{Fault, Mac, Nic};
 
 /// The machine's own NICs: those with an address, without the one that leads to the BMC.
@@ -58,8 +57,7 @@ fn hpe_adapter(adapter: &Value, nics: &mut Vec<Nic>) {
     let what = text(&adapter["StructuredName"]).or_else(|| text(&adapter["Location"]));
     let name = text(&adapter["Name"]);
     let about = [what, name].into_iter().flatten().collect::<Vec<_>>().join(", ");
-    let ports = adapter["PhysicalPorts"].as_array().map(Vec::as_slice).unwrap_or_default();
-    for (index, port) in ports.iter().enumerate() {
+    for (index, port) in array(&adapter["PhysicalPorts"]).iter().enumerate() {
         let Some(mac) = mac_in(&[&port["MacAddress"], &port["MACAddress"]]) else { continue };
         match nics.iter_mut().find(|nic| nic.mac == mac) {
             Some(nic) => nic.about = (!about.is_empty()).then(|| about.clone()),

@@ -10,26 +10,13 @@
 
 use super::attributes::Bios;
 use super::led::{lacking, led};
-use super::quirk::{self, Quirk};
+use super::progress::Progress;
 use super::raid::Disk;
 use super::session::Session;
 use super::system::System;
-use super::task::{self, Progress};
-use crate::model::{Fault, FaultClass, Pending, PowerState, Preparation, Prepare, Stage};
-
-/// One preparation.
-pub(super) struct Work<'s> {
-    pub session: &'s Session,
-    pub system: System,
-    pub quirk: Quirk,
-    pub prepare: &'s Prepare,
-    pub apply: bool,
-    /// What an earlier order has begun, when it is over.
-    pub over: Option<&'s Pending>,
-    pub notes: Vec<String>,
-    /// What was ordered about volumes: collections to make one in, and volumes to delete.
-    pub ordered: Vec<String>,
-}
+use super::work::Work;
+use super::{quirk, task};
+use crate::model::{Fault, Pending, Preparation, Prepare};
 
 /// Carries it out as far as it goes now.
 pub(super) async fn prepare(
@@ -85,29 +72,5 @@ impl Work<'_> {
         let Some(pending) = begun.or(staged) else { return Ok((None, disk)) };
         self.restart(&pending).await?;
         Ok((Some(pending), None))
-    }
-
-    /// Settings and some volumes are taken up by the firmware when it starts: a machine that is off is switched on for
-    /// that, for what is staged would else be applied in the middle of the install.
-    async fn restart(&mut self, pending: &Pending) -> Result<(), Fault> {
-        self.system.refresh(self.session).await?;
-        let was_off = self.system.power() == PowerState::Off;
-        match self.system.restart(self.session).await {
-            // Whatever it said, it may be on its way; a second restart would interrupt the firmware at its work.
-            Err(fault) if fault.class == FaultClass::Transient => {
-                let seen = self.system.refresh(self.session).await.is_ok();
-                if seen && was_off && self.system.power() == PowerState::Off {
-                    return Err(fault);
-                }
-                tracing::debug!(%fault, what = pending.what, "the restart was not confirmed; it is looked at later");
-                Ok(())
-            }
-            result => result,
-        }
-    }
-
-    /// Something that waits.
-    pub(super) fn pending(what: String, task: Option<String>, stage: Stage) -> Pending {
-        Pending { what, task, stage }
     }
 }

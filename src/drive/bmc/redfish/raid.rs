@@ -4,12 +4,14 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::disk::{Kind, Made, Place, Shelf, same};
-use super::exchange::Reply;
-use super::prepare::Work;
+use super::disk::{Chosen, Disks, Kind, VolumeSeen};
+use super::json::same;
+use super::progress::Progress;
 use super::quirk::Mirror;
-use super::task::{self, Progress};
-use crate::model::{DiskChoice, Fault, Pending, PowerState, Reason, Stage};
+use super::session::Reply;
+use super::task;
+use super::work::{Work, pending};
+use crate::model::{DiskChoice, Fault, Pending, Stage};
 
 /// How far the disk is.
 pub(super) enum Disk {
@@ -31,38 +33,39 @@ impl Work<'_> {
             DiskChoice::Mirror(slots) => slots,
         };
         for _ in 0..ROUNDS {
-            let shelf = Shelf::read(self.session, &self.quirk, self.system.body()).await?;
-            let drives = match self.chosen(&shelf, slots) {
+            let disks = Disks::read(self.session, &self.quirk, self.system.body()).await?;
+            let drives = match self.chosen(&disks, slots) {
                 Ok(drives) => drives,
                 // Many BMCs know the drives of a machine only once it was on.
                 Err(_) if self.apply && self.is_off() => {
-                    return self.switch_on("the machine is switched on, so that its BMC sees the drives").await;
+                    let pending = self.switch_on("so that its BMC sees the drives").await?;
+                    return Ok(Disk::Later(pending, false));
                 }
                 Err(_) if self.starts() => return Ok(Disk::Later(self.still("the machine starts"), false)),
                 Err(fault) => return Err(fault),
             };
-            if let Some(place) = shelf.ready(&drives) {
-                return self.told(&shelf, place, &drives).map(|text| Disk::Ready(Some(text)));
+            if let Some(place) = disks.ready(&drives) {
+                return self.told(&disks, place, &drives).map(|text| Disk::Ready(Some(text)));
             }
-            if let Some(later) = self.towards(&shelf, &drives).await? {
+            if let Some(later) = self.towards(&disks, &drives).await? {
                 return Ok(later);
             }
         }
         Err(self
             .session
-            .transient(Reason::VolumeNotThere, "the BMC took every order about its volumes, and they are as before"))
+            .transient("VolumeNotThere", "the BMC accepted the RAID changes, but its volumes are unchanged"))
     }
 
     /// The drives in the slots.
-    fn chosen(&self, shelf: &Shelf, slots: &[String]) -> Result<Vec<usize>, Fault> {
-        let mut candidates: Vec<Vec<usize>> = slots.iter().map(|slot| shelf.at(slot)).collect();
+    fn chosen(&self, disks: &Disks, slots: &[String]) -> Result<Vec<usize>, Fault> {
+        let mut candidates: Vec<Vec<usize>> = slots.iter().map(|slot| disks.at(slot)).collect();
         if let Some(missing) = candidates.iter().position(Vec::is_empty) {
-            let message = format!("no drive is in slot {}: {}", slots[missing], shelf.slots());
-            return Err(self.session.permanent(Reason::NoDriveInSlot, message));
+            let message = format!("no drive is in slot {}: {}", slots[missing], disks.slots());
+            return Err(self.session.permanent("NoDriveInSlot", message));
         }
         if let [first, second] = candidates.as_slice() {
             // Boxes may count their bays alike; a mirror is on one controller.
-            let unit = |drive: &usize| shelf.drives[*drive].unit;
+            let unit = |drive: &usize| disks.drives[*drive].controller;
             let pairs = first.iter().flat_map(|a| second.iter().map(move |b| [*a, *b]));
             let pairs: Vec<_> = pairs.filter(|[a, b]| unit(a) == unit(b)).collect();
             let [pair] = pairs.as_slice() else {
@@ -85,7 +88,7 @@ impl Work<'_> {
              config.system_disks",
             slots.join(" and slot ")
         );
-        Fault::operator(Reason::SlotNotUnique, message)
+        Fault::operator("SlotNotUnique", message)
     }
 
     fn raid_not_supported(&self, why: &str) -> Fault {
@@ -93,17 +96,17 @@ impl Work<'_> {
             "no RAID-1 can be made of these slots over Redfish: {why}. Make it in the controller's own setup, or name one \
              disk in config.system_disks"
         );
-        self.session.permanent(Reason::RaidNotSupported, message)
+        self.session.permanent("RaidNotSupported", message)
     }
 
     /// What the installer is told.
-    fn told(&mut self, shelf: &Shelf, place: Place, drives: &[usize]) -> Result<String, Fault> {
-        let slots: Vec<_> = drives.iter().filter_map(|drive| shelf.drives[*drive].slot.clone()).collect();
+    fn told(&mut self, disks: &Disks, place: Chosen, drives: &[usize]) -> Result<String, Fault> {
+        let slots: Vec<_> = drives.iter().filter_map(|drive| disks.drives[*drive].slot.clone()).collect();
         let slots = slots.join(" and ");
-        let Some(found) = shelf.told(place) else {
+        let Some(found) = disks.told(place) else {
             let message =
                 format!("the BMC tells no model or size of the disk in slot {slots}: name it by path instead");
-            return Err(self.session.permanent(Reason::DiskNotNamed, message));
+            return Err(self.session.permanent("DiskNotNamed", message));
         };
         let text = found.text;
         if found.fit > 1 {
@@ -123,46 +126,52 @@ impl Work<'_> {
     }
 
     /// One step towards the disk that is wanted; nothing when it is done, and worth another look.
-    async fn towards(&mut self, shelf: &Shelf, drives: &[usize]) -> Result<Option<Disk>, Fault> {
-        let in_the_way = shelf.volumes_on(drives);
+    async fn towards(&mut self, disks: &Disks, drives: &[usize]) -> Result<Option<Disk>, Fault> {
+        let in_the_way = disks.volumes_on(drives);
         if let Some(volume) = in_the_way.first()
             && !self.prepare.replace_volumes
         {
-            return Err(self.foreign(shelf, volume));
+            return Err(self.foreign(disks, volume));
         }
-        let unit = &shelf.units[shelf.drives[drives[0]].unit];
+        let unit = &disks.controllers[disks.drives[drives[0]].controller];
         let Some(volumes) = &unit.volumes else {
-            return Err(self.raid_not_supported(&format!("`{}` makes no volumes", unit.name)));
+            return Err(self.raid_not_supported(&format!(
+                "`{}` makes no volumes",
+                unit.name.as_deref().unwrap_or("the controller")
+            )));
         };
         if !self.apply {
-            let what = "the disk can be brought to what is wanted".to_owned();
-            return Ok(Some(Disk::Later(Pending { what, task: None, stage: Stage::Next }, false)));
+            return Ok(Some(Disk::Later(
+                pending("the disk can be brought to what is wanted", None, Stage::Next),
+                false,
+            )));
         }
         if self.is_off() {
-            return self.switch_on("the machine is switched on, for its RAID controller").await.map(Some);
+            return Ok(Some(Disk::Later(self.switch_on("for its RAID controller").await?, false)));
         }
         if let Some(task) = task::at_work(self.session).await? {
-            let what = "a task of the BMC is at work".to_owned();
-            return Ok(Some(Disk::Later(Pending { what, task: Some(task), stage: Stage::Begun }, false)));
+            return Ok(Some(Disk::Later(pending("a task of the BMC is at work", Some(task), Stage::Begun), false)));
         }
         let order = in_the_way.first().map_or(volumes, |volume| &volume.path);
         let restart = !unit.apply_times.is_empty() && !unit.apply_times.iter().any(|time| time == "Immediate");
         if self.ordered.contains(order) {
             // Taken, without a task to follow, and not there yet: nothing is ordered twice.
-            let what = "what was ordered about RAID volumes comes about".to_owned();
-            return Ok(Some(Disk::Later(Pending { what, task: None, stage: Stage::Begun }, restart)));
+            return Ok(Some(Disk::Later(
+                pending("what was ordered about RAID volumes comes about", None, Stage::Begun),
+                restart,
+            )));
         }
         self.ordered.push(order.clone());
         if let Some(volume) = in_the_way.first() {
             tracing::info!(volume = volume.path, "a RAID volume in the way is deleted, with the repository's consent");
             let reply = self.session.delete(&volume.path).await;
-            let gone = |shelf: &Shelf| !shelf.volumes.iter().any(|other| same(&other.path, &volume.path));
+            let gone = |disks: &Disks| !disks.volumes.iter().any(|other| same(&other.path, &volume.path));
             return self.begun(format!("the RAID volume `{}` is deleted", volume.name), reply, gone).await;
         }
-        let paths: Vec<_> = drives.iter().map(|drive| shelf.drives[*drive].path.as_str()).collect();
+        let paths: Vec<_> = drives.iter().map(|drive| disks.drives[*drive].path.as_str()).collect();
         let time = unit.apply_times.iter().find(|time| *time == "Immediate").or(unit.apply_times.first());
         let reply = self.make(volumes, &paths, time.map(String::as_str)).await;
-        let made = |shelf: &Shelf| matches!(shelf.ready(drives), Some(Place::Volume(_)));
+        let made = |disks: &Disks| matches!(disks.ready(drives), Some(Chosen::Volume(_)));
         let later = self.begun("the RAID-1 is made".to_owned(), reply, made).await?;
         Ok(later.map(|later| match later {
             Disk::Later(pending, _) => Disk::Later(pending, restart),
@@ -170,8 +179,8 @@ impl Work<'_> {
         }))
     }
 
-    fn foreign(&self, shelf: &Shelf, volume: &Made) -> Fault {
-        let slots = volume.drives.iter().map(|drive| shelf.drives[*drive].slot.as_deref().unwrap_or("?"));
+    fn foreign(&self, disks: &Disks, volume: &VolumeSeen) -> Fault {
+        let slots = volume.drives.iter().map(|drive| disks.drives[*drive].slot.as_deref().unwrap_or("?"));
         let kind = match &volume.kind {
             Kind::Mirror => "RAID1",
             Kind::Bare => "no RAID",
@@ -183,7 +192,7 @@ impl Work<'_> {
             volume.name,
             slots.collect::<Vec<_>>().join(", ")
         );
-        Fault::operator(Reason::ForeignVolume, message)
+        Fault::operator("ForeignVolume", message)
     }
 
     /// Orders the mirror, in the words of the schema's versions until the service understands: refused is not done.
@@ -207,7 +216,7 @@ impl Work<'_> {
                 Err(fault) => refused = refused.or(Some(fault)),
             }
         }
-        Err(refused.unwrap_or_else(|| self.session.permanent(Reason::BmcRefused, "the volume")))
+        Err(refused.unwrap_or_else(|| self.session.permanent("BmcRefused", "the volume")))
     }
 
     /// What came of an order about volumes, whose answer may have been lost: nothing is ordered twice.
@@ -215,9 +224,9 @@ impl Work<'_> {
         &self,
         what: String,
         reply: Result<Reply, Fault>,
-        done: impl Fn(&Shelf) -> bool,
+        done: impl Fn(&Disks) -> bool,
     ) -> Result<Option<Disk>, Fault> {
-        let follow = |task: String| Disk::Later(Pending { what, task: Some(task), stage: Stage::Begun }, false);
+        let follow = |task: String| Disk::Later(pending(what, Some(task), Stage::Begun), false);
         match reply {
             Ok(Reply { status: StatusCode::ACCEPTED, location: Some(task), .. }) => {
                 match task::look(self.session, &task).await {
@@ -229,8 +238,8 @@ impl Work<'_> {
             }
             Ok(_) => Ok(None),
             Err(fault) => {
-                let shelf = Shelf::read(self.session, &self.quirk, self.system.body()).await;
-                if shelf.is_ok_and(|shelf| done(&shelf)) {
+                let disks = Disks::read(self.session, &self.quirk, self.system.body()).await;
+                if disks.is_ok_and(|disks| done(&disks)) {
                     return Ok(None);
                 }
                 match task::at_work(self.session).await {
@@ -239,28 +248,5 @@ impl Work<'_> {
                 }
             }
         }
-    }
-
-    pub(super) fn failed(&self, why: &str) -> Fault {
-        self.session.permanent(Reason::BmcTaskFailed, format!("a task of the BMC has failed: {why}"))
-    }
-
-    /// Whether it is only looked at, and the machine was switched on for this a while ago.
-    pub(super) fn starts(&self) -> bool {
-        !self.apply && self.over.is_some_and(|over| over.stage == Stage::Begun)
-    }
-
-    /// What was begun is still under way.
-    pub(super) fn still(&self, what: &str) -> Pending {
-        self.over.cloned().unwrap_or_else(|| Pending { what: what.to_owned(), task: None, stage: Stage::Begun })
-    }
-
-    fn is_off(&self) -> bool {
-        self.system.power() == PowerState::Off
-    }
-
-    async fn switch_on(&mut self, what: &str) -> Result<Disk, Fault> {
-        self.system.restart(self.session).await?;
-        Ok(Disk::Later(Pending { what: what.to_owned(), task: None, stage: Stage::Begun }, false))
     }
 }

@@ -1,18 +1,20 @@
-//! A conversation with one BMC (DMTF DSP0266): logging in and out. Credentials are shown once for each login.
+//! A session with one BMC (DMTF DSP0266): how its requests are signed, and what an answer that is not the one hoped for
+//! comes to. Every request is limited; none leaves the BMC.
 
+use std::net::SocketAddr;
 use std::sync::OnceLock;
 
-use reqwest::StatusCode;
-use serde_json::{Value, json};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use reqwest::{Method, StatusCode, Url};
+use serde_json::Value;
 
-use super::super::{Patience, Target};
-use super::fault::said;
-use super::link;
-use super::wire::Wire;
-use crate::model::{Fault, Reason};
-
-/// The service root (DSP0266, "Redfish-defined URIs"), which some services have under one of its two names only.
-const ROOTS: [&str; 2] = ["/redfish/v1/", "/redfish/v1"];
+use super::super::endpoint::{Endpoint, Timeouts};
+use super::super::text::clip;
+use super::super::transport::{NoResponse, Request, Response};
+use super::client::HttpClient;
+use super::error::{ErrorBody, tls_failure};
+use crate::model::Fault;
 
 /// How requests show who sends them.
 pub(super) enum Auth {
@@ -20,10 +22,10 @@ pub(super) enum Auth {
     Basic,
 }
 
-/// A conversation with one BMC.
+/// A session with one BMC, or the credentials with every request where the service has no sessions.
 pub struct Session {
-    pub(super) target: Target,
-    pub(super) wire: Wire,
+    pub(super) endpoint: Endpoint,
+    client: HttpClient,
     pub(super) auth: Auth,
     /// The service root.
     pub(super) root: Value,
@@ -31,36 +33,22 @@ pub struct Session {
     pub(super) system: OnceLock<String>,
 }
 
-impl Session {
-    /// Reads the service root and logs in, once.
-    pub async fn open(target: Target) -> Result<Self, Fault> {
-        let wire = Wire::new(&target).await?;
-        let mut session = Session { target, wire, auth: Auth::Basic, root: Value::Null, system: OnceLock::new() };
-        session.root = session.read_root().await?;
-        session.auth = session.login().await?;
-        if session.root.is_null() {
-            match session.get(ROOTS[0]).await {
-                Ok(reply) => session.root = reply.body,
-                Err(fault) => {
-                    session.close().await;
-                    return Err(fault);
-                }
-            }
-        }
-        Ok(session)
-    }
+/// What a service answered.
+#[derive(Clone)]
+pub(super) struct Reply {
+    pub status: StatusCode,
+    pub etag: Option<String>,
+    /// JSON, or null when there was none.
+    pub body: Value,
+    /// Where to look next: a task monitor of a 202, or something that was made.
+    pub location: Option<String>,
+}
 
-    /// Null where it is shown only to those who have logged in, against DSP0266 ("Service root request").
-    async fn read_root(&self) -> Result<Value, Fault> {
-        for path in ROOTS {
-            let (root, _) = self.exchange(self.request("GET", path, None)?).await?;
-            match root.status {
-                StatusCode::NOT_FOUND => {}
-                StatusCode::UNAUTHORIZED => return Ok(Value::Null),
-                _ => return self.accept_json(root, path).map(|reply| reply.body),
-            }
-        }
-        Err(self.permanent(Reason::NotRedfish, "there is no Redfish service at /redfish/v1/"))
+impl Session {
+    /// Nobody has logged in, and nothing is sent yet.
+    pub(super) async fn new(endpoint: Endpoint) -> Result<Self, Fault> {
+        let client = HttpClient::new(&endpoint).await?;
+        Ok(Session { endpoint, client, auth: Auth::Basic, root: Value::Null, system: OnceLock::new() })
     }
 
     /// The session's URI, where the service has sessions.
@@ -72,109 +60,179 @@ impl Session {
     }
 
     /// Which BMC it is with.
-    pub fn target(&self) -> &Target {
-        &self.target
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// The certificate that was shown (SHA-256, hex).
-    pub fn pin(&self) -> Option<String> {
-        self.wire.pin()
+    pub(crate) fn pin(&self) -> Option<String> {
+        self.client.pin()
     }
 
-    /// How long to wait for what.
-    pub(super) fn patience(&self) -> &Patience {
-        &self.target.patience
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.endpoint.timeouts
     }
 
-    async fn login(&self) -> Result<Auth, Fault> {
-        // A root that names no session service has none (DSP0266 section 13.3.4 wants it named): asking for it anyway is
-        // answered with a refusal by services that let nobody without an account beyond the root.
-        let named = ["/Links/Sessions", "/SessionService"].iter().any(|name| self.root.pointer(name).is_some());
-        if self.root.is_object() && !named {
-            return Ok(Auth::Basic);
+    /// A request without credentials.
+    pub(super) fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request, Fault> {
+        if !path.starts_with('/') || path.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\') {
+            return Err(self.permanent("BmcNonsense", format!("the BMC links to `{}`", clip(path))));
         }
-        let path = self.root.pointer("/Links/Sessions").and_then(link);
-        let path = path.unwrap_or("/redfish/v1/SessionService/Sessions");
-        let body = json!({ "UserName": self.target.username, "Password": self.target.password.reveal() });
-        let (reply, response) = self.exchange(self.request("POST", path, Some(&body))?).await?;
-        if let Some(full) = self.too_many_sessions(&reply) {
-            return Err(full);
-        }
-        match reply.status {
-            // No session service: the credentials go with every request.
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => Ok(Auth::Basic),
-            // iLO says 400 where others say 401; a second try could lock the account.
-            StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.not_allowed()),
-            // The body may repeat what was sent: nothing of it may reach a message.
-            status if !status.is_success() => Err(self.refused(status, path, "")),
-            _ => {
-                let Some(token) = response.header("x-auth-token").map(str::to_owned) else { return Ok(Auth::Basic) };
-                let location = reply.location.or_else(|| link(&reply.body).map(str::to_owned));
-                Ok(Auth::Token { token, location })
+        let mut headers = vec![("accept", "application/json".to_owned()), ("odata-version", "4.0".to_owned())];
+        headers.extend(body.map(|_| ("content-type", "application/json".to_owned())));
+        Ok(Request { method, path: path.to_owned(), headers, body: body.map(|body| body.to_string().into_bytes()) })
+    }
+
+    /// A request with the session's token, or the credentials.
+    pub(super) fn signed(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request, Fault> {
+        let mut request = self.request(method, path, body)?;
+        request.headers.push(match &self.auth {
+            Auth::Token { token, .. } => ("x-auth-token", token.clone()),
+            Auth::Basic => {
+                let pair = format!("{}:{}", self.endpoint.username, self.endpoint.password.reveal());
+                ("authorization", format!("Basic {}", BASE64_STANDARD.encode(pair)))
             }
-        }
+        });
+        Ok(request)
     }
 
-    /// Ends the session. What the BMC says to that changes nothing.
-    pub async fn close(self) {
-        let Auth::Token { location: Some(location), .. } = &self.auth else { return };
-        if let Err(fault) = self.end(location).await {
-            tracing::debug!(host = %self.target.host, %fault, "a BMC session could not be closed");
+    /// Sends and reads, whatever the status. A redirect within the BMC is followed once.
+    pub(super) async fn exchange(&self, request: Request) -> Result<(Reply, Response), Fault> {
+        let mut response = self.send(request.clone()).await?;
+        if let Some(path) = self.redirect(&request, &response) {
+            response = self.send(Request { path, ..request }).await?;
         }
+        let status = StatusCode::from_u16(response.status);
+        let status = status.map_err(|_| self.permanent("BmcNonsense", "an impossible HTTP status"))?;
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let etag = response.header("etag").or_else(|| body["@odata.etag"].as_str());
+        let etag = etag.filter(|etag| !etag.is_empty()).map(str::to_owned);
+        let location = response.header("location").map(|url| path_of(url).to_owned());
+        Ok((Reply { status, etag, body, location }, response))
     }
 
-    /// Ends another session, one that an earlier life of the daemon left open. That it is gone already is fine.
-    pub async fn end(&self, uri: &str) -> Result<(), Fault> {
-        let (reply, _) = self.exchange(self.signed("DELETE", uri, None)?).await?;
-        match reply.status {
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(()),
-            _ => self.accept(reply, uri).map(|_| ()),
-        }
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let path = request.path.clone();
+        self.client.exchange(request).await.map_err(|why| self.no_response(why, &path))
     }
 
-    /// Ends a session that an earlier life of the daemon left open, with the credentials instead of a token, so that no
-    /// second session is needed beside it. Says `false` where the service does not take Basic authentication and has
-    /// therefore not judged the credentials: then [`Session::open`] and [`Session::end`] are the way.
-    pub async fn end_by_password(target: Target, uri: &str) -> Result<bool, Fault> {
-        let wire = Wire::new(&target).await?;
-        let session = Session { target, wire, auth: Auth::Basic, root: Value::Null, system: OnceLock::new() };
-        let (reply, response) = session.exchange(session.signed("DELETE", uri, None)?).await?;
-        match reply.status {
-            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(true),
-            StatusCode::UNAUTHORIZED => {
-                let basic = |value: &str| value.to_ascii_lowercase().contains("basic");
-                match response.header("www-authenticate").is_some_and(basic) {
-                    true => Err(session.not_allowed()),
-                    false => Ok(false),
-                }
-            }
-            _ => session.accept(reply, uri).map(|_| true),
+    /// The path to ask for instead, when it is on this BMC: iLO 4 and old Lenovo and Supermicro BMCs redirect to the
+    /// same path with a slash at its end (ansible/ansible #48296, bb-Ricardo/check_redfish #187). Anything but a GET is
+    /// sent again only to the same path in that sense: its effect must not be another's.
+    fn redirect(&self, request: &Request, response: &Response) -> Option<String> {
+        if !matches!(response.status, 301 | 302 | 307 | 308) {
+            return None;
         }
+        let url = response.header("location")?;
+        let path = path_of(url);
+        let same = super::json::same(path, &request.path);
+        let fine = path != request.path && (same || (request.method == Method::GET && path.starts_with("/redfish/")));
+        (fine && self.is_here(url)).then(|| path.to_owned())
     }
 
-    /// Runs the action's work within its time limit.
-    pub(super) async fn within<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        match tokio::time::timeout(self.target.patience.action, work).await {
-            Ok(result) => result,
-            Err(_) => Err(self.transient(Reason::BmcTooSlow, "the action took too long")),
-        }
-    }
-
-    /// The fault that a full table of sessions is, however the service words it: `SessionLimitExceeded` of the Base
-    /// registry (DSP8011), `RAC0218` of an iDRAC, or plain words.
-    fn too_many_sessions(&self, reply: &super::exchange::Reply) -> Option<Fault> {
-        let ids = said(&reply.body);
-        let words = ids.text.to_ascii_lowercase();
-        let plain = words.contains("sessions") && (words.contains("maximum number") || words.contains("too many"));
-        let full = ids.any(&["SessionLimitExceeded", "RAC0218"]) || plain;
-        (!reply.status.is_success() && full).then(|| {
-            let minutes = super::quirk::of(&self.root, &Value::Null).session_minutes;
-            let idle = match minutes {
-                Some(minutes) => format!("; it forgets idle ones after {minutes} minutes"),
-                None => String::new(),
-            };
-            let message = format!("its table of sessions is full{idle}; somebody may have to close some");
-            self.transient(Reason::TooManySessions, message)
+    /// Whether a URL is on this BMC: relative, or with its address and port.
+    fn is_here(&self, url: &str) -> bool {
+        let address = SocketAddr::new(self.endpoint.address, self.endpoint.port);
+        let Ok(base) = Url::parse(&format!("https://{address}")) else { return false };
+        base.join(url).is_ok_and(|url| {
+            let port = url.port_or_known_default() == Some(self.endpoint.port);
+            url.host() == base.host() && (port || (url.scheme() == "http" && url.port().is_none()))
         })
+    }
+
+    /// A good answer, or the fault that it is.
+    pub(super) fn accept(&self, reply: Reply, path: &str) -> Result<Reply, Fault> {
+        if reply.status.is_success() {
+            return Ok(reply);
+        }
+        let said = ErrorBody::of(&reply.body);
+        if said.later() {
+            return Err(self.transient("BmcBusy", format!("not now: {}", said.text)));
+        }
+        Err(self.refused(reply.status, path, &said.text))
+    }
+
+    /// A good answer with a resource in it. A web server that runs before its service answers 200 with a page.
+    pub(super) fn accept_json(&self, reply: Reply, path: &str) -> Result<Reply, Fault> {
+        let reply = self.accept(reply, path)?;
+        if reply.body.is_object() {
+            return Ok(reply);
+        }
+        let why = "was answered with something other than a resource; the BMC may be starting, or have no Redfish \
+                   (then write `bmc.protocol: ipmi`)";
+        Err(self.transient("BmcNotReady", format!("{} {why}", clip(path))))
+    }
+
+    /// The fault of an answer with this status.
+    pub(super) fn refused(&self, status: StatusCode, path: &str, said: &str) -> Fault {
+        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        let message = format!("{} was answered with {}{said}", clip(path), status.as_u16());
+        match (status.as_u16(), &self.auth) {
+            (401, Auth::Token { .. }) => {
+                self.transient("SessionLost", format!("the BMC no longer knows the session: {message}"))
+            }
+            (401, Auth::Basic) => self.not_allowed(),
+            // The account was accepted and may not do this: a role, a licence, a lock-down mode, a password to change.
+            (403, _) => self.permanent("Forbidden", format!("the BMC does not let this account do that: {message}")),
+            (408 | 409 | 412 | 423 | 425 | 429, _) => self.transient("BmcBusy", message),
+            (500..=599, _) => self.transient("BmcError", message),
+            _ => self.permanent("BmcRefused", message),
+        }
+    }
+
+    /// The fault of an account that is not accepted.
+    pub(super) fn not_allowed(&self) -> Fault {
+        let message = format!("{}: the BMC refuses the user `{}`", self.who(), self.endpoint.username);
+        Fault::operator(Fault::AUTHENTICATION_FAILED, format!("{message}; correct bmc.username or bmc.password"))
+    }
+
+    /// The fault of a request that got no answer.
+    fn no_response(&self, why: NoResponse, path: &str) -> Fault {
+        match why {
+            NoResponse::Certificate { expected, shown } => Fault::operator(
+                Fault::CERTIFICATE_CHANGED,
+                format!(
+                    "{}: the certificate {expected} is trusted, but {shown} was shown: where that is right, write \
+                     `bmc.fingerprint: {shown}` in bootstrap.yml; where it is not, find out who answers there, or put the \
+                     old one back",
+                    self.who()
+                ),
+            ),
+            NoResponse::Tls(error) => {
+                let (reason, message) = tls_failure(&error, &self.endpoint.tls);
+                self.permanent(reason, message)
+            }
+            NoResponse::TooLarge => self.permanent("BmcNonsense", format!("the answer to {} is too large", clip(path))),
+            NoResponse::Timeout => {
+                let limit = self.timeouts().request.as_secs();
+                self.transient("Unreachable", format!("{}: no answer within {limit} s", clip(path)))
+            }
+            NoResponse::Refused => self.transient("ConnectionRefused", "nothing listens at its HTTPS port"),
+            NoResponse::Connection => {
+                self.transient("Unreachable", format!("{}: the connection failed or broke", clip(path)))
+            }
+        }
+    }
+
+    /// A fault that may pass, with the BMC's address.
+    pub(super) fn transient(&self, reason: &str, message: impl std::fmt::Display) -> Fault {
+        Fault::transient(reason, format!("{}: {message}", self.who()))
+    }
+
+    /// A refusal, with the BMC's address.
+    pub(super) fn permanent(&self, reason: &str, message: impl std::fmt::Display) -> Fault {
+        Fault::permanent(reason, format!("{}: {message}", self.who()))
+    }
+
+    fn who(&self) -> String {
+        self.endpoint.who()
+    }
+}
+
+/// The path of an absolute or relative URL.
+fn path_of(url: &str) -> &str {
+    match url.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
+        None => url,
     }
 }

@@ -2,34 +2,78 @@
 
 use serde_json::Value;
 
-use super::collection::{Walk, links};
+use super::collection::Walk;
+use super::json::{array, link, links, name_of, number, same, strings, text};
 use super::quirk::{self, Quirk};
-use super::{link, text};
 use crate::model::{Drive, Fault, Volume};
 
-/// Everything that can be said of a system's drives and volumes.
-pub(super) async fn storage(
-    walk: &Walk<'_>,
-    quirk: &Quirk,
-    system: &Value,
-) -> Result<(Vec<Drive>, Vec<Volume>), Fault> {
-    let (mut drives, mut volumes) = (Vec::new(), Vec::new());
-    for (_, unit) in walk.all(link(&system["Storage"])).await? {
-        let controller = controller(&unit);
-        let members = walk.each(links(&unit["Drives"])).await?;
-        drives.extend(members.iter().map(|(path, body)| drive(quirk, path, body, controller.as_deref())));
-        for (path, body) in walk.all(link(&unit["Volumes"])).await? {
-            volumes.extend(volume(&path, &body, controller.as_deref()));
+/// The resources of a system's drives and volumes, as the service lists them.
+#[derive(Default)]
+pub(super) struct Storage {
+    pub controllers: Vec<Controller>,
+    /// Controller, path and body. An element of a list has the list's path, `#` and its place.
+    pub drives: Vec<(usize, String, Value)>,
+    pub volumes: Vec<(usize, String, Value)>,
+    /// Whether the service is older than `Storage`: it lists devices without resources of their own, and makes no volumes.
+    pub simple: bool,
+}
+
+/// A controller, or what stands for one.
+pub(super) struct Controller {
+    /// Its own name in `StorageControllers`, else that of what it controls.
+    pub name: Option<String>,
+    /// Where its volumes are, if it makes any.
+    pub volumes: Option<String>,
+    /// When volumes can be made, where it says so (`@Redfish.OperationApplyTimeSupport`).
+    pub apply_times: Vec<String>,
+}
+
+impl Storage {
+    pub(super) async fn read(walk: &Walk<'_>, system: &Value) -> Result<Storage, Fault> {
+        let mut found = Storage::default();
+        for (_, unit) in walk.all(link(&system["Storage"])).await? {
+            let at = found.controllers.len();
+            for (path, body) in walk.each(links(&unit["Drives"])).await? {
+                // Some services list a drive under two controllers.
+                if !found.drives.iter().any(|(_, known, _)| same(known, &path)) {
+                    found.drives.push((at, path, body));
+                }
+            }
+            let volumes = link(&unit["Volumes"]).map(str::to_owned);
+            let list = walk.get(volumes.as_deref()).await?;
+            let times = strings(&list["@Redfish.OperationApplyTimeSupport"]["SupportedValues"]).unwrap_or_default();
+            let members = walk.members_from(list).await?;
+            found.volumes.extend(walk.each(members).await?.into_iter().map(|(path, body)| (at, path, body)));
+            found.controllers.push(Controller { name: controller(&unit), volumes, apply_times: times });
         }
-    }
-    if drives.is_empty() {
-        for (_, unit) in walk.all(link(&system["SimpleStorage"])).await? {
-            let devices = unit["Devices"].as_array().map(Vec::as_slice).unwrap_or_default();
-            drives.extend(devices.iter().filter(|device| present(device)).map(|device| simple(device, &unit)));
+        found.simple = found.drives.is_empty();
+        if found.simple {
+            for (path, unit) in walk.all(link(&system["SimpleStorage"])).await? {
+                let at = found.controllers.len();
+                let devices = array(&unit["Devices"]).iter().enumerate().filter(|(_, device)| present(device));
+                found.drives.extend(devices.map(|(index, device)| (at, format!("{path}#{index}"), device.clone())));
+                found.controllers.push(Controller {
+                    name: text(&unit["Name"]),
+                    volumes: None,
+                    apply_times: Vec::new(),
+                });
+            }
         }
+        Ok(found)
     }
-    drives.sort_by(|a, b| (bay(a), &a.controller, &a.name).cmp(&(bay(b), &b.controller, &b.name)));
-    Ok((drives, volumes))
+
+    /// Everything that can be said of them.
+    pub(super) fn inventory(&self, quirk: &Quirk) -> (Vec<Drive>, Vec<Volume>) {
+        let controller = |at: usize| self.controllers.get(at).and_then(|it| it.name.clone());
+        let drive = |(at, path, body): &(usize, String, Value)| match self.simple {
+            true => simple(body, controller(*at)),
+            false => drive(quirk, path, body, controller(*at)),
+        };
+        let mut drives: Vec<Drive> = self.drives.iter().map(drive).collect();
+        drives.sort_by(|a, b| (bay(a), &a.controller, &a.name).cmp(&(bay(b), &b.controller, &b.name)));
+        let volumes = self.volumes.iter().filter_map(|(at, path, body)| volume(path, body, controller(*at)));
+        (drives, volumes.collect())
+    }
 }
 
 /// Slots are numbers with numbers in front of them, or nothing.
@@ -38,19 +82,12 @@ fn bay(drive: &Drive) -> Vec<u32> {
     slot.split(':').map(|part| part.parse().unwrap_or(u32::MAX)).collect()
 }
 
-/// What a controller is called: its own name in `StorageControllers`, else that of what it controls.
 fn controller(unit: &Value) -> Option<String> {
     let own = &unit["StorageControllers"][0];
     text(&own["Model"]).or_else(|| text(&own["Name"])).or_else(|| text(&unit["Name"])).or_else(|| text(&unit["Id"]))
 }
 
-/// The last part of a resource's URI: what the vendor calls it.
-pub(super) fn name_of(path: &str) -> String {
-    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    name.chars().filter(|c| !c.is_control()).take(200).collect()
-}
-
-fn drive(quirk: &Quirk, path: &str, body: &Value, controller: Option<&str>) -> Drive {
+fn drive(quirk: &Quirk, path: &str, body: &Value, controller: Option<String>) -> Drive {
     Drive {
         name: name_of(path),
         model: text(&body["Model"]),
@@ -59,7 +96,7 @@ fn drive(quirk: &Quirk, path: &str, body: &Value, controller: Option<&str>) -> D
         protocol: text(&body["Protocol"]),
         media: text(&body["MediaType"]),
         slot: slot(quirk, body),
-        controller: controller.map(str::to_owned),
+        controller,
         health: text(&body["Status"]["Health"]),
     }
 }
@@ -70,13 +107,7 @@ fn bytes(body: &Value) -> Option<u64> {
     bytes.or_else(|| number(&body["CapacityMiB"]).map(|mib| mib << 20)).filter(|bytes| *bytes > 0)
 }
 
-/// A whole number, also when it is written with a point.
-pub(super) fn number(value: &Value) -> Option<u64> {
-    let real = || value.as_f64().filter(|real| (0.0..1e18).contains(real)).map(|real| real.round() as u64);
-    value.as_u64().or_else(real).filter(|number| *number < 1 << 60)
-}
-
-fn volume(path: &str, body: &Value, controller: Option<&str>) -> Option<Volume> {
+fn volume(path: &str, body: &Value, controller: Option<String>) -> Option<Volume> {
     // A drive that is shown as a volume of its own, as iDRACs do for drives without RAID.
     let raw = body["VolumeType"] == "RawDevice" && body["RAIDType"].is_null();
     (!raw).then(|| Volume {
@@ -84,7 +115,7 @@ fn volume(path: &str, body: &Value, controller: Option<&str>) -> Option<Volume> 
         raid: text(&body["RAIDType"]).or_else(|| text(&body["VolumeType"])),
         bytes: bytes(body),
         drives: links(&body["Links"]["Drives"]).iter().map(|path| name_of(path)).collect(),
-        controller: controller.map(str::to_owned),
+        controller,
     })
 }
 
@@ -93,7 +124,7 @@ fn present(device: &Value) -> bool {
     device["Status"]["State"] != "Absent" && (device["Model"].is_string() || device["CapacityBytes"].is_number())
 }
 
-fn simple(device: &Value, unit: &Value) -> Drive {
+fn simple(device: &Value, controller: Option<String>) -> Drive {
     let name = text(&device["Name"]);
     Drive {
         slot: name.as_deref().and_then(|name| label(name).or_else(|| after(name, &["slot"]))),
@@ -103,7 +134,7 @@ fn simple(device: &Value, unit: &Value) -> Drive {
         bytes: bytes(device),
         protocol: None,
         media: None,
-        controller: text(&unit["Name"]),
+        controller,
         health: text(&device["Status"]["Health"]),
     }
 }
@@ -151,7 +182,7 @@ fn label(text: &str) -> Option<String> {
 }
 
 /// The number after one of these words.
-fn after(text: &str, words: &[&str]) -> Option<String> {
+pub(super) fn after(text: &str, words: &[&str]) -> Option<String> {
     let text = text.to_ascii_lowercase();
     words.iter().find_map(|word| {
         let rest = text.split_once(word)?.1;
@@ -188,11 +219,5 @@ mod tests {
             let quirk = quirk::of(&json!({ "Vendor": vendor }), &Value::Null);
             assert_eq!(slot(&quirk, &body).as_deref(), wanted, "{body}");
         }
-    }
-
-    #[test]
-    fn numbers_are_read_however_they_are_written() {
-        let read = [json!(31.875), json!(512), json!("512"), json!(-1), json!(1e40), Value::Null].map(|v| number(&v));
-        assert_eq!(read, [Some(32), Some(512), None, None, None, None]);
     }
 }

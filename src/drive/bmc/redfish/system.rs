@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::collection::links;
-use super::exchange::Reply;
+use super::json::{array, link, links, strings};
 use super::quirk;
-use super::session::Session;
-use super::{link, strings};
-use crate::model::{Fault, PowerState, Reason};
+use super::session::{Reply, Session};
+use crate::model::{Fault, PowerState};
 
 /// Systems of a service that are looked at.
 const SYSTEMS: usize = 8;
@@ -34,7 +32,7 @@ impl System {
         let mut paths = links(&session.get(systems).await?.body["Members"]);
         paths.truncate(SYSTEMS);
         let system = match paths.len() {
-            0 => return Err(session.permanent(Reason::NoSystem, "the BMC lists no system")),
+            0 => return Err(session.permanent("NoSystem", "the BMC lists no system")),
             1 => System { reply: session.get(&paths[0]).await?, path: paths.remove(0) },
             _ => System::among(session, paths).await?,
         };
@@ -62,12 +60,12 @@ impl System {
         }
         match best.len() {
             1 => Ok(best.remove(0).1),
-            0 => Err(session.permanent(Reason::NoSystem, "the BMC lists systems that are not there")),
+            0 => Err(session.permanent("NoSystem", "the BMC lists systems that are not there")),
             _ => {
                 let paths: Vec<_> = best.iter().map(|(_, system)| system.path.as_str()).collect();
                 let message =
                     format!("the BMC has several machines ({}), and nothing says which is meant", paths.join(", "));
-                Err(session.permanent(Reason::SeveralSystems, message))
+                Err(session.permanent("SeveralSystems", message))
             }
         }
     }
@@ -125,25 +123,25 @@ impl System {
         &mut self,
         session: &Session,
         wanted: PowerState,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<bool, Fault> {
-        let polls = patience.as_millis() / session.patience().poll.as_millis().max(1);
+        let polls = limit.as_millis() / session.timeouts().poll.as_millis().max(1);
         for _ in 0..=polls {
             self.refresh(session).await?;
             if self.settled(wanted) {
                 return Ok(true);
             }
-            tokio::time::sleep(session.patience().poll).await;
+            tokio::time::sleep(session.timeouts().poll).await;
         }
         Ok(false)
     }
 
     pub(super) async fn must_reach(&mut self, session: &Session, wanted: PowerState) -> Result<(), Fault> {
-        if self.wait_power(session, wanted, session.patience().power).await? {
+        if self.wait_power(session, wanted, session.timeouts().power).await? {
             return Ok(());
         }
         let word = if wanted == PowerState::On { "on" } else { "off" };
-        Err(session.transient(Reason::PowerStateNotReached, format!("the machine did not switch {word}")))
+        Err(session.transient("PowerStateNotReached", format!("the machine did not switch {word}")))
     }
 
     /// What `ComputerSystem.Reset` takes: inline or by ActionInfo; what every service takes where it does not say.
@@ -153,8 +151,7 @@ impl System {
             return Ok(ResetTypes(values));
         }
         let info = session.get_if_any(action["@Redfish.ActionInfo"].as_str()).await?;
-        let parameters = info["Parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let reset = parameters.iter().find(|parameter| parameter["Name"] == "ResetType");
+        let reset = array(&info["Parameters"]).iter().find(|parameter| parameter["Name"] == "ResetType");
         let values = reset.and_then(|parameter| strings(&parameter["AllowableValues"]));
         let usual = || ["On", "ForceOff", "GracefulShutdown", "ForceRestart"].map(str::to_owned).to_vec();
         Ok(ResetTypes(values.filter(|values| !values.is_empty()).unwrap_or_else(usual)))
@@ -162,8 +159,7 @@ impl System {
 
     pub(super) async fn reset(&self, session: &Session, kind: &str) -> Result<(), Fault> {
         let target = self.body().pointer("/Actions/#ComputerSystem.Reset/target").and_then(Value::as_str);
-        let target =
-            target.ok_or_else(|| session.permanent(Reason::ResetNotSupported, "the system cannot be reset"))?;
+        let target = target.ok_or_else(|| session.permanent("ResetNotSupported", "the system cannot be reset"))?;
         session.post(target, &json!({ "ResetType": kind })).await.map(|_| ())
     }
 
@@ -178,11 +174,10 @@ impl System {
             }
             self.switch_off(session, &types).await?;
             let rest = quirk::of(&session.root, self.body()).rest;
-            tokio::time::sleep(session.patience().poll * rest).await;
+            tokio::time::sleep(session.timeouts().poll * rest).await;
         }
         let kind = types.first_of(&["On", "ForceOn", "PushPowerButton"]);
-        let kind =
-            kind.ok_or_else(|| session.permanent(Reason::ResetNotSupported, "the system cannot be switched on"))?;
+        let kind = kind.ok_or_else(|| session.permanent("ResetNotSupported", "the system cannot be switched on"))?;
         self.reset(session, kind).await?;
         self.must_reach(session, PowerState::On).await
     }
@@ -190,12 +185,11 @@ impl System {
     /// Off without asking, where the service can; else as a person would, by the button.
     pub(super) async fn switch_off(&mut self, session: &Session, types: &ResetTypes) -> Result<(), Fault> {
         let kind = types.first_of(&["ForceOff", "GracefulShutdown", "PushPowerButton"]);
-        let kind =
-            kind.ok_or_else(|| session.permanent(Reason::ResetNotSupported, "the system cannot be switched off"))?;
+        let kind = kind.ok_or_else(|| session.permanent("ResetNotSupported", "the system cannot be switched off"))?;
         self.reset(session, kind).await?;
-        if kind != "ForceOff" && !self.wait_power(session, PowerState::Off, session.patience().graceful).await? {
+        if kind != "ForceOff" && !self.wait_power(session, PowerState::Off, session.timeouts().graceful).await? {
             let message = format!("the machine did not switch off for `{kind}`, and the BMC offers nothing stronger");
-            return Err(session.transient(Reason::PowerStateNotReached, message));
+            return Err(session.transient("PowerStateNotReached", message));
         }
         self.must_reach(session, PowerState::Off).await
     }
@@ -203,9 +197,9 @@ impl System {
     /// A machine between two states takes no orders: it is waited for, for a while.
     async fn settle(&mut self, session: &Session) -> Result<(), Fault> {
         match self.body()["PowerState"].as_str() {
-            Some("PoweringOn") => self.wait_power(session, PowerState::On, session.patience().power).await.map(|_| ()),
+            Some("PoweringOn") => self.wait_power(session, PowerState::On, session.timeouts().power).await.map(|_| ()),
             Some("PoweringOff") => {
-                self.wait_power(session, PowerState::Off, session.patience().power).await.map(|_| ())
+                self.wait_power(session, PowerState::Off, session.timeouts().power).await.map(|_| ())
             }
             _ => Ok(()),
         }

@@ -1,6 +1,5 @@
 //! Which certificates of BMCs are trusted. Most are self-signed for ever, so the first one seen is pinned.
 
-use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::WebPkiServerVerifier;
@@ -11,25 +10,15 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use sha2::{Digest as _, Sha256};
 
-use crate::model::{Fault, Reason};
-
-/// How a BMC's certificate is checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tls {
-    /// Exactly the certificate with this SHA-256 fingerprint (hex); without one, whatever is shown first.
-    Pin(Option<String>),
-    /// Signed by the authority in this PEM file, for the BMC's address.
-    Ca(PathBuf),
-    /// Not checked.
-    Insecure,
-}
+use super::super::endpoint::Tls;
+use crate::model::Fault;
 
 /// The largest CA file that is read.
 const CA_CAP: u64 = 1 << 20;
 
 /// Checks one BMC's certificate during one action, and remembers what it saw.
 #[derive(Debug)]
-pub(super) struct Witness {
+pub(super) struct Verifier {
     provider: Arc<CryptoProvider>,
     check: Check,
     seen: OnceLock<String>,
@@ -43,7 +32,7 @@ enum Check {
     Nothing,
 }
 
-impl Witness {
+impl Verifier {
     /// Prepares for one action.
     pub(super) async fn new(tls: &Tls) -> Result<Arc<Self>, Fault> {
         let provider = Arc::new(ring::default_provider());
@@ -52,7 +41,7 @@ impl Witness {
             Tls::Insecure => Check::Nothing,
             Tls::Ca(path) => {
                 let bad = |why: String| {
-                    Fault::operator(Reason::BadCertificateAuthority, format!("bmc.tls.ca {}: {why}", path.display()))
+                    Fault::operator("BadCertificateAuthority", format!("bmc.tls.ca {}: {why}", path.display()))
                 };
                 let size = tokio::fs::metadata(path).await.map_err(|error| bad(error.to_string()))?.len();
                 if size > CA_CAP {
@@ -68,14 +57,14 @@ impl Witness {
                 Check::Ca(builder.build().map_err(|error| bad(error.to_string()))?)
             }
         };
-        Ok(Arc::new(Witness { provider, check, seen: OnceLock::new(), changed: OnceLock::new() }))
+        Ok(Arc::new(Verifier { provider, check, seen: OnceLock::new(), changed: OnceLock::new() }))
     }
 
-    /// A TLS client that asks this witness. Sessions are not resumed: every connection shows its certificate.
+    /// A TLS client that asks this verifier. Sessions are not resumed: every connection shows its certificate.
     pub(super) fn client(self: &Arc<Self>) -> Result<ClientConfig, Fault> {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(|error| Fault::permanent(Reason::TlsUnsupported, error.to_string()))?;
+            .map_err(|error| Fault::permanent("TlsUnsupported", error.to_string()))?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(self.clone()).with_no_client_auth();
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)
@@ -97,7 +86,7 @@ impl Witness {
     }
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -145,7 +134,7 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-impl Witness {
+impl Verifier {
     fn changed_to(&self, shown: String) -> rustls::Error {
         let _ = self.changed.set(shown);
         rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure)

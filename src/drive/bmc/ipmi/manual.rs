@@ -1,14 +1,14 @@
 //! What a person asks of a BMC over IPMI by hand.
 
-use super::super::hand::{Boot, Depth, Device, LogEntry, Look, Power, Sensors};
+use super::super::manual::types::{Boot, Depth, Device, LogEntry, Look, Power, Sensors};
 use super::boot::{self, BootFlags};
 use super::power::{self, Control};
-use super::tool::Conversation;
+use super::tool::Ipmitool;
 use super::{answer, look};
 use crate::model::{Fault, PowerState, Protocol, Reason};
 
 /// Reads what a person wants to know. IPMI tells neither sessions nor a clock whose time zone is known.
-pub async fn look(bmc: &Conversation, depth: Depth) -> Result<Look, Fault> {
+pub async fn look(bmc: &Ipmitool, depth: Depth) -> Result<Look, Fault> {
     let inventory = look::inventory(bmc, None).await?;
     let flags = boot::flags(bmc).await?;
     let records = if depth.log > 0 { look::events(bmc, depth.log).await? } else { Vec::new() };
@@ -57,7 +57,7 @@ fn boot_of(flags: BootFlags) -> Boot {
 }
 
 /// Switches the machine as a person says, and waits until it is so.
-pub async fn power(bmc: &Conversation, word: Power) -> Result<PowerState, Fault> {
+pub async fn power(bmc: &Ipmitool, word: Power) -> Result<PowerState, Fault> {
     let now = power::state(bmc).await?;
     let off = now == PowerState::Off;
     match word {
@@ -81,7 +81,7 @@ pub async fn power(bmc: &Conversation, word: Power) -> Result<PowerState, Fault>
 }
 
 /// Sets or clears a one-shot boot device, without restarting anything. The firmware mode stays as it is set.
-pub async fn boot_once(bmc: &Conversation, device: Device) -> Result<Boot, Fault> {
+pub async fn boot_once(bmc: &Ipmitool, device: Device) -> Result<Boot, Fault> {
     let wanted = match device {
         Device::Http => {
             let message = format!("{}: IPMI can order PXE, not UEFI HTTP boot", bmc.who());

@@ -2,32 +2,16 @@
 
 use serde_json::Value;
 
-use super::super::hand::{Boot, Depth, Device, LogEntry, Look, Power};
+use super::super::manual::types::{Boot, Depth, Device, LogEntry, Look, Power};
+use super::boot;
 use super::inventory::inventory;
+use super::json::{array, link, links, text};
 use super::session::Session;
 use super::system::System;
-use super::{boot, link, text};
-use crate::model::{BootMode, Fault, Mac, PowerState, Protocol, Reason, Time};
+use crate::model::{BootMode, Fault, Mac, PowerState, Protocol, Time};
 
-/// Members of a collection that are looked at.
-const MEMBERS: usize = 16;
-
-/// Reads what a person wants to know. What a service does not have or does not tell is left out.
-pub async fn look(session: &Session, depth: Depth) -> Result<Look, Fault> {
-    session.within(read(session, depth)).await
-}
-
-/// Switches the machine as a person says, and waits until it is so.
-pub async fn power(session: &Session, word: Power) -> Result<PowerState, Fault> {
-    session.within(switch_as(session, word)).await
-}
-
-/// Sets or clears a one-shot boot device, without restarting anything.
-pub async fn boot_once(session: &Session, device: Device) -> Result<Boot, Fault> {
-    session.within(override_once(session, device)).await
-}
-
-async fn read(session: &Session, depth: Depth) -> Result<Look, Fault> {
+/// Reads what an operator wants to know. What a service does not have or does not tell is left out.
+pub(crate) async fn look(session: &Session, depth: Depth) -> Result<Look, Fault> {
     let inventory = inventory(session, None).await?;
     let system = System::find(session).await?;
     let managers = session.get_if_any(link(&session.root["Managers"])).await?;
@@ -62,8 +46,8 @@ fn led(system: &Value) -> Option<String> {
 async fn macs(session: &Session, manager: &Value) -> Result<Vec<Mac>, Fault> {
     let list = session.get_if_any(link(&manager["EthernetInterfaces"])).await?;
     let mut macs = Vec::new();
-    for path in list["Members"].as_array().into_iter().flatten().take(MEMBERS).filter_map(link) {
-        let body = session.get_if_any(Some(path)).await?;
+    for path in links(&list["Members"]) {
+        let body = session.get_if_any(Some(&path)).await?;
         let found = [&body["MACAddress"], &body["PermanentMACAddress"]];
         macs.extend(found.into_iter().filter_map(|mac| mac.as_str()?.parse::<Mac>().ok()));
     }
@@ -92,8 +76,7 @@ async fn log(session: &Session, manager: &Value, system: &Value, most: usize) ->
     let mut services = Vec::new();
     for owner in [manager, system] {
         let list = session.get_if_any(link(&owner["LogServices"])).await?;
-        let paths = list["Members"].as_array().into_iter().flatten().take(MEMBERS).filter_map(link);
-        services.extend(paths.map(str::to_owned));
+        services.extend(links(&list["Members"]));
     }
     // The one that holds hardware events goes by these names: `Sel` (iDRAC), `IML` (iLO), `Log1` (Supermicro), `SEL` (AMI).
     let name = |path: &str| path.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
@@ -101,14 +84,13 @@ async fn log(session: &Session, manager: &Value, system: &Value, most: usize) ->
     let Some(path) = services.iter().min_by_key(|path| rank(path)) else { return Ok(Vec::new()) };
     let service = session.get_if_any(Some(path)).await?;
     let entries = session.get_if_any(link(&service["Entries"])).await?;
-    let members = entries["Members"].as_array().cloned().unwrap_or_default();
-    newest(session, members, most).await
+    newest(session, array(&entries["Members"]), most).await
 }
 
-async fn newest(session: &Session, members: Vec<Value>, most: usize) -> Result<Vec<LogEntry>, Fault> {
+async fn newest(session: &Session, members: &[Value], most: usize) -> Result<Vec<LogEntry>, Fault> {
     let mut bodies = Vec::new();
     if members.iter().all(|member| member.get("Created").is_some() || member.get("Message").is_some()) {
-        bodies = members;
+        bodies.extend_from_slice(members);
     } else {
         // Links only: services list oldest first.
         for member in members.iter().rev().take(most) {
@@ -124,7 +106,8 @@ async fn newest(session: &Session, members: Vec<Value>, most: usize) -> Result<V
     Ok(bodies.into_iter().take(most).filter_map(entry).collect())
 }
 
-async fn switch_as(session: &Session, word: Power) -> Result<PowerState, Fault> {
+/// Switches the machine as an operator says, and waits until it is so.
+pub(crate) async fn power(session: &Session, word: Power) -> Result<PowerState, Fault> {
     let mut system = System::find(session).await?;
     let off = system.settled(PowerState::Off);
     match word {
@@ -138,7 +121,7 @@ async fn switch_as(session: &Session, word: Power) -> Result<PowerState, Fault> 
         Power::Off => switch_off(session, &mut system).await?,
         Power::Soft => soft(session, &mut system).await?,
         Power::Cycle | Power::Reset if off => {
-            return Err(session.permanent(Reason::MachineIsOff, "the machine is off: `power on` starts it"));
+            return Err(session.permanent("MachineIsOff", "the machine is off: `power on` starts it"));
         }
         Power::Cycle => {
             switch_off(session, &mut system).await?;
@@ -159,17 +142,16 @@ async fn soft(session: &Session, system: &mut System) -> Result<(), Fault> {
     // A short press is how some boards ask the operating system (ACPI power button).
     let kind = if types.takes("GracefulShutdown") { "GracefulShutdown" } else { "PushPowerButton" };
     system.reset(session, kind).await?;
-    if system.wait_power(session, PowerState::Off, session.patience().graceful).await? {
+    if system.wait_power(session, PowerState::Off, session.timeouts().graceful).await? {
         return Ok(());
     }
-    let waited = session.patience().graceful.as_secs();
-    Err(session.transient(
-        Reason::StillOn,
-        format!("the operating system has not shut down within {waited} s; `power off` cuts"),
-    ))
+    let waited = session.timeouts().graceful.as_secs();
+    Err(session
+        .transient("StillOn", format!("the operating system has not shut down within {waited} s; `power off` cuts")))
 }
 
-async fn override_once(session: &Session, device: Device) -> Result<Boot, Fault> {
+/// Sets or clears a one-shot boot device, without restarting anything.
+pub(crate) async fn boot_once(session: &Session, device: Device) -> Result<Boot, Fault> {
     let system = System::find(session).await?;
     // DSP0268, ComputerSystem `BootSource`.
     let wanted = match device {
