@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rackwright::drive::bmc::ipmi::{self, boot, look, power};
-use rackwright::drive::bmc::{Order, hand};
+use rackwright::drive::bmc::{Order, manual};
 use rackwright::model::{
     BootMode, DiskChoice, FaultClass, NetworkBoot, Outcome, PowerState, Prepare, Protocol, Reason, Secret, Time,
 };
@@ -284,7 +284,7 @@ async fn silence_and_busyness_pass() {
 #[tokio::test(start_paused = true)]
 async fn an_action_ends_within_its_time() {
     let mut desk = Desk::new(&[Habit::DeadPower]);
-    desk.target.patience.action = Duration::from_secs(5);
+    desk.target.timeouts.action = Duration::from_secs(5);
     let before = tokio::time::Instant::now();
     let fault = desk.once(arm()).await.unwrap_err();
     assert_eq!((fault.reason, before.elapsed()), (Reason::OutcomeUnknown, Duration::from_secs(5)));
@@ -302,9 +302,9 @@ async fn what_a_bmc_tells_is_read() {
     assert_eq!(events[1].at, "11/21/2026 07:48:00 UTC");
     let sensors = look::sensors(&talk).await.unwrap();
     assert_eq!(sensors.iter().map(|sensor| sensor.is_alarm()).collect::<Vec<_>>(), [false, false, true]);
-    let deep = hand::Depth { log: 5, clock: || Time(0) };
-    let summary = hand::look(&desk.target, deep).await.unwrap();
-    assert_eq!(summary.sensors, Some(hand::Sensors { read: 2, alarms: vec!["P1 Temp 97 degrees C".into()] }));
+    let deep = manual::types::Depth { log: 5, clock: || Time(0) };
+    let summary = manual::look(&desk.target, deep).await.unwrap();
+    assert_eq!(summary.sensors, Some(manual::types::Sensors { read: 2, alarms: vec!["P1 Temp 97 degrees C".into()] }));
     assert_eq!(summary.log[0].message, "Temperature #0x01, Upper Critical going high, Asserted", "newest first");
     let lan = look::lan(&talk).await.unwrap();
     assert_eq!(lan.get("ip address"), Some("192.0.2.20"));

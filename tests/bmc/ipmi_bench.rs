@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rackwright::drive::bmc::{Patience, Target, Tls, Via};
+use rackwright::drive::bmc::{Endpoint, Timeouts};
 use rackwright::model::{Protocol, Secret};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
@@ -97,18 +97,13 @@ impl Bench {
         }
     }
 
-    pub fn target(&self) -> Target {
-        Target {
-            host: "c1/hv1".parse().unwrap(),
-            address: Ipv4Addr::LOCALHOST.into(),
-            port: 443,
+    pub fn target(&self) -> Endpoint {
+        let address = Ipv4Addr::LOCALHOST.into();
+        Endpoint {
             ipmi_port: self.relay,
             protocol: Protocol::Ipmi,
-            username: "admin".into(),
-            password: Secret::new(PASSWORD),
-            tls: Tls::Pin(None),
-            patience: Patience { poll: Duration::from_millis(50), ..Patience::default() },
-            via: Via::Network,
+            timeouts: Timeouts { poll: Duration::from_millis(50), ..Timeouts::default() },
+            ..Endpoint::new("c1/hv1".parse().unwrap(), address, "admin", Secret::new(PASSWORD))
         }
     }
 

@@ -4,13 +4,14 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rackwright::drive::bmc::ipmi::{Conversation, boot, look, power};
-use rackwright::drive::bmc::{Order, once};
+use rackwright::drive::bmc::Order;
+use rackwright::drive::bmc::ipmi::{Ipmitool, boot, look, power};
 use rackwright::model::{BootMode, FaultClass, Mac, NetworkBoot, Outcome, PowerState, Reason, Secret};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 
 use crate::bmc::ipmi_bench::{Bench, PASSWORD, PATIENCE, Watch, can_run};
+use crate::rig::bmc::once;
 use crate::rig::git::Rig;
 
 fn probe() -> Order {
@@ -37,7 +38,7 @@ async fn a_machine_is_probed_armed_and_powered_off() {
     let arm = Order::Arm { network_boot: NetworkBoot::Pxe, mode: BootMode::Uefi };
     assert_eq!(once(&target, &arm).await, Ok(Outcome::Armed));
     assert_eq!((bench.file("power").trim(), bench.file("boot").trim()), ("1", "pxe"));
-    let talk = Conversation::new(target.clone());
+    let talk = Ipmitool::new(target.clone());
     assert_eq!(boot::flags(&talk).await.unwrap().map(|flags| flags.device), Some(boot::Device::Pxe));
     assert_eq!(talk.suite(), Some(3), "ipmi_sim has no suite 17");
     assert_eq!(power::state(&talk).await, Ok(PowerState::On));
@@ -78,7 +79,7 @@ async fn a_wrong_account_is_refused_once_and_silence_is_not_taken_for_it() {
 
     let mut target = bench.target();
     // The discard port: nobody answers, and nothing says so.
-    (target.ipmi_port, target.patience.request) = (9, Duration::from_secs(1));
+    (target.ipmi_port, target.timeouts.request) = (9, Duration::from_secs(1));
     let fault = once(&target, &probe()).await.unwrap_err();
     assert_eq!((fault.class, fault.reason), (FaultClass::Transient, Reason::Unreachable), "{fault}");
 }

@@ -1,9 +1,9 @@
 //! What `ipmitool` prints, as recorded and as people have reported it, and what it is taken for.
 
 use rackwright::drive::bmc::ipmi::answer::{BootFlags, Device, Pairs, power, records, sensors};
-use rackwright::drive::bmc::ipmi::{Call, Conversation, power as switch};
-use rackwright::drive::bmc::redfish::{Broken, Exchange, Local, Request};
-use rackwright::drive::bmc::{Patience, Target, Tls, Via};
+use rackwright::drive::bmc::ipmi::{Ipmitool, power as switch};
+use rackwright::drive::bmc::transport::{Exchange, IpmiCall, LocalBmc, NoResponse, Request};
+use rackwright::drive::bmc::{Endpoint, Transport};
 use rackwright::drive::process::{Output, ProcessError};
 use rackwright::model::{Fault, FaultClass, PowerState, Protocol, Reason, Secret};
 
@@ -14,14 +14,14 @@ struct Parrot {
     then: Option<String>,
 }
 
-impl Local for Parrot {
+impl LocalBmc for Parrot {
     fn redfish(&self, _request: Request) -> Exchange<'_> {
-        Box::pin(std::future::ready(Err(Broken::Connection)))
+        Box::pin(std::future::ready(Err(NoResponse::Connection)))
     }
     fn certificate(&self) -> String {
         String::new()
     }
-    fn ipmitool<'a>(&'a self, args: &'a [String], _password: &'a Secret) -> Call<'a> {
+    fn ipmitool<'a>(&'a self, args: &'a [String], _password: &'a Secret) -> IpmiCall<'a> {
         let greeting = args.iter().any(|arg| arg == "-v");
         let (status, stderr) = match (&self.then, greeting) {
             (None, _) => (1, self.first.clone()),
@@ -39,19 +39,13 @@ impl Local for Parrot {
 
 async fn fault(first: &str, then: Option<&str>) -> Fault {
     let parrot = Parrot { first: first.into(), then: then.map(str::to_owned) };
-    let target = Target {
-        host: "cluster1/hv1".parse().unwrap(),
-        address: "192.0.2.20".parse().unwrap(),
-        port: 443,
-        ipmi_port: 623,
+    let (host, address) = ("cluster1/hv1".parse().unwrap(), "192.0.2.20".parse().unwrap());
+    let target = Endpoint {
         protocol: Protocol::Ipmi,
-        username: "root".into(),
-        password: Secret::new("secret"),
-        tls: Tls::Pin(None),
-        patience: Patience::default(),
-        via: Via::Local(std::sync::Arc::new(parrot)),
+        transport: Transport::Local(std::sync::Arc::new(parrot)),
+        ..Endpoint::new(host, address, "root", Secret::new("secret"))
     };
-    switch::control(&Conversation::new(target), switch::Control::On).await.unwrap_err()
+    switch::control(&Ipmitool::new(target), switch::Control::On).await.unwrap_err()
 }
 
 #[tokio::test]

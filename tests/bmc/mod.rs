@@ -1,10 +1,10 @@
 //! BMCs: Redfish and IPMI drivers, the pool, the simulator, recorded trees.
 
-mod guard;
 mod ipmi;
 pub mod ipmi_bench;
 mod ipmi_real;
 mod ipmi_texts;
+mod pool;
 mod prepare;
 mod prepare_settings;
 mod prepare_trees;

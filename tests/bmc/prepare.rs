@@ -189,7 +189,7 @@ async fn half_of_the_drives_are_not_taken_for_all() {
     let lab = Lab::new(Vendor::Dell);
     lab.twist(|path, body| {
         if path.ends_with("/Storage") {
-            let member = json!({ "@odata.id": format!("{path}/Broken") });
+            let member = json!({ "@odata.id": format!("{path}/NoResponse") });
             if let Some(list) = body["Members"].as_array_mut() {
                 list.push(member);
             }

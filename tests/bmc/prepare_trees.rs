@@ -5,12 +5,13 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rackwright::drive::bmc::{Order, once};
+use rackwright::drive::bmc::Order;
 use rackwright::model::{DiskChoice, Fault, Outcome, Preparation, Prepare, Reason, Stage};
 use rackwright::sim::bmc::Request;
 use rackwright::sim::https::{self, Identity};
 
 use crate::bmc::trees::{answer, recordings};
+use crate::rig::bmc::once;
 use crate::rig::bmc::target;
 use crate::rig::bmc_prepare::{disk, secrets};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
-use rackwright::drive::bmc::{Patience, Target, Tls, Via};
+use rackwright::drive::bmc::{Endpoint, Timeouts};
 use rackwright::model::{BootMode, Mac, PowerState, Protocol, Secret};
 use rackwright::sim::bmc::BmcConfig;
 use rackwright::sim::fault::FaultPlan;
@@ -154,17 +154,16 @@ async fn a_rack_comes_up_installs_and_is_shut_down_over_real_sockets() {
             .iter()
             .filter_map(|view| {
                 let ms = Duration::from_millis;
-                Some(Target {
-                    host: format!("cluster1/{}", view.name).parse().unwrap(),
-                    address: view.bmc_ip?.into(),
+                Some(Endpoint {
                     port: bmc_port,
-                    ipmi_port: 623,
                     protocol: Protocol::Redfish,
-                    via: Via::Network,
-                    username: "root".into(),
-                    password: Secret::new("calvin"),
-                    tls: Tls::Pin(None),
-                    patience: Patience { power: ms(5000), graceful: ms(5000), poll: ms(50), ..Patience::default() },
+                    timeouts: Timeouts { power: ms(5000), graceful: ms(5000), poll: ms(50), ..Timeouts::default() },
+                    ..Endpoint::new(
+                        format!("cluster1/{}", view.name).parse().unwrap(),
+                        view.bmc_ip?.into(),
+                        "root",
+                        Secret::new("calvin"),
+                    )
                 })
             })
             .collect();

@@ -198,7 +198,7 @@ async fn nonsense_is_refused_without_following_it() {
     assert_fault(bmc::probe(&away.target, None).await, FaultClass::Permanent, "BmcRefused");
 
     let huge = rig_with(Vendor::Dell, FaultPlan::none(), |request| {
-        let body = json!({ "Members": "x".repeat(rackwright::drive::bmc::BODY_CAP) });
+        let body = json!({ "Members": "x".repeat(rackwright::drive::bmc::transport::BODY_CAP) });
         (request.path == "/redfish/v1/Systems").then(|| said(200, body)).flatten()
     });
     assert_fault(bmc::probe(&huge.target, None).await, FaultClass::Permanent, "BmcNonsense");

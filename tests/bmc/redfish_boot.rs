@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use rackwright::drive::bmc::{Order, once};
+use rackwright::drive::bmc::Order;
 use rackwright::model::{BootMode, FaultClass, NetworkBoot, Outcome, PowerState, Time};
 use rackwright::sim::bmc::{Request, Response};
 use rackwright::sim::fault::{Fault as SimFault, FaultPlan};
@@ -10,7 +10,7 @@ use rackwright::sim::machine::{MachineEvent, Override, Power, Stage};
 use rackwright::sim::tree::Vendor;
 use serde_json::{Value, json};
 
-use crate::rig::bmc;
+use crate::rig::bmc::{self, once};
 use crate::rig::bmc_redfish::{assert_fault, config, rig, rig_of, rig_with, said};
 
 const ONCE: Option<Override> = Some(Override { network: true, once: true });

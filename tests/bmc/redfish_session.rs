@@ -117,7 +117,7 @@ async fn sessions_are_closed_when_the_action_fails_or_hangs() {
     });
     assert_fault(bmc::arm(&refused.target, BootMode::Uefi).await, FaultClass::Permanent, "ResetNotSupported");
     assert_eq!(refused.sessions(), 0);
-    refused.target.patience.action = Duration::from_millis(1);
+    refused.target.timeouts.action = Duration::from_millis(1);
     assert_fault(bmc::finish(&refused.target, true).await, FaultClass::Transient, "BmcTooSlow");
     assert_eq!(refused.sessions(), 0);
     refused.server.abort_all();

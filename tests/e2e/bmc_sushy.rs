@@ -6,12 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rackwright::drive::bmc::hand::{self, Device, Power};
-use rackwright::drive::bmc::{Order, Patience, Target, Tls, Via, once};
+use rackwright::drive::bmc::manual::{
+    self,
+    types::{Device, Power},
+};
+use rackwright::drive::bmc::{Endpoint, Order, Timeouts, Tls};
 use rackwright::model::{BootMode, Inventory, NetworkBoot, Outcome, PowerState, Prepare, Protocol, Reason, Secret};
 use serde_json::Value;
 
-use crate::rig::bmc;
+use crate::rig::bmc::{self, once};
 
 const PASSWORD: &str = "sushy & wasabi";
 const UUID: &str = "27946b59-9e44-4fa7-8e91-f3527a1ef094";
@@ -83,23 +86,22 @@ impl Sushy {
         sushy
     }
 
-    fn target(&self, password: &str, tls: Tls) -> Target {
+    fn target(&self, password: &str, tls: Tls) -> Endpoint {
         let secs = Duration::from_secs;
-        Target {
+        Endpoint {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: self.port,
             protocol: Protocol::Redfish,
             username: "admin".into(),
             password: Secret::new(password),
             tls,
-            patience: Patience {
+            timeouts: Timeouts {
                 request: secs(10),
                 action: secs(100),
                 power: secs(40),
                 graceful: secs(15),
                 poll: Duration::from_millis(200),
             },
-            via: Via::Network,
             ..bmc::target(self.port)
         }
     }
@@ -141,19 +143,19 @@ SUSHY_EMULATOR_FAKE_SYSTEMS = [{'uuid': _u, 'name': 'fake0', 'power_state': 'Off
     'nics': [{'mac': '52:54:00:77:01:0a', 'ip': '192.0.2.100'}]}]
 ";
 
-async fn characterize(target: &Target) -> (Inventory, String) {
+async fn characterize(target: &Endpoint) -> (Inventory, String) {
     match once(target, &Order::Probe { boot_mac: None }).await.unwrap() {
         Outcome::Probed { inventory, pin, protocol: Protocol::Redfish } => (inventory, pin.unwrap()),
         other => panic!("{other:?}"),
     }
 }
 
-async fn arm(target: &Target) {
+async fn arm(target: &Endpoint) {
     let order = Order::Arm { network_boot: NetworkBoot::Pxe, mode: BootMode::AsIs };
     assert_eq!(once(target, &order).await.unwrap(), Outcome::Armed);
 }
 
-async fn finish(target: &Target) {
+async fn finish(target: &Endpoint) {
     let done = once(target, &Order::Finish { power_off: true }).await.unwrap();
     assert_eq!(done, Outcome::Finished(PowerState::Off));
 }
@@ -177,7 +179,7 @@ async fn the_fake_driver_is_characterized_prepared_booted_and_switched_off() {
     assert_eq!(changed.reason, Reason::CertificateChanged, "{changed}");
 
     let target = sushy.target(PASSWORD, Tls::Pin(Some(pin)));
-    hand::boot(&target, Device::Disk).await.unwrap();
+    manual::boot(&target, Device::Disk).await.unwrap();
     let prepare = Order::Prepare { prepare: Prepare::default().into(), apply: true, pending: None };
     let Outcome::Prepared(preparation) = once(&target, &prepare).await.unwrap() else { panic!("not prepared") };
     assert_eq!(preparation.pending, None);
@@ -190,7 +192,7 @@ async fn the_fake_driver_is_characterized_prepared_booted_and_switched_off() {
     finish(&target).await;
     let system = sushy.system("");
     assert_eq!((&system["PowerState"], &system["IndicatorLED"]), (&"Off".into(), &"Off".into()));
-    assert_eq!(hand::power(&target, Power::Status).await.unwrap(), PowerState::Off);
+    assert_eq!(manual::power(&target, Power::Status).await.unwrap(), PowerState::Off);
 }
 
 /// libvirtd in mount and process namespaces of its own, which end with the test, and everything that it started with them.
@@ -320,8 +322,8 @@ async fn a_real_machine_boots_from_the_network_and_is_switched_off() {
     // Nothing in the machine listens to a polite request: power is cut after it.
     finish(&target).await;
     assert_eq!(libvirt.virsh(&["domstate", "hv1"]).trim(), "shut off");
-    assert_eq!(hand::power(&target, Power::On).await.unwrap(), PowerState::On);
-    assert_eq!(hand::power(&target, Power::Cycle).await.unwrap(), PowerState::On);
-    assert_eq!(hand::power(&target, Power::Off).await.unwrap(), PowerState::Off);
+    assert_eq!(manual::power(&target, Power::On).await.unwrap(), PowerState::On);
+    assert_eq!(manual::power(&target, Power::Cycle).await.unwrap(), PowerState::On);
+    assert_eq!(manual::power(&target, Power::Off).await.unwrap(), PowerState::Off);
     assert_eq!(libvirt.virsh(&["domstate", "hv1"]).trim(), "shut off");
 }

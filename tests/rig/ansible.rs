@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rackwright::drive::JournalFact;
 use rackwright::drive::ansible;
-use rackwright::drive::bmc::Tell;
 use rackwright::drive::git::Git;
 use rackwright::drive::task::TaskRun;
 use rackwright::model::*;
@@ -91,7 +91,7 @@ impl Rig {
     /// Runs the playbook for some hosts.
     pub async fn run(&self, names: &[&str], do_bootstrap: bool) -> Result<Outcome, Fault> {
         let told = self.told.clone();
-        let tell: Tell = Arc::new(move |event| {
+        let tell: JournalFact = Arc::new(move |event| {
             if let Event::TaskTold { news: TaskNews::Progress(progress), .. } = event {
                 told.lock().unwrap().push(progress);
             }

@@ -2,15 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use rackwright::drive::bmc::ipmi::{Call, Conversation};
-use rackwright::drive::bmc::redfish::{Broken, Exchange, Local, Request};
-use rackwright::drive::bmc::{Order, Patience, Target, Tls, Via, once};
+use rackwright::drive::bmc::ipmi::Ipmitool;
+use rackwright::drive::bmc::transport::{Exchange, IpmiCall, LocalBmc, NoResponse, Request};
+use rackwright::drive::bmc::{Endpoint, Order, Transport};
 use rackwright::drive::process::Output;
 use rackwright::model::{Fault, Mac, Outcome, PowerState, Protocol, Secret, Time};
 use rackwright::sim::chassis::Chassis;
 use rackwright::sim::fault::{Fault as Trouble, FaultPlan};
 use rackwright::sim::ipmi::{Habit, IpmiBmc, IpmiConfig};
 use rackwright::sim::machine::{Override, Power};
+
+use crate::rig::bmc::once;
 
 pub const BOOT_MAC: Mac = Mac([0x52, 0x54, 0, 0xbb, 0, 1]);
 pub const BMC_MAC: Mac = Mac([0x52, 0x54, 0, 0xaa, 0, 1]);
@@ -72,14 +74,14 @@ impl std::fmt::Debug for Simulated {
     }
 }
 
-impl Local for Simulated {
+impl LocalBmc for Simulated {
     fn redfish(&self, _request: Request) -> Exchange<'_> {
-        Box::pin(std::future::ready(Err(Broken::Connection)))
+        Box::pin(std::future::ready(Err(NoResponse::Connection)))
     }
     fn certificate(&self) -> String {
         String::new()
     }
-    fn ipmitool<'a>(&'a self, args: &'a [String], password: &'a Secret) -> Call<'a> {
+    fn ipmitool<'a>(&'a self, args: &'a [String], password: &'a Secret) -> IpmiCall<'a> {
         Box::pin(async move {
             assert!(!args.iter().any(|arg| arg.contains(password.reveal())), "a password among {args:?}");
             let answer = {
@@ -97,7 +99,7 @@ impl Local for Simulated {
 
 pub struct Desk {
     inside: Arc<Simulated>,
-    pub target: Target,
+    pub target: Endpoint,
 }
 
 impl Desk {
@@ -112,17 +114,12 @@ impl Desk {
             started_with: Vec::new(),
         };
         let inside = Arc::new(Simulated(Mutex::new(Inside { bmc: IpmiBmc::new(config), machine, calls: Vec::new() })));
-        let target = Target {
-            host: "cluster1/hv1".parse().unwrap(),
-            address: "192.0.2.20".parse().unwrap(),
-            port: 443,
+        let (host, address) = ("cluster1/hv1".parse().unwrap(), "192.0.2.20".parse().unwrap());
+        let target = Endpoint {
             ipmi_port: 6230,
             protocol: Protocol::Ipmi,
-            username: "root".into(),
-            password: Secret::new(PASSWORD),
-            tls: Tls::Pin(None),
-            patience: Patience::default(),
-            via: Via::Local(inside.clone()),
+            transport: Transport::Local(inside.clone()),
+            ..Endpoint::new(host, address, "root", Secret::new(PASSWORD))
         };
         Desk { inside, target }
     }
@@ -149,8 +146,8 @@ impl Desk {
         self.with(|inside| inside.bmc.commands.clone())
     }
 
-    pub fn talk(&self) -> Conversation {
-        Conversation::new(self.target.clone())
+    pub fn talk(&self) -> Ipmitool {
+        Ipmitool::new(self.target.clone())
     }
 
     pub async fn once(&self, order: Order) -> Result<Outcome, Fault> {

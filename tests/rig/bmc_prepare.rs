@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rackwright::drive::bmc::redfish::{Broken, Exchange, Local, Request, Response};
-use rackwright::drive::bmc::{Order, Target, Via, once};
+use rackwright::drive::bmc::transport::{Exchange, LocalBmc, NoResponse, Request, Response};
+use rackwright::drive::bmc::{Endpoint, Order, Transport};
 use rackwright::model::{
     DiskChoice, Fault, FaultClass, Mac, Outcome, Pending, Preparation, Prepare, Secret, Stage, Time,
 };
@@ -16,7 +16,7 @@ use rackwright::sim::tree::Vendor;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::rig::bmc::{PASSWORD, target};
+use crate::rig::bmc::{PASSWORD, once, target};
 
 /// Changes what the BMC says.
 pub type Twist = Box<dyn Fn(&str, &mut Value) + Send + Sync>;
@@ -42,7 +42,7 @@ impl fmt::Debug for Simulated {
     }
 }
 
-impl Local for Simulated {
+impl LocalBmc for Simulated {
     fn redfish(&self, request: Request) -> Exchange<'_> {
         Box::pin(async move {
             let now = Time::from_secs(1000) + self.began.elapsed();
@@ -69,7 +69,7 @@ impl Local for Simulated {
                 answer
             };
             tokio::time::sleep(answer.delay).await;
-            let response = answer.response.ok_or(Broken::Connection)?;
+            let response = answer.response.ok_or(NoResponse::Connection)?;
             let headers = response.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone()));
             let body = response.body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
             Ok(Response { status: response.status, headers: headers.collect(), body })
@@ -93,7 +93,7 @@ pub struct Done {
 
 pub struct Lab {
     pub inside: Arc<Simulated>,
-    pub target: Target,
+    pub target: Endpoint,
 }
 
 impl Lab {
@@ -110,8 +110,8 @@ impl Lab {
         };
         let inside = Arc::new(Simulated { inside: Mutex::new(inside), began: Instant::now() });
         let mut target = target(443);
-        target.via = Via::Local(inside.clone());
-        target.patience = rackwright::drive::bmc::Patience::default();
+        target.via = Transport::Local(inside.clone());
+        target.timeouts = rackwright::drive::bmc::Timeouts::default();
         Lab { inside, target }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rackwright::drive::bmc::Target;
+use rackwright::drive::bmc::Endpoint;
 use rackwright::model::{Fault, FaultClass, Mac, Secret, Time};
 use rackwright::sim::bmc::{Bmc, BmcConfig, Request, Response};
 use rackwright::sim::fault::FaultPlan;
@@ -28,7 +28,7 @@ pub struct Log {
 
 pub struct Rig {
     pub state: Arc<Mutex<(Bmc, Machine)>>,
-    pub target: Target,
+    pub target: Endpoint,
     pub identity: Identity,
     pub log: Arc<Log>,
     _stop: Stop,

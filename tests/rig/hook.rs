@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rackwright::drive::bmc::Tell;
+use rackwright::drive::JournalFact;
 use rackwright::drive::git::Git;
 use rackwright::drive::hook;
 use rackwright::drive::task::TaskRun;
@@ -76,7 +76,7 @@ impl Rig {
     pub async fn run(&self, task: &TaskSpec) -> Result<Outcome, Fault> {
         let own = PathBuf::from(env!("CARGO_BIN_EXE_rackwright"));
         let told = self.told.clone();
-        let tell: Tell = Arc::new(move |event| {
+        let tell: JournalFact = Arc::new(move |event| {
             if let Event::TaskTold { news: TaskNews::Target { host, result }, .. } = event {
                 told.lock().unwrap().push((host.host.to_string(), result));
             }

@@ -3,13 +3,13 @@
 pub mod ansible;
 pub mod bmc;
 pub mod bmc_ipmi;
+pub mod bmc_pool;
 pub mod bmc_prepare;
 pub mod bmc_redfish;
 pub mod e2e;
 pub mod e2e_cluster;
 pub mod e2e_vm;
 pub mod git;
-pub mod guard;
 pub mod hook;
 pub mod http;
 pub mod net;

@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rackwright::drive::bmc::Guardians;
+use rackwright::drive::bmc::{BmcPool, PoolConfig};
 use rackwright::model::desired::TOKEN_MARK;
 use rackwright::model::{
     Action, Desired, Event, Fault, Fetched, Finding, HostId, ImageStamp, LeaseOrigin, Mac, Outcome, Policy, PowerState,
@@ -118,7 +118,7 @@ pub struct Sim {
     /// A machine that nobody wrote down, with a BMC.
     stranger: Shared,
     hub: Arc<Hub>,
-    guardians: Option<Arc<Guardians>>,
+    pool: Option<Arc<BmcPool>>,
     /// Actions on BMCs that are under way.
     work: JoinSet<(u32, Action, Result<Outcome, Fault>)>,
     busy: BTreeSet<HostId>,
@@ -161,7 +161,7 @@ impl Sim {
             machines,
             stranger,
             hub: Hub::new(),
-            guardians: None,
+            pool: None,
             work: JoinSet::new(),
             busy: BTreeSet::new(),
             dying: JoinSet::new(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::drive::bmc::{Endpoint, IpmiAfter, Timeouts};
-use crate::model::{Fault, HostFacts, HostSpec, World};
+use crate::model::{Fault, HostFacts, HostSpec, Reason, World};
 use crate::settings::Settings;
 
 /// What is observed of a host; nothing yet, perhaps.
@@ -24,8 +24,8 @@ pub(crate) fn endpoint(
     if force {
         known.bmc.refused.clear();
     }
-    let endpoint = Endpoint::of(spec, &known, &settings.bmc.tls).map_err(|fault| match fault.reason.as_str() {
-        Fault::AUTHENTICATION_FAILED => {
+    let endpoint = Endpoint::of(spec, &known, &settings.bmc.tls).map_err(|fault| match fault.reason {
+        Reason::AuthenticationFailed => {
             Fault { message: format!("{}; `--force` tries once more", fault.message), ..fault }
         }
         _ => fault,

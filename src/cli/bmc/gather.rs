@@ -11,7 +11,7 @@ use crate::drive::bmc::manual::{
     self,
     types::{Depth, Look},
 };
-use crate::model::{Fault, HostFacts, HostSpec, Protocol, World};
+use crate::model::{Fault, HostFacts, HostSpec, Protocol, Reason, World};
 use crate::plan;
 use crate::settings::{BmcTls, Settings};
 
@@ -107,7 +107,7 @@ pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) 
 
 /// What is there before anybody was asked.
 fn unasked(spec: &HostSpec, facts: &HostFacts, fault: Option<Fault>) -> Answer {
-    let refused = fault.as_ref().is_some_and(|fault| fault.reason == Fault::AUTHENTICATION_FAILED);
+    let refused = fault.as_ref().is_some_and(|fault| fault.reason == Reason::AuthenticationFailed);
     Answer {
         host: spec.id.to_string(),
         address: plan::bmc::address(spec, facts),
@@ -144,12 +144,14 @@ fn heard(answer: Answer, look: Look, settings: &Settings, spec: &HostSpec, facts
 
 /// How far it got, by what stopped it.
 fn refused(answer: Answer, fault: Fault) -> Answer {
-    let (reachable, certificate, authenticated) = match fault.reason.as_str() {
-        "Unreachable" | "Timeout" => (Some(false), Certificate::Unseen, None),
-        "BmcInUse" | "StateDirUnusable" => (None, Certificate::Unseen, None),
-        "CertificateChanged" => (Some(true), Certificate::Changed, None),
-        "TlsFailed" | "TlsUnsupported" | "BadCertificateAuthority" => (Some(true), Certificate::Failed, None),
-        Fault::AUTHENTICATION_FAILED => (Some(true), Certificate::Unseen, Some(false)),
+    let (reachable, certificate, authenticated) = match fault.reason {
+        Reason::Unreachable | Reason::Timeout => (Some(false), Certificate::Unseen, None),
+        Reason::BmcInUse | Reason::StateDirUnusable => (None, Certificate::Unseen, None),
+        Reason::CertificateChanged => (Some(true), Certificate::Changed, None),
+        Reason::TlsFailed | Reason::TlsUnsupported | Reason::BadCertificateAuthority => {
+            (Some(true), Certificate::Failed, None)
+        }
+        Reason::AuthenticationFailed => (Some(true), Certificate::Unseen, Some(false)),
         _ => (Some(true), Certificate::Unseen, None),
     };
     Answer { reachable, certificate, authenticated, fault: Some(fault), ..answer }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::lock::BmcLock;
 use super::transport::Transport;
-use crate::model::{Digest, Fault, HostFacts, HostId, HostSpec, Protocol, Secret};
+use crate::model::{Digest, Fault, HostFacts, HostId, HostSpec, Protocol, Reason, Secret};
 use crate::plan;
 use crate::settings::BmcTls;
 
@@ -68,17 +68,17 @@ impl Endpoint {
     /// A host's BMC, as the repository and what was observed say; the same for the daemon and for commands by hand.
     pub fn of(spec: &HostSpec, facts: &HostFacts, tls: &BmcTls) -> Result<Self, Fault> {
         if !spec.has_bmc() {
-            return Err(Fault::operator("NoBmc", format!("{} has no BMC in the repository", spec.id)));
+            return Err(Fault::operator(Reason::NoBmc, format!("{} has no BMC in the repository", spec.id)));
         }
         let address = plan::bmc::address(spec, facts).ok_or_else(|| {
             let message = format!("the BMC of {} has not asked for an address yet", spec.id);
-            Fault::transient("NoAddress", format!("{message}: check power and cabling, or set bmc.address"))
+            Fault::transient(Reason::NoAddress, format!("{message}: check power and cabling, or set bmc.address"))
         })?;
         let account = plan::bmc::credential(spec, facts)
-            .ok_or_else(|| Fault::operator(Fault::AUTHENTICATION_FAILED, plan::bmc::all_refused(spec)))?;
+            .ok_or_else(|| Fault::operator(Reason::AuthenticationFailed, plan::bmc::all_refused(spec)))?;
         Ok(Endpoint {
             protocol: plan::bmc::protocol(spec, facts),
-            ipmi_after: match plan::bmc::stays(facts, "ConnectionRefused") {
+            ipmi_after: match plan::bmc::stays(facts, Reason::ConnectionRefused) {
                 true => IpmiAfter::Refusal,
                 false => IpmiAfter::OtherService,
             },
@@ -111,13 +111,10 @@ impl Endpoint {
         let limit = self.timeouts.action;
         let too_slow = || {
             let message = format!("{} was not done within {} s", self.who(), limit.as_secs());
-            Fault::transient(Self::TOO_SLOW, message)
+            Fault::transient(Reason::BmcTooSlow, message)
         };
         tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(too_slow()))
     }
-
-    /// The reason of the fault of an action that exceeds [`Timeouts::action`].
-    pub(super) const TOO_SLOW: &'static str = "BmcTooSlow";
 }
 
 /// After what IPMI is used, where the repository leaves open what the BMC speaks.

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// Between two attempts to take a lock that is held.
 const POLL: Duration = Duration::from_millis(50);
@@ -28,7 +28,7 @@ impl BmcLock {
         let path = state_dir.join("bmc").join(format!("{address}.lock"));
         let unusable = |error: io::Error| {
             let message = format!("{}: {error}; run the command as the daemon's user, or as root", path.display());
-            Fault::transient("StateDirUnusable", message)
+            Fault::transient(Reason::StateDirUnusable, message)
         };
         let file = open(&path).map_err(unusable)?;
         let attempts = wait.as_millis() / POLL.as_millis();
@@ -43,7 +43,7 @@ impl BmcLock {
         let message = format!(
             "another process (the daemon or `rackwright bmc`) uses the BMC at {address}; try again in a minute"
         );
-        Err(Fault::transient("BmcInUse", message))
+        Err(Fault::transient(Reason::BmcInUse, message))
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let take = |last: u8| BmcLock::take(dir.path(), IpAddr::from([192, 0, 2, last]), Duration::from_millis(100));
         let first = take(1).await.unwrap();
-        assert_eq!(take(1).await.unwrap_err().reason, "BmcInUse");
+        assert_eq!(take(1).await.unwrap_err().reason, Reason::BmcInUse);
         let _other = take(2).await.unwrap();
         drop(first);
         take(1).await.unwrap();

@@ -28,7 +28,7 @@ use super::order::Order;
 use super::protocol::{self, via_redfish_or_ipmi};
 use super::transport::Transport;
 use crate::drive::JournalFact;
-use crate::model::{Action, Event, Fault, HostId, HostSpec, Outcome, PowerState, Protocol, World};
+use crate::model::{Action, Event, Fault, HostId, HostSpec, Outcome, PowerState, Protocol, Reason, World};
 use crate::plan;
 use crate::settings::BmcTls;
 
@@ -121,7 +121,7 @@ impl BmcPool {
 
     /// Carries out an action on a host's BMC, once, with the account that the World suggests.
     pub async fn perform(&self, action: &Action, world: &World) -> Result<Outcome, Fault> {
-        let no_such_host = || Fault::permanent("NoSuchHost", "the host is no longer in the repository");
+        let no_such_host = || Fault::permanent(Reason::NoSuchHost, "the host is no longer in the repository");
         let host = action.host().ok_or_else(no_such_host)?;
         let spec = world.spec(host).ok_or_else(no_such_host)?;
         if !spec.has_bmc() && matches!(action, Action::Finish { .. }) {
@@ -179,7 +179,7 @@ impl BmcPool {
                 Ok(outcome)
             }
             Err(fault) => {
-                if fault.reason == "SessionLost" {
+                if fault.reason == Reason::SessionLost {
                     state.lost(&self.shared).await;
                 }
                 Err(fault)
@@ -202,7 +202,7 @@ impl BmcPool {
         let limits = &self.shared.config.limits;
         timeout(limits.wait, self.shared.slots.acquire()).await.ok().and_then(Result::ok).ok_or_else(|| {
             let message = format!("{} BMCs are in use (bmc.concurrency), and none was done in time", limits.at_once);
-            Fault::transient("BmcSlots", message)
+            Fault::transient(Reason::BmcSlots, message)
         })
     }
 

@@ -8,16 +8,16 @@ use super::endpoint::{Endpoint, IpmiAfter};
 use super::ipmi::{self, Ipmitool};
 use super::order::Order;
 use super::redfish::{self, Session};
-use crate::model::{Fault, FaultClass, Outcome, Protocol};
+use crate::model::{Fault, FaultClass, Outcome, Protocol, Reason};
 
 impl Endpoint {
     /// Whether IPMI is used after this fault of opening a Redfish session.
     fn has_no_redfish(&self, fault: &Fault) -> bool {
         self.protocol == Protocol::Auto
-            && match fault.reason.as_str() {
-                "NotRedfish" | "NoTls" => true,
-                "ConnectionRefused" => self.ipmi_after >= IpmiAfter::Refusal,
-                "Unreachable" => self.ipmi_after >= IpmiAfter::Silence,
+            && match fault.reason {
+                Reason::NotRedfish | Reason::NoTls => true,
+                Reason::ConnectionRefused => self.ipmi_after >= IpmiAfter::Refusal,
+                Reason::Unreachable => self.ipmi_after >= IpmiAfter::Silence,
                 _ => false,
             }
     }
@@ -60,7 +60,7 @@ pub(super) async fn carry_out(
             (result, _) => result.map(|outcome| (outcome, None)),
         },
         Spoken::Redfish(session) => match redfish::carry_out(session, order).await {
-            Err(fault) if fault.reason == "PxeNotSupported" && matches!(order, Order::Arm { .. }) => {
+            Err(fault) if fault.reason == Reason::PxeNotSupported && matches!(order, Order::Arm { .. }) => {
                 arm_over_ipmi(endpoint, order, fault).await
             }
             result => result.map(|outcome| (outcome, None)),
@@ -73,7 +73,7 @@ pub(super) async fn carry_out(
 async fn arm_over_ipmi(endpoint: &Endpoint, order: &Order, fault: Fault) -> Result<(Outcome, Option<String>), Fault> {
     match ipmi::carry_out(&Ipmitool::new(endpoint.clone()), order).await {
         Ok(outcome) => Ok((outcome, Some(format!("network boot is ordered by IPMI: {}", fault.message)))),
-        Err(other) if other.reason == Fault::OUTCOME_UNKNOWN => Err(other),
+        Err(other) if other.reason == Reason::OutcomeUnknown => Err(other),
         Err(other) => {
             let class = if other.class == FaultClass::Operator { FaultClass::Operator } else { fault.class };
             Err(Fault { class, message: format!("{}; {}", fault.message, other.message), ..fault })

@@ -37,7 +37,7 @@ impl Sim {
 
     /// Through the daemon's own driver, over the line to that host's BMC.
     fn perform(&mut self, action: Action, world: Arc<World>) {
-        let Some(guardians) = self.guardians.clone() else { return };
+        let Some(pool) = self.pool.clone() else { return };
         self.told.actions += 1;
         let id = action.host().expect("an action on a host").clone();
         let consents = world.spec(&id).is_some_and(|spec| spec.prepare.replace_volumes);
@@ -47,7 +47,7 @@ impl Sim {
         self.busy.insert(id);
         let life = self.life;
         self.work.spawn(async move {
-            let result = guardians.perform(&action, &world).await;
+            let result = pool.perform(&action, &world).await;
             (life, action, result)
         });
     }

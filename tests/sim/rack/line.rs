@@ -9,9 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rackwright::drive::bmc::Via;
-use rackwright::drive::bmc::ipmi::Call;
-use rackwright::drive::bmc::redfish::{Broken, Local, Request, Response};
+use rackwright::drive::bmc::Transport;
+use rackwright::drive::bmc::transport::{IpmiCall, LocalBmc, NoResponse, Request, Response};
 use rackwright::drive::process::Output;
 use rackwright::model::{Event, Secret, Time};
 use rackwright::sim::bmc::{self, Bmc, FailedLogin};
@@ -51,9 +50,9 @@ impl Unit {
     }
 }
 
-type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Response, Broken>> + Send + 'a>>;
+type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Response, NoResponse>> + Send + 'a>>;
 
-/// How long the driver waits for an answer (`Patience::request`).
+/// How long the driver waits for an answer (`Timeouts::request`).
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What all lines share.
@@ -137,10 +136,10 @@ impl Hub {
         self.lines.lock().unwrap().remove(&address);
     }
 
-    pub fn via(&self, address: IpAddr) -> Via {
+    pub fn via(&self, address: IpAddr) -> Transport {
         match self.lines.lock().unwrap().get(&address) {
-            Some(line) => Via::Local(line.clone()),
-            None => Via::Local(Arc::new(Nobody)),
+            Some(line) => Transport::Local(line.clone()),
+            None => Transport::Local(Arc::new(Nobody)),
         }
     }
 }
@@ -149,11 +148,11 @@ impl Hub {
 #[derive(Debug)]
 struct Nobody;
 
-impl Local for Nobody {
+impl LocalBmc for Nobody {
     fn redfish(&self, _: Request) -> Exchange<'_> {
         Box::pin(async {
             sleep(PATIENCE).await;
-            Err(Broken::Timeout)
+            Err(NoResponse::Timeout)
         })
     }
 
@@ -218,12 +217,12 @@ impl Line {
     }
 }
 
-impl Local for Line {
+impl LocalBmc for Line {
     fn redfish(&self, request: Request) -> Exchange<'_> {
         Box::pin(async move {
             sleep(self.latency()).await;
             if look(&self.unit).bmc.is_none() {
-                return Err(Broken::Connection);
+                return Err(NoResponse::Connection);
             }
             let (answer, login) = self.hand_over(request);
             self.hub.poke.notify_one();
@@ -236,8 +235,8 @@ impl Local for Line {
             }
             sleep(answer.delay.min(PATIENCE) + self.latency()).await;
             match answer.response {
-                _ if late => Err(Broken::Timeout),
-                None => Err(Broken::Connection),
+                _ if late => Err(NoResponse::Timeout),
+                None => Err(NoResponse::Connection),
                 Some(response) => Ok(heard(response)),
             }
         })
@@ -248,7 +247,7 @@ impl Local for Line {
         fingerprint(&unit.machine.config().name, unit.bmc.as_ref().map_or(0, Bmc::certificate))
     }
 
-    fn ipmitool<'a>(&'a self, args: &'a [String], password: &'a Secret) -> Call<'a> {
+    fn ipmitool<'a>(&'a self, args: &'a [String], password: &'a Secret) -> IpmiCall<'a> {
         Box::pin(async move {
             sleep(self.latency()).await;
             let answer = self.call(args, password);

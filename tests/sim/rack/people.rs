@@ -13,8 +13,9 @@ impl Sim {
             let hub = hub.clone();
             Box::pin(async move { hub.tell(event).await })
         });
-        let guardians = Guardians::new(BmcTls::Pin, 443, tell).by_way(move |_, address| ways.via(address));
-        self.guardians = Some(Arc::new(guardians));
+        let transport = Box::new(move |_: &HostId, address| ways.via(address));
+        let pool = BmcPool::new(PoolConfig { transport, ..PoolConfig::new(BmcTls::Pin) }, tell);
+        self.pool = Some(Arc::new(pool));
     }
 
     pub(super) fn crash(&mut self) {
@@ -25,7 +26,7 @@ impl Sim {
             self.told.mid_crashes += u64::from(!self.work.is_empty());
             self.life += 1;
             self.wake_at = None;
-            self.guardians = None;
+            self.pool = None;
             self.dying = std::mem::take(&mut self.work);
             self.busy.clear();
             self.hub.facts();

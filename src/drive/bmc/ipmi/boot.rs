@@ -7,7 +7,7 @@ pub use super::answer::{BootFlags, Device};
 use super::power;
 use super::refusal;
 use super::tool::Ipmitool;
-use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState};
+use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState, Reason};
 
 /// The flags as they are. Nothing when the BMC does not say.
 pub async fn flags(bmc: &Ipmitool) -> Result<Option<BootFlags>, Fault> {
@@ -44,7 +44,7 @@ pub async fn set(bmc: &Ipmitool, wanted: BootFlags) -> Result<(), Fault> {
         tokio::time::sleep(bmc.endpoint().timeouts.poll).await;
     }
     let message = format!("{}: the boot flags were taken and do not read back", bmc.who());
-    Err(Fault::transient("BootOverrideNotKept", message))
+    Err(Fault::transient(Reason::BootOverrideNotKept, message))
 }
 
 /// Something that is good to have: a refusal is told in the log.
@@ -62,7 +62,7 @@ async fn optional(bmc: &Ipmitool, command: &[&str], otherwise: &str) -> Result<(
 pub(super) async fn from_network(bmc: &Ipmitool, how: NetworkBoot, mode: BootMode) -> Result<(), Fault> {
     if how == NetworkBoot::Http {
         let message = format!("{}: IPMI can order PXE, not UEFI HTTP boot", bmc.who());
-        return Err(Fault::operator("HttpBootNotSupported", message));
+        return Err(Fault::operator(Reason::HttpBootNotSupported, message));
     }
     let efi = match mode {
         BootMode::Uefi => true,

@@ -21,16 +21,15 @@ mod tool;
 pub use console::Console;
 pub use tool::Ipmitool;
 
-use super::endpoint::Endpoint;
 use super::order::Order;
-use crate::model::{DiskChoice, Fault, Outcome, PowerState, Preparation, Prepare, Protocol};
+use crate::model::{DiskChoice, Fault, Outcome, PowerState, Preparation, Prepare, Protocol, Reason};
 
 /// Carries out one order, within the endpoint's time limit.
 pub async fn carry_out(bmc: &Ipmitool, order: &Order) -> Result<Outcome, Fault> {
     bmc.endpoint().within(dispatch(bmc, order)).await.map_err(|fault| match order {
         // Nobody knows how far it got: the machine may be starting.
-        Order::Arm { .. } | Order::PowerCycle if fault.reason == Endpoint::TOO_SLOW => {
-            Fault::transient(Fault::OUTCOME_UNKNOWN, fault.message)
+        Order::Arm { .. } | Order::PowerCycle if fault.reason == Reason::BmcTooSlow => {
+            Fault::transient(Reason::OutcomeUnknown, fault.message)
         }
         _ => fault,
     })
@@ -43,7 +42,7 @@ async fn dispatch(bmc: &Ipmitool, order: &Order) -> Result<Outcome, Fault> {
                 let message = format!("{}: IPMI tells no NIC of the machine: write config.boot_mac", bmc.who());
                 // Only that it answers at all, with this account, is worth asking then.
                 power::state(bmc).await?;
-                return Err(Fault::permanent("NoBootMac", message));
+                return Err(Fault::permanent(Reason::NoBootMac, message));
             }
             let inventory = look::inventory(bmc, *boot_mac).await?;
             Ok(Outcome::Probed { inventory, pin: None, protocol: Protocol::Ipmi })
@@ -73,7 +72,7 @@ async fn prepare(bmc: &Ipmitool, wanted: &Prepare, apply: bool) -> Result<Prepar
             "{}: IPMI cannot {what}; do it by hand and take {key} out of bootstrap.yml, or use Redfish",
             bmc.who()
         );
-        return Err(Fault::operator("NotPossibleOverIpmi", message));
+        return Err(Fault::operator(Reason::NotPossibleOverIpmi, message));
     }
     let lit = if apply { identify(bmc, true).await? } else { true };
     let notes = if lit { Vec::new() } else { vec!["the BMC has no LED that IPMI can switch on".to_owned()] };

@@ -2,7 +2,7 @@
 
 use super::answer;
 use super::tool::{Ipmitool, Kind};
-use crate::model::{Fault, FaultClass, PowerState};
+use crate::model::{Fault, FaultClass, PowerState, Reason};
 
 /// What Chassis Control is told (IPMI 2.0 section 28.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ async fn must_reach(bmc: &Ipmitool, wanted: PowerState) -> Result<(), Fault> {
         return Ok(());
     }
     let word = if wanted == PowerState::On { "on" } else { "off" };
-    Err(Fault::transient("PowerStateNotReached", format!("{}: the machine did not switch {word}", bmc.who())))
+    Err(Fault::transient(Reason::PowerStateNotReached, format!("{}: the machine did not switch {word}", bmc.who())))
 }
 
 /// Cuts power, and sees that it is off.
@@ -70,7 +70,7 @@ pub async fn off(bmc: &Ipmitool) -> Result<(), Fault> {
 /// again at once could interrupt the very boot that was ordered.
 pub async fn on(bmc: &Ipmitool) -> Result<(), Fault> {
     order(bmc, Control::On, PowerState::On).await.map_err(|fault| match fault.class {
-        FaultClass::Transient => Fault::transient(Fault::OUTCOME_UNKNOWN, fault.message),
+        FaultClass::Transient => Fault::transient(Reason::OutcomeUnknown, fault.message),
         FaultClass::Permanent | FaultClass::Operator => fault,
     })
 }
@@ -94,7 +94,7 @@ pub(super) async fn soft(bmc: &Ipmitool) -> Result<(), Fault> {
     }
     let message =
         format!("the operating system has not shut down within {} s; `power off` cuts power", limit.as_secs());
-    Err(Fault::transient("StillOn", format!("{}: {message}", bmc.who())))
+    Err(Fault::transient(Reason::StillOn, format!("{}: {message}", bmc.who())))
 }
 
 /// Shuts down: asked first, if the BMC can ask and the machine is willing in time, else by cutting power.

@@ -8,7 +8,7 @@ use super::ipmi::{self, Ipmitool};
 use super::lock::BmcLock;
 use super::protocol::{Spoken, via_redfish_or_ipmi};
 use super::redfish::{self, Session};
-use crate::model::{Fault, PowerState, Protocol};
+use crate::model::{Fault, PowerState, Protocol, Reason};
 
 pub mod types;
 
@@ -42,7 +42,7 @@ impl Connection {
 
 async fn lock(endpoint: &Endpoint) -> Result<Option<BmcLock>, Fault> {
     match endpoint.lock(WAIT[0]).await {
-        Err(fault) if fault.reason == "BmcInUse" => {
+        Err(fault) if fault.reason == Reason::BmcInUse => {
             tracing::warn!("{} is in use; waiting for at most {} s", endpoint.who(), WAIT[1].as_secs());
             endpoint.lock(WAIT[1]).await
         }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::{Endpoint, Limits, Shared};
 use crate::drive::bmc::redfish::Session;
 use crate::drive::bmc::{BmcLock, Tls};
-use crate::model::{Event, Fault};
+use crate::model::{Event, Fault, Reason};
 
 /// How many times in a row a BMC may answer with an error when a session is to be ended, until another is opened beside
 /// it.
@@ -71,7 +71,7 @@ impl Drop for Waiting<'_> {
 impl Entry {
     /// Waits for the right to speak to it: for a bounded time, and with few others.
     pub async fn acquire(&self, endpoint: &Endpoint, limits: &Limits) -> Result<MutexGuard<'_, State>, Fault> {
-        let busy = || Fault::transient("BmcInUse", format!("another operation uses {}", endpoint.who()));
+        let busy = || Fault::transient(Reason::BmcInUse, format!("another operation uses {}", endpoint.who()));
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = Waiting(&self.waiting);
         if before >= limits.queue {
@@ -152,7 +152,7 @@ impl State {
     /// Whether the BMC has answered with an error often enough, when this session was to be ended, that it is given up.
     /// Counted for this session alone: a BMC that was busy with other things may well end it yet.
     pub fn gives_up(&mut self, uri: &str, fault: &Fault) -> bool {
-        if fault.reason != "BmcError" {
+        if fault.reason != Reason::BmcError {
             return false;
         }
         let times = self.errors.take().filter(|(last, _)| last == uri).map_or(0, |(_, times)| times) + 1;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::entry::{Entry, OpenSession, State};
 use super::{BmcPool, Endpoint};
 use crate::drive::bmc::redfish::Session;
-use crate::model::{Event, Fault, FaultClass, Protocol};
+use crate::model::{Event, Fault, FaultClass, Protocol, Reason};
 
 impl BmcPool {
     /// The session that is kept, if it would be opened the same way now, or a new one.
@@ -21,7 +21,7 @@ impl BmcPool {
             self.open(entry, state, endpoint, left).await?;
         }
         let open = state.open.as_ref().map(|open| &open.session);
-        open.ok_or_else(|| Fault::transient("SessionLost", "the session is gone"))
+        open.ok_or_else(|| Fault::transient(Reason::SessionLost, "the session is gone"))
     }
 
     /// Ends the session that a previous run of the daemon left open, where there is one.

@@ -12,7 +12,7 @@ use super::json::{link, links, strings};
 use super::session::Reply;
 use super::task;
 use super::work::{Work, pending};
-use crate::model::{Fault, Pending, Secret, Stage};
+use crate::model::{Fault, Pending, Reason, Secret, Stage};
 
 /// How far the BIOS is.
 pub(super) enum Bios {
@@ -81,7 +81,7 @@ impl Work<'_> {
             // Its job has ended, nothing waits any more, and they are as before.
             (Stage::Settings, Some(_)) => {
                 let message = format!("BIOS settings were not taken over: {}", names(difference.set.keys()));
-                Err(self.session.permanent("SettingsReverted", message + &difference.hint()))
+                Err(self.session.permanent(Reason::SettingsReverted, message + &difference.hint()))
             }
             // The firmware has them; it tells the BMC when its self test is over.
             (Stage::Settings, None) => Ok(Bios::Waits(over.clone())),
@@ -102,7 +102,7 @@ impl Work<'_> {
             [] => Ok(difference),
             unfit => {
                 let message = format!("{whose} settings of the wrong type: {}", unfit.join(", "));
-                Err(Fault::operator("SettingsNotValid", message))
+                Err(Fault::operator(Reason::SettingsNotValid, message))
             }
         }
     }
@@ -137,7 +137,7 @@ impl Work<'_> {
         let kept = difference.set.iter().all(|(name, value)| after["Attributes"][name] == *value);
         if !kept {
             let message = format!("BIOS settings were taken and are not kept: {}", names(difference.set.keys()));
-            return Err(self.session.transient("SettingsNotKept", message));
+            return Err(self.session.transient(Reason::SettingsNotKept, message));
         }
         if needs_job { self.job(&after).await } else { Ok(None) }
     }
@@ -158,7 +158,7 @@ impl Work<'_> {
     fn refused(&self, whose: &str, difference: &Difference, refusal: &Fault) -> Fault {
         let said = self.scrub(&refusal.message);
         let message = format!("{whose} settings are refused ({}): {said}", names(difference.set.keys()));
-        Fault { class: refusal.class, reason: "SettingsRefused".to_owned(), message: message + &difference.hint() }
+        Fault { class: refusal.class, reason: Reason::SettingsRefused, message: message + &difference.hint() }
     }
 
     /// Settings of the BMC itself, which take effect at once or soon. Only iDRACs have them under names.

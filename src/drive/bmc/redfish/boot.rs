@@ -9,7 +9,7 @@ use super::led::led;
 use super::quirk;
 use super::session::{Reply, Session};
 use super::system::System;
-use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState};
+use crate::model::{BootMode, Fault, FaultClass, NetworkBoot, PowerState, Reason};
 
 /// Where a boot override is set: the system, or the settings of it.
 struct BootSettings {
@@ -124,12 +124,12 @@ pub(super) async fn set_once(session: &Session, system: &System, target: &str, m
         }
         tokio::time::sleep(session.timeouts().poll).await;
     }
-    Err(session.transient("BootOverrideNotKept", "the boot override was taken and does not read back"))
+    Err(session.transient(Reason::BootOverrideNotKept, "the boot override was taken and does not read back"))
 }
 
 /// Refused for good, and by a reason of its own, where the service has no such boot: IPMI may have it.
 fn can_boot(session: &Session, system: &System, settings: &BootSettings, target: &str) -> Result<(), Fault> {
-    let lacks = |why: &str| Err(session.permanent("PxeNotSupported", why));
+    let lacks = |why: &str| Err(session.permanent(Reason::PxeNotSupported, why));
     if !settings.reply.body["Boot"].is_object() {
         return lacks("the system has no boot override");
     }
@@ -141,7 +141,7 @@ fn can_boot(session: &Session, system: &System, settings: &BootSettings, target:
             "UefiHttp" => lacks("the system cannot be told to boot by UEFI HTTP; `bmc.network_boot: pxe` may do"),
             _ => {
                 let message = format!("the system cannot be told to boot from {target}");
-                Err(session.permanent("BootTargetNotSupported", message))
+                Err(session.permanent(Reason::BootTargetNotSupported, message))
             }
         };
     }
@@ -213,7 +213,7 @@ fn mode_to_set(
 /// very boot that was ordered.
 fn may_have_happened(fault: Fault) -> Fault {
     match fault.class {
-        FaultClass::Transient => Fault::transient(Fault::OUTCOME_UNKNOWN, fault.message),
+        FaultClass::Transient => Fault::transient(Reason::OutcomeUnknown, fault.message),
         FaultClass::Permanent | FaultClass::Operator => fault,
     }
 }
@@ -260,7 +260,7 @@ pub(super) async fn cleared(session: &Session, system: &System) -> Result<Boot, 
     }
     let found = settings.found();
     let message = format!("the boot override is not given up: {} {}", found.target, found.enabled);
-    Err(session.transient("BootOverrideNotKept", message))
+    Err(session.transient(Reason::BootOverrideNotKept, message))
 }
 
 /// What is set, wherever the service keeps it.
@@ -293,7 +293,7 @@ pub(super) async fn wind_down(session: &Session, power_off: bool) -> Result<Powe
     }
     if !types.takes("ForceOff") && ask.is_some() {
         let message = "the machine does not shut down, and the BMC offers nothing stronger";
-        return Err(session.transient("PowerStateNotReached", message));
+        return Err(session.transient(Reason::PowerStateNotReached, message));
     }
     system.switch_off(session, &types).await?;
     Ok(PowerState::Off)

@@ -9,7 +9,7 @@ use reqwest::Client;
 use super::super::endpoint::{Endpoint, Tls};
 use super::super::transport::{BODY_CAP, LocalBmc, NoResponse, Request, Response, Transport};
 use super::tls::Verifier;
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// What sends requests to one BMC.
 pub(super) enum HttpClient {
@@ -37,7 +37,7 @@ impl HttpClient {
             .connect_timeout(endpoint.timeouts.request)
             .timeout(endpoint.timeouts.request)
             .build()
-            .map_err(|error| Fault::permanent("TlsUnsupported", error.to_string()))?;
+            .map_err(|error| Fault::permanent(Reason::TlsUnsupported, error.to_string()))?;
         let base = format!("https://{}", SocketAddr::new(endpoint.address, endpoint.port));
         Ok(HttpClient::Network { client, base, verifier })
     }

@@ -9,7 +9,7 @@ use super::json::{links, name_of, number, same, text};
 use super::quirk::Quirk;
 use super::session::Session;
 use super::storage::{Controller, Storage, after, slot};
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// All drives and volumes.
 pub(super) struct Disks {
@@ -64,7 +64,7 @@ impl Disks {
         if walk.incomplete() {
             let message = "not all drives and volumes could be read, and the wrong one must not be taken for the right \
                            one; it is tried again";
-            return Err(session.transient("StorageUnreadable", message));
+            return Err(session.transient(Reason::StorageUnreadable, message));
         }
         let drives = drives.into_iter().filter(|(_, _, body)| !simple || body["Model"].is_string());
         let drives = drives.map(|(controller, path, body)| drive(quirk, path, &body, controller)).collect();

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::super::endpoint::Tls;
 use super::super::text::clip;
 use super::json::array;
+use crate::model::Reason;
 
 /// Messages of refusals that pass by themselves, by the end of their ids, and where each was seen.
 const LATER: &[(&str, &str)] = &[
@@ -56,7 +57,7 @@ impl ErrorBody {
 }
 
 /// Reason and message of a TLS failure: which of them mean that the BMC is too old for us, and what can be done.
-pub(super) fn tls_failure(error: &rustls::Error, tls: &Tls) -> (&'static str, String) {
+pub(super) fn tls_failure(error: &rustls::Error, tls: &Tls) -> (Reason, String) {
     use rustls::{AlertDescription as Alert, CertificateError, Error};
     let old_certificate = |error: &CertificateError| {
         match error {
@@ -71,14 +72,14 @@ pub(super) fn tls_failure(error: &rustls::Error, tls: &Tls) -> (&'static str, St
     let certificate = "its certificate is not one that TLS libraries still take (X.509 v1, or a key or signature \
                        too weak): have the BMC make a new one, or update its firmware";
     let (reason, advice) = match error {
-        Error::InvalidCertificate(why) if old_certificate(why) => ("TlsTooOld", certificate),
-        Error::InvalidCertificate(_) => ("TlsFailed", "bmc.tls does not accept the certificate"),
+        Error::InvalidCertificate(why) if old_certificate(why) => (Reason::TlsTooOld, certificate),
+        Error::InvalidCertificate(_) => (Reason::TlsFailed, "bmc.tls does not accept the certificate"),
         Error::PeerIncompatible(_)
         | Error::AlertReceived(
             Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity | Alert::IllegalParameter,
-        ) => ("TlsTooOld", "it speaks no TLS 1.2 or 1.3 with forward secrecy: update the BMC's firmware"),
-        Error::InvalidMessage(_) => ("NoTls", "what answers there does not speak TLS"),
-        _ => ("TlsFailed", "what answers there does not speak TLS as it should"),
+        ) => (Reason::TlsTooOld, "it speaks no TLS 1.2 or 1.3 with forward secrecy: update the BMC's firmware"),
+        Error::InvalidMessage(_) => (Reason::NoTls, "what answers there does not speak TLS"),
+        _ => (Reason::TlsFailed, "what answers there does not speak TLS as it should"),
     };
     (reason, format!("{error}: {advice}; or write `bmc.protocol: ipmi`"))
 }

@@ -8,7 +8,7 @@ use super::super::endpoint::Endpoint;
 use super::error::ErrorBody;
 use super::json::link;
 use super::session::{Auth, Reply, Session};
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// The service root (DSP0266, "Redfish-defined URIs"), which some services have under one of its two names only.
 const ROOTS: [&str; 2] = ["/redfish/v1/", "/redfish/v1"];
@@ -41,7 +41,7 @@ impl Session {
                 _ => return self.accept_json(root, path).map(|reply| reply.body),
             }
         }
-        Err(self.permanent("NotRedfish", "there is no Redfish service at /redfish/v1/"))
+        Err(self.permanent(Reason::NotRedfish, "there is no Redfish service at /redfish/v1/"))
     }
 
     async fn login(&self) -> Result<Auth, Fault> {
@@ -119,7 +119,7 @@ impl Session {
             };
             let message =
                 format!("its table of sessions is full{idle}; if it stays so, close sessions in its web interface");
-            self.transient("TooManySessions", message)
+            self.transient(Reason::TooManySessions, message)
         })
     }
 }

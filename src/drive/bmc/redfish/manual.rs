@@ -8,7 +8,7 @@ use super::inventory::inventory;
 use super::json::{array, link, links, text};
 use super::session::Session;
 use super::system::System;
-use crate::model::{BootMode, Fault, Mac, PowerState, Protocol, Time};
+use crate::model::{BootMode, Fault, Mac, PowerState, Protocol, Reason, Time};
 
 /// Reads what an operator wants to know. What a service does not have or does not tell is left out.
 pub(crate) async fn look(session: &Session, depth: Depth) -> Result<Look, Fault> {
@@ -121,7 +121,7 @@ pub(crate) async fn power(session: &Session, word: Power) -> Result<PowerState, 
         Power::Off => switch_off(session, &mut system).await?,
         Power::Soft => soft(session, &mut system).await?,
         Power::Cycle | Power::Reset if off => {
-            return Err(session.permanent("MachineIsOff", "the machine is off: `power on` starts it"));
+            return Err(session.permanent(Reason::MachineIsOff, "the machine is off: `power on` starts it"));
         }
         Power::Cycle => {
             switch_off(session, &mut system).await?;
@@ -146,8 +146,10 @@ async fn soft(session: &Session, system: &mut System) -> Result<(), Fault> {
         return Ok(());
     }
     let waited = session.timeouts().graceful.as_secs();
-    Err(session
-        .transient("StillOn", format!("the operating system has not shut down within {waited} s; `power off` cuts")))
+    Err(session.transient(
+        Reason::StillOn,
+        format!("the operating system has not shut down within {waited} s; `power off` cuts"),
+    ))
 }
 
 /// Sets or clears a one-shot boot device, without restarting anything.

@@ -11,7 +11,7 @@ use super::quirk::Mirror;
 use super::session::Reply;
 use super::task;
 use super::work::{Work, pending};
-use crate::model::{DiskChoice, Fault, Pending, Stage};
+use crate::model::{DiskChoice, Fault, Pending, Reason, Stage};
 
 /// How far the disk is.
 pub(super) enum Disk {
@@ -53,7 +53,7 @@ impl Work<'_> {
         }
         Err(self
             .session
-            .transient("VolumeNotThere", "the BMC accepted the RAID changes, but its volumes are unchanged"))
+            .transient(Reason::VolumeNotThere, "the BMC accepted the RAID changes, but its volumes are unchanged"))
     }
 
     /// The drives in the slots.
@@ -61,7 +61,7 @@ impl Work<'_> {
         let mut candidates: Vec<Vec<usize>> = slots.iter().map(|slot| disks.at(slot)).collect();
         if let Some(missing) = candidates.iter().position(Vec::is_empty) {
             let message = format!("no drive is in slot {}: {}", slots[missing], disks.slots());
-            return Err(self.session.permanent("NoDriveInSlot", message));
+            return Err(self.session.permanent(Reason::NoDriveInSlot, message));
         }
         if let [first, second] = candidates.as_slice() {
             // Boxes may count their bays alike; a mirror is on one controller.
@@ -88,7 +88,7 @@ impl Work<'_> {
              config.system_disks",
             slots.join(" and slot ")
         );
-        Fault::operator("SlotNotUnique", message)
+        Fault::operator(Reason::SlotNotUnique, message)
     }
 
     fn raid_not_supported(&self, why: &str) -> Fault {
@@ -96,7 +96,7 @@ impl Work<'_> {
             "no RAID-1 can be made of these slots over Redfish: {why}. Make it in the controller's own setup, or name one \
              disk in config.system_disks"
         );
-        self.session.permanent("RaidNotSupported", message)
+        self.session.permanent(Reason::RaidNotSupported, message)
     }
 
     /// What the installer is told.
@@ -106,7 +106,7 @@ impl Work<'_> {
         let Some(found) = disks.told(place) else {
             let message =
                 format!("the BMC tells no model or size of the disk in slot {slots}: name it by path instead");
-            return Err(self.session.permanent("DiskNotNamed", message));
+            return Err(self.session.permanent(Reason::DiskNotNamed, message));
         };
         let text = found.text;
         if found.fit > 1 {
@@ -192,7 +192,7 @@ impl Work<'_> {
             volume.name,
             slots.collect::<Vec<_>>().join(", ")
         );
-        Fault::operator("ForeignVolume", message)
+        Fault::operator(Reason::ForeignVolume, message)
     }
 
     /// Orders the mirror, in the words of the schema's versions until the service understands: refused is not done.
@@ -216,7 +216,7 @@ impl Work<'_> {
                 Err(fault) => refused = refused.or(Some(fault)),
             }
         }
-        Err(refused.unwrap_or_else(|| self.session.permanent("BmcRefused", "the volume")))
+        Err(refused.unwrap_or_else(|| self.session.permanent(Reason::BmcRefused, "the volume")))
     }
 
     /// What came of an order about volumes, whose answer may have been lost: nothing is ordered twice.

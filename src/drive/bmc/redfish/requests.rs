@@ -7,7 +7,7 @@ use super::super::text::clip;
 use super::error::ErrorBody;
 use super::progress::Progress;
 use super::session::{Reply, Session};
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// Looks at a task that a service makes of a small change (DSP0266, "Asynchronous operations"), before it is left alone.
 const TASK_LOOKS: u32 = 5;
@@ -96,7 +96,7 @@ impl Session {
                 return self.accept_or_refusal(reply, path);
             }
         }
-        Err(self.transient("BmcBusy", format!("{} changes faster than it can be written", clip(path))))
+        Err(self.transient(Reason::BmcBusy, format!("{} changes faster than it can be written", clip(path))))
     }
 
     /// A good answer, or the refusal of what was asked for, which asking for less may avoid.
@@ -124,7 +124,7 @@ impl Session {
                 Some(Progress::Running) => tokio::time::sleep(self.timeouts().poll).await,
                 Some(Progress::Failed(why)) => {
                     let message = format!("the task {} failed: {why}", clip(monitor));
-                    return Err(self.transient("BmcTaskFailed", message));
+                    return Err(self.transient(Reason::BmcTaskFailed, message));
                 }
                 None if look.status == StatusCode::UNAUTHORIZED => return self.accept(look, monitor).map(drop),
                 // Over, or nothing that can be followed.

@@ -14,7 +14,7 @@ use super::super::text::clip;
 use super::super::transport::{NoResponse, Request, Response};
 use super::client::HttpClient;
 use super::error::{ErrorBody, tls_failure};
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// How requests show who sends them.
 pub(super) enum Auth {
@@ -76,7 +76,7 @@ impl Session {
     /// A request without credentials.
     pub(super) fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Request, Fault> {
         if !path.starts_with('/') || path.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\') {
-            return Err(self.permanent("BmcNonsense", format!("the BMC links to `{}`", clip(path))));
+            return Err(self.permanent(Reason::BmcNonsense, format!("the BMC links to `{}`", clip(path))));
         }
         let mut headers = vec![("accept", "application/json".to_owned()), ("odata-version", "4.0".to_owned())];
         headers.extend(body.map(|_| ("content-type", "application/json".to_owned())));
@@ -103,7 +103,7 @@ impl Session {
             response = self.send(Request { path, ..request }).await?;
         }
         let status = StatusCode::from_u16(response.status);
-        let status = status.map_err(|_| self.permanent("BmcNonsense", "an impossible HTTP status"))?;
+        let status = status.map_err(|_| self.permanent(Reason::BmcNonsense, "an impossible HTTP status"))?;
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let etag = response.header("etag").or_else(|| body["@odata.etag"].as_str());
         let etag = etag.filter(|etag| !etag.is_empty()).map(str::to_owned);
@@ -147,7 +147,7 @@ impl Session {
         }
         let said = ErrorBody::of(&reply.body);
         if said.later() {
-            return Err(self.transient("BmcBusy", format!("not now: {}", said.text)));
+            return Err(self.transient(Reason::BmcBusy, format!("not now: {}", said.text)));
         }
         Err(self.refused(reply.status, path, &said.text))
     }
@@ -160,7 +160,7 @@ impl Session {
         }
         let why = "was answered with something other than a resource; the BMC may be starting, or have no Redfish \
                    (then write `bmc.protocol: ipmi`)";
-        Err(self.transient("BmcNotReady", format!("{} {why}", clip(path))))
+        Err(self.transient(Reason::BmcNotReady, format!("{} {why}", clip(path))))
     }
 
     /// The fault of an answer with this status.
@@ -169,28 +169,30 @@ impl Session {
         let message = format!("{} was answered with {}{said}", clip(path), status.as_u16());
         match (status.as_u16(), &self.auth) {
             (401, Auth::Token { .. }) => {
-                self.transient("SessionLost", format!("the BMC no longer knows the session: {message}"))
+                self.transient(Reason::SessionLost, format!("the BMC no longer knows the session: {message}"))
             }
             (401, Auth::Basic) => self.not_allowed(),
             // The account was accepted and may not do this: a role, a licence, a lock-down mode, a password to change.
-            (403, _) => self.permanent("Forbidden", format!("the BMC does not let this account do that: {message}")),
-            (408 | 409 | 412 | 423 | 425 | 429, _) => self.transient("BmcBusy", message),
-            (500..=599, _) => self.transient("BmcError", message),
-            _ => self.permanent("BmcRefused", message),
+            (403, _) => {
+                self.permanent(Reason::Forbidden, format!("the BMC does not let this account do that: {message}"))
+            }
+            (408 | 409 | 412 | 423 | 425 | 429, _) => self.transient(Reason::BmcBusy, message),
+            (500..=599, _) => self.transient(Reason::BmcError, message),
+            _ => self.permanent(Reason::BmcRefused, message),
         }
     }
 
     /// The fault of an account that is not accepted.
     pub(super) fn not_allowed(&self) -> Fault {
         let message = format!("{}: the BMC refuses the user `{}`", self.who(), self.endpoint.username);
-        Fault::operator(Fault::AUTHENTICATION_FAILED, format!("{message}; correct bmc.username or bmc.password"))
+        Fault::operator(Reason::AuthenticationFailed, format!("{message}; correct bmc.username or bmc.password"))
     }
 
     /// The fault of a request that got no answer.
     fn no_response(&self, why: NoResponse, path: &str) -> Fault {
         match why {
             NoResponse::Certificate { expected, shown } => Fault::operator(
-                Fault::CERTIFICATE_CHANGED,
+                Reason::CertificateChanged,
                 format!(
                     "{}: the certificate {expected} is trusted, but {shown} was shown: where that is right, write \
                      `bmc.fingerprint: {shown}` in bootstrap.yml; where it is not, find out who answers there, or put the \
@@ -202,25 +204,27 @@ impl Session {
                 let (reason, message) = tls_failure(&error, &self.endpoint.tls);
                 self.permanent(reason, message)
             }
-            NoResponse::TooLarge => self.permanent("BmcNonsense", format!("the answer to {} is too large", clip(path))),
+            NoResponse::TooLarge => {
+                self.permanent(Reason::BmcNonsense, format!("the answer to {} is too large", clip(path)))
+            }
             NoResponse::Timeout => {
                 let limit = self.timeouts().request.as_secs();
-                self.transient("Unreachable", format!("{}: no answer within {limit} s", clip(path)))
+                self.transient(Reason::Unreachable, format!("{}: no answer within {limit} s", clip(path)))
             }
-            NoResponse::Refused => self.transient("ConnectionRefused", "nothing listens at its HTTPS port"),
+            NoResponse::Refused => self.transient(Reason::ConnectionRefused, "nothing listens at its HTTPS port"),
             NoResponse::Connection => {
-                self.transient("Unreachable", format!("{}: the connection failed or broke", clip(path)))
+                self.transient(Reason::Unreachable, format!("{}: the connection failed or broke", clip(path)))
             }
         }
     }
 
     /// A fault that may pass, with the BMC's address.
-    pub(super) fn transient(&self, reason: &str, message: impl std::fmt::Display) -> Fault {
+    pub(super) fn transient(&self, reason: Reason, message: impl std::fmt::Display) -> Fault {
         Fault::transient(reason, format!("{}: {message}", self.who()))
     }
 
     /// A refusal, with the BMC's address.
-    pub(super) fn permanent(&self, reason: &str, message: impl std::fmt::Display) -> Fault {
+    pub(super) fn permanent(&self, reason: Reason, message: impl std::fmt::Display) -> Fault {
         Fault::permanent(reason, format!("{}: {message}", self.who()))
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::json::{array, link, links, strings};
 use super::quirk;
 use super::session::{Reply, Session};
-use crate::model::{Fault, PowerState};
+use crate::model::{Fault, PowerState, Reason};
 
 /// Systems of a service that are looked at.
 const SYSTEMS: usize = 8;
@@ -32,7 +32,7 @@ impl System {
         let mut paths = links(&session.get(systems).await?.body["Members"]);
         paths.truncate(SYSTEMS);
         let system = match paths.len() {
-            0 => return Err(session.permanent("NoSystem", "the BMC lists no system")),
+            0 => return Err(session.permanent(Reason::NoSystem, "the BMC lists no system")),
             1 => System { reply: session.get(&paths[0]).await?, path: paths.remove(0) },
             _ => System::among(session, paths).await?,
         };
@@ -60,12 +60,12 @@ impl System {
         }
         match best.len() {
             1 => Ok(best.remove(0).1),
-            0 => Err(session.permanent("NoSystem", "the BMC lists systems that are not there")),
+            0 => Err(session.permanent(Reason::NoSystem, "the BMC lists systems that are not there")),
             _ => {
                 let paths: Vec<_> = best.iter().map(|(_, system)| system.path.as_str()).collect();
                 let message =
                     format!("the BMC has several machines ({}), and nothing says which is meant", paths.join(", "));
-                Err(session.permanent("SeveralSystems", message))
+                Err(session.permanent(Reason::SeveralSystems, message))
             }
         }
     }
@@ -141,7 +141,7 @@ impl System {
             return Ok(());
         }
         let word = if wanted == PowerState::On { "on" } else { "off" };
-        Err(session.transient("PowerStateNotReached", format!("the machine did not switch {word}")))
+        Err(session.transient(Reason::PowerStateNotReached, format!("the machine did not switch {word}")))
     }
 
     /// What `ComputerSystem.Reset` takes: inline or by ActionInfo; what every service takes where it does not say.
@@ -159,7 +159,8 @@ impl System {
 
     pub(super) async fn reset(&self, session: &Session, kind: &str) -> Result<(), Fault> {
         let target = self.body().pointer("/Actions/#ComputerSystem.Reset/target").and_then(Value::as_str);
-        let target = target.ok_or_else(|| session.permanent("ResetNotSupported", "the system cannot be reset"))?;
+        let target =
+            target.ok_or_else(|| session.permanent(Reason::ResetNotSupported, "the system cannot be reset"))?;
         session.post(target, &json!({ "ResetType": kind })).await.map(|_| ())
     }
 
@@ -177,7 +178,8 @@ impl System {
             tokio::time::sleep(session.timeouts().poll * rest).await;
         }
         let kind = types.first_of(&["On", "ForceOn", "PushPowerButton"]);
-        let kind = kind.ok_or_else(|| session.permanent("ResetNotSupported", "the system cannot be switched on"))?;
+        let kind =
+            kind.ok_or_else(|| session.permanent(Reason::ResetNotSupported, "the system cannot be switched on"))?;
         self.reset(session, kind).await?;
         self.must_reach(session, PowerState::On).await
     }
@@ -185,11 +187,12 @@ impl System {
     /// Off without asking, where the service can; else as a person would, by the button.
     pub(super) async fn switch_off(&mut self, session: &Session, types: &ResetTypes) -> Result<(), Fault> {
         let kind = types.first_of(&["ForceOff", "GracefulShutdown", "PushPowerButton"]);
-        let kind = kind.ok_or_else(|| session.permanent("ResetNotSupported", "the system cannot be switched off"))?;
+        let kind =
+            kind.ok_or_else(|| session.permanent(Reason::ResetNotSupported, "the system cannot be switched off"))?;
         self.reset(session, kind).await?;
         if kind != "ForceOff" && !self.wait_power(session, PowerState::Off, session.timeouts().graceful).await? {
             let message = format!("the machine did not switch off for `{kind}`, and the BMC offers nothing stronger");
-            return Err(session.transient("PowerStateNotReached", message));
+            return Err(session.transient(Reason::PowerStateNotReached, message));
         }
         self.must_reach(session, PowerState::Off).await
     }

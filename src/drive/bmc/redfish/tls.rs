@@ -11,7 +11,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use sha2::{Digest as _, Sha256};
 
 use super::super::endpoint::Tls;
-use crate::model::Fault;
+use crate::model::{Fault, Reason};
 
 /// The largest CA file that is read.
 const CA_CAP: u64 = 1 << 20;
@@ -41,7 +41,7 @@ impl Verifier {
             Tls::Insecure => Check::Nothing,
             Tls::Ca(path) => {
                 let bad = |why: String| {
-                    Fault::operator("BadCertificateAuthority", format!("bmc.tls.ca {}: {why}", path.display()))
+                    Fault::operator(Reason::BadCertificateAuthority, format!("bmc.tls.ca {}: {why}", path.display()))
                 };
                 let size = tokio::fs::metadata(path).await.map_err(|error| bad(error.to_string()))?.len();
                 if size > CA_CAP {
@@ -64,7 +64,7 @@ impl Verifier {
     pub(super) fn client(self: &Arc<Self>) -> Result<ClientConfig, Fault> {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()
-            .map_err(|error| Fault::permanent("TlsUnsupported", error.to_string()))?;
+            .map_err(|error| Fault::permanent(Reason::TlsUnsupported, error.to_string()))?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(self.clone()).with_no_client_auth();
         config.resumption = rustls::client::Resumption::disabled();
         Ok(config)

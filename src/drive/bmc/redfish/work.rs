@@ -4,7 +4,7 @@ use super::compare::scrub;
 use super::quirk::Quirk;
 use super::session::Session;
 use super::system::System;
-use crate::model::{Fault, FaultClass, Pending, PowerState, Prepare, Stage};
+use crate::model::{Fault, FaultClass, Pending, PowerState, Prepare, Reason, Stage};
 
 /// One preparation.
 pub(super) struct Work<'s> {
@@ -36,7 +36,7 @@ impl Work<'_> {
     }
 
     pub(super) fn failed(&self, why: &str) -> Fault {
-        self.session.permanent("BmcTaskFailed", format!("a task of the BMC has failed: {why}"))
+        self.session.permanent(Reason::BmcTaskFailed, format!("a task of the BMC has failed: {why}"))
     }
 
     /// Whether it is only looked at, and the machine was switched on for this a while ago.

@@ -1,13 +1,15 @@
-//! BMCs within the process that count, and a guardian before them.
+//! BMCs within the process that count, and a pool before them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rackwright::drive::bmc::redfish::{Exchange, Local, Request, Response};
-use rackwright::drive::bmc::{Guardians, Limits, Tell, Via};
+use rackwright::drive::JournalFact;
+use rackwright::drive::bmc::transport::{Exchange, LocalBmc, NoResponse, Request, Response};
+use rackwright::drive::bmc::{BmcPool, Endpoint, Limits, PoolConfig, Transport};
 use rackwright::model::{Action, Event, Fault, HostId, Outcome, Secret, Time};
 use rackwright::settings::BmcTls;
 use rackwright::sim::bmc::{self, Bmc, BmcConfig};
@@ -75,13 +77,13 @@ impl Line {
     }
 }
 
-impl Local for Line {
+impl LocalBmc for Line {
     fn redfish(&self, request: Request) -> Exchange<'_> {
         Box::pin(async move {
             let _counted = (self.here.enter(), self.all.enter());
             tokio::time::sleep(Duration::from_millis(50)).await;
             if self.dead.load(Ordering::SeqCst) {
-                return Err(rackwright::drive::bmc::redfish::Broken::Connection);
+                return Err(NoResponse::Connection);
             }
             let request = bmc::Request {
                 method: request.method.to_string(),
@@ -106,7 +108,7 @@ impl Local for Line {
     }
 }
 
-/// A World, its BMCs, and what a guardian has told.
+/// A World, its BMCs, and what a pool has told.
 pub struct Rig {
     pub bench: Bench,
     pub lines: BTreeMap<HostId, Arc<Line>>,
@@ -142,15 +144,33 @@ impl Rig {
         &self.lines[&self.bench.id(1)]
     }
 
-    /// A guardian, as a daemon makes it when it starts.
-    pub fn guardians(&self, limits: Limits) -> Arc<Guardians> {
+    /// A pool, as a daemon makes it when it starts.
+    pub fn pool(&self, limits: Limits) -> Arc<BmcPool> {
+        self.pool_in(limits, None)
+    }
+
+    /// The same, whose BMCs are locked in this state directory.
+    pub fn pool_in(&self, limits: Limits, state_dir: Option<&Path>) -> Arc<BmcPool> {
         let (told, lines) = (self.told.clone(), self.lines.clone());
-        let tell: Tell = Arc::new(move |event| {
+        let tell: JournalFact = Arc::new(move |event| {
             told.lock().unwrap().push(event);
             Box::pin(std::future::ready(()))
         });
-        let by_way = move |host: &HostId, _: IpAddr| Via::Local(lines[host].clone());
-        Arc::new(Guardians::new(BmcTls::Pin, 443, tell).by_way(by_way).with_limits(limits))
+        let transport = Box::new(move |host: &HostId, _: IpAddr| Transport::Local(lines[host].clone()));
+        let state_dir = state_dir.map(Path::to_owned);
+        let config = PoolConfig { limits, state_dir, transport, ..PoolConfig::new(BmcTls::Pin) };
+        Arc::new(BmcPool::new(config, tell))
+    }
+
+    /// The first host's BMC, as a command by hand speaks to it beside a daemon with this state directory.
+    pub fn by_hand(&self, state_dir: &Path) -> Endpoint {
+        let host = self.bench.id(1);
+        let (spec, facts) = (self.bench.world.spec(&host).unwrap(), self.bench.world.facts(&host).unwrap());
+        Endpoint {
+            transport: Transport::Local(self.line().clone()),
+            state_dir: Some(state_dir.to_owned()),
+            ..Endpoint::of(spec, facts, &BmcTls::Pin).unwrap()
+        }
     }
 
     /// What was told since, as the journal and the World hear of it.
@@ -161,10 +181,10 @@ impl Rig {
     }
 
     /// Carries out an action as the daemon does: begun, done, ended.
-    pub async fn act(&mut self, guardians: &Guardians, action: Action) -> Result<Outcome, Fault> {
+    pub async fn act(&mut self, pool: &BmcPool, action: Action) -> Result<Outcome, Fault> {
         let world = self.bench.world.clone();
         self.bench.tell(Event::Started { action: action.clone() });
-        let result = guardians.perform(&action, &world).await;
+        let result = pool.perform(&action, &world).await;
         self.hear();
         self.bench.tell(Event::Ended { action, result: result.clone() });
         result
