@@ -110,7 +110,7 @@ impl Lab {
         };
         let inside = Arc::new(Simulated { inside: Mutex::new(inside), began: Instant::now() });
         let mut target = target(443);
-        target.via = Transport::Local(inside.clone());
+        target.transport = Transport::Local(inside.clone());
         target.timeouts = rackwright::drive::bmc::Timeouts::default();
         Lab { inside, target }
     }
