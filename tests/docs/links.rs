@@ -72,6 +72,60 @@ fn links_lead_somewhere() {
     assert_eq!(broken(&sample, |path| path == "docs/a/c.md"), ["docs/a/c.md: b.md#nowhere", "docs/a/c.md: ../d"]);
 }
 
+/// Words between backticks outside fenced blocks.
+fn code_words(text: &str) -> Vec<&str> {
+    let outside = text.split("```").step_by(2);
+    outside.flat_map(|part| part.split('`').skip(1).step_by(2)).collect()
+}
+
+/// Names of tests, as `tests/run` sees them: `net::dhcp::a_lease_is_kept`.
+fn tests() -> String {
+    let mut names = String::new();
+    let mut dirs = vec![root().join("tests"), root().join("src")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let name = path.strip_prefix(root()).expect("ours").with_extension("").to_string_lossy().into_owned();
+                let module = name.split_once('/').map_or("", |(_, name)| name).replace('/', "::");
+                let text = std::fs::read_to_string(&path).expect("text");
+                let functions = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+                functions.for_each(|function| names.push_str(&format!("{module}::{function}\n")));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn files_tests_and_benchmarks_that_are_named_exist() {
+    let (tests, manifest) = (tests(), include_str!("../../Cargo.toml"));
+    let ours = ["src/", "tests/", "docs/", "benches/", "templates/", "repo-schema/"];
+    let mut missing = Vec::new();
+    for (path, text) in pages() {
+        for word in code_words(&text) {
+            let name = word.split_whitespace().next().unwrap_or_default();
+            let is_path = ours.iter().any(|dir| name.starts_with(dir)) && !name.contains(['<', '*', '{']);
+            if is_path && !root().join(name).exists() {
+                missing.push(format!("{path}: {name}"));
+            }
+        }
+        let after = |word: &str| {
+            text.split(word)
+                .skip(1)
+                .map(|rest| rest.split([' ', '`', '\n']).next().unwrap_or_default())
+                .collect::<Vec<_>>()
+        };
+        let filters = after("tests/run ").into_iter().filter(|filter| !filter.is_empty() && !tests.contains(filter));
+        missing.extend(filters.map(|filter| format!("{path}: tests/run {filter}")));
+        let benches = after("--bench ").into_iter().filter(|name| !manifest.contains(&format!("name = \"{name}\"")));
+        missing.extend(benches.map(|name| format!("{path}: --bench {name}")));
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 #[test]
 fn every_page_can_be_reached() {
     let pages = pages();

@@ -68,7 +68,9 @@ pub fn kind(schema: &Value, whole: &Value) -> String {
         let part = &whole["$defs"][name];
         return match () {
             () if name == "YesNo" => "yes or no".into(),
-            () if part.get("properties").is_some() => format!("[{name}](#{})", name.to_lowercase()),
+            () if part.get("properties").is_some() || part.get("allOf").is_some() => {
+                format!("[{name}](#{})", name.to_lowercase())
+            }
             () => kind(part, whole),
         };
     }

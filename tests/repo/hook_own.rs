@@ -186,27 +186,29 @@ fn a_directory_that_is_no_hook_is_said_once() {
     assert_eq!(list, at("hook.yaml", 1, "wrong-type"));
 }
 
-/// The text of the README's fenced block in `language` that holds `word`.
-fn shown(language: &str, word: &str) -> String {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let fence = format!("```{language}\n");
-    let blocks: Vec<_> = readme.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    blocks.into_iter().find(|text| text.contains(word)).expect("such a block").to_owned()
+/// The text of a page's fenced block in `language` that holds `word`.
+fn shown(page: &str, language: &str, word: &str) -> String {
+    let page = std::fs::read_to_string(root().join("docs/how-to").join(page)).unwrap();
+    let fence = format!("```{language} ");
+    let blocks = page.split(&fence).skip(1).filter_map(|rest| rest.split("```").next());
+    let mut blocks = blocks.filter_map(|block| Some(block.split_once('\n')?.1));
+    blocks.find(|text| text.contains(word)).expect("such a block").to_owned()
 }
 
 #[test]
-fn what_the_readme_shows_is_good() {
+fn what_the_documents_show_is_good() {
     let mut tree =
         with_hooks(&hook("tag", "{ owner: us, room: south, shelf: a1, notes: [\"a\\nb\"], photo: files/motd }"));
-    tree.insert("hooks/tag/hook.yaml".into(), file(shown("yaml", "name: tag")));
-    tree.insert("hooks/tag/run".into(), file(shown("sh", "ARG_OWNER")));
+    tree.insert("hooks/tag/hook.yaml".into(), file(shown("write-a-hook.md", "yaml", "name: tag")));
+    tree.insert("hooks/tag/run".into(), file(shown("write-a-hook.md", "sh", "ARG_OWNER")));
     let given: Value = serde_json::from_str(task(&tasks(&tree)[0]).args.reveal()).unwrap();
     let expected = json!({ "owner": "us", "level": 1, "room": "south", "shelf": "a1", "notes": ["a\nb"],
         "photo": "files/0", "as_root": false });
     assert_eq!(given, expected);
     assert_eq!(found(&tree), []);
-    let example = shown("yaml", "name: welcome people").replace("hooks:\n", "").replace("[hv1, hv2]", "[hv1]");
-    assert_eq!(tasks(&with_hooks(&example)).len(), 1);
+    let example = shown("use-hooks.md", "yaml", "name: welcome people");
+    let example = example.replace("hooks:\n", "").replace("[hv1, hv2]", "[hv1]");
+    assert_eq!(tasks(&with_hooks(&example)).len(), 3);
 }
 
 /// The hooks that the example repository has in comments are good as well.
