@@ -18,7 +18,9 @@ use gix::objs::tree::EntryKind;
 use super::command::Caller;
 use super::error::GitError;
 use super::mirror::{self, broken};
-use super::{CALL_LIMIT, CLONE_LIMIT, Git, aside, local_path, tree};
+use super::remote::{CALL_LIMIT, CLONE_LIMIT, Git, aside};
+use super::tree;
+use super::watch::local_path;
 use crate::model::{Digest, Fault, Reason, Revision};
 
 /// Submodules of submodules are followed this deep.

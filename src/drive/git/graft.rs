@@ -10,7 +10,7 @@ use gix::objs::tree::{EntryKind, EntryMode};
 
 use super::error::GitError;
 use super::mirror::broken;
-use super::writeback::Seal;
+use super::seal::Seal;
 use crate::drive::generated::{File, Files};
 
 /// Links that are followed for one path, as many as Linux follows (path_resolution(7)).

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use gix::ObjectId;
 
 use super::error::GitError;
+use super::mirror;
 use super::tree::{self, Snapshot};
 use crate::model::Revision;
 use crate::plan::report::Files;
@@ -41,7 +42,7 @@ impl Local {
 
     /// The files of a commit.
     pub fn snapshot(&self, revision: &Revision) -> Result<Snapshot, GitError> {
-        tree::read(&self.0, super::mirror::object_id(revision)?)
+        tree::read(&self.0, mirror::object_id(revision)?)
     }
 
     /// The commit and files of a status branch: the newer of the local branch and the one fetched from `origin`, or
@@ -50,12 +51,12 @@ impl Local {
         let mut found: Vec<(i64, ObjectId)> = Vec::new();
         for full in [format!("refs/heads/{name}"), format!("refs/remotes/origin/{name}"), name.to_string()] {
             let Ok(revision) = self.resolve(&full) else { continue };
-            let id = super::mirror::object_id(&revision)?;
+            let id = mirror::object_id(&revision)?;
             let time = self.0.find_commit(id).map_err(unreadable)?.time().map_err(unreadable)?;
             found.push((time.seconds, id));
         }
         let Some((_, id)) = found.into_iter().max_by_key(|(time, _)| *time) else { return Ok(None) };
         let files = tree::texts(tree::read(&self.0, id)?);
-        Ok(Some((super::revision(id), files)))
+        Ok(Some((mirror::revision(id), files)))
     }
 }

@@ -180,3 +180,8 @@ pub fn loaded(repo: &gix::Repository) -> Result<Vec<Revision>, GitError> {
     }
     Ok(list)
 }
+
+/// The revision that a commit is.
+pub fn revision(id: ObjectId) -> Revision {
+    Revision::new(id.to_string())
+}

@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering;
 use gix::ObjectId;
 
 use super::error::{GitError, classify, summary};
-use super::{CALL_LIMIT, Git, Head, aside, commit, mirror, revision};
+use super::mirror::revision;
+use super::remote::{CALL_LIMIT, Git, Head, aside};
+use super::{commit, mirror};
 use crate::drive::process::Output;
 use crate::model::{Fault, Revision, Time};
 use crate::plan::report::Files;

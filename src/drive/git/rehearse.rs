@@ -1,6 +1,7 @@
 //! Whether the status branch could be pushed to, without pushing anything.
 
-use super::{CALL_LIMIT, Git};
+use super::error::GitError;
+use super::remote::{CALL_LIMIT, Git};
 use crate::model::Fault;
 
 /// What may be pushed to.
@@ -20,7 +21,7 @@ impl Git {
         let (watched, status) = self.note(self.sync().await)?;
         let name = &self.0.status_branch;
         let Some(commit) = status.or(watched) else {
-            return Err(super::GitError::BranchMissing(self.0.branch.clone()).into());
+            return Err(GitError::BranchMissing(self.0.branch.clone()).into());
         };
         // Whether the branch has moved on meanwhile (a daemon may be running) is not the question, so the rehearsal forces:
         // nothing is sent by it.
