@@ -10,8 +10,8 @@ use super::status::{age, span};
 
 mod boot;
 mod task;
+use crate::model::status::{ClusterStatus, Condition, Endpoint, HostStatus};
 use crate::model::{ConditionStatus, HostState, Time};
-use crate::plan::report::{ClusterStatus, Condition, HostStatus};
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -61,7 +61,7 @@ fn find<'r>(rack: &'r Rack, name: &str) -> anyhow::Result<&'r HostStatus> {
 fn story(host: &HostStatus, cluster: Option<&ClusterStatus>, rack: &Rack, now: Time) -> String {
     let mut lines = vec![
         format!("{}/{} is {}: {}.", host.cluster, host.host, host.state, stage(host.state)),
-        format!("It came here {} ago, at {}.", age(&host.since, now), host.since),
+        format!("It came here {} ago, at {}.", age(host.since, now), host.since),
         consent(host),
     ];
     if host.since.is_empty() {
@@ -128,10 +128,9 @@ fn consent(host: &HostStatus) -> String {
 }
 
 fn next(condition: &Condition, now: Time) -> String {
-    let until = condition.until.as_deref().map(|until| match Time::parse(until) {
-        Some(then) if then > now => format!("{until}, in {}", span(then.since(now))),
-        Some(then) => format!("{until}, {} ago", span(now.since(then))),
-        None => until.to_string(),
+    let until = condition.until.map(|until| match until.time() {
+        then if then > now => format!("{until}, in {}", span(then.since(now))),
+        then => format!("{until}, {} ago", span(now.since(then))),
     });
     let message = condition.message.trim_end_matches('.');
     match (condition.status, until) {
@@ -151,9 +150,9 @@ fn next(condition: &Condition, now: Time) -> String {
 }
 
 fn identity(host: &HostStatus) -> Vec<String> {
-    let endpoint = |name: &str, endpoint: &crate::plan::report::Endpoint| {
+    let endpoint = |name: &str, endpoint: &Endpoint| {
         let mac = endpoint.mac.map_or_else(|| "MAC not known".to_string(), |mac| mac.to_string());
-        let address = endpoint.address.as_deref().unwrap_or("address not known");
+        let address = endpoint.address.map_or_else(|| "address not known".to_string(), |ip| ip.to_string());
         format!("{name}: {mac}, {address}.")
     };
     let mut lines: Vec<String> = host.bmc.iter().map(|bmc| endpoint("BMC", bmc)).collect();

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::source;
 use super::table::Table;
 use crate::drive::git::Local;
-use crate::model::{Desired, Finding, HostId, Revision, Severity};
+use crate::model::{Desired, Finding, HostId, Severity, StatusBranch};
 use crate::plan::diff::{Change, Effect, Known, diff};
 use crate::settings;
 
@@ -83,10 +83,9 @@ fn read(args: &PlanArgs) -> anyhow::Result<Result<Sides, Vec<Finding>>> {
     let settings = args.config.as_deref().map(settings::load).transpose()?;
     let local = Local::discover(&args.path)?;
     let status = local.status(&args.status)?;
-    let rack = status.as_ref().map(|(_, files)| source::from_files(files)).transpose()?;
-    let installed = rack.map(|rack| rack.hosts.iter().filter_map(Known::of).collect());
-
-    let in_force = status.and_then(|(_, files)| in_force(&files)).filter(|revision| local.snapshot(revision).is_ok());
+    let branch = status.map(|(_, files)| StatusBranch::read(&files)).transpose().map_err(anyhow::Error::msg)?;
+    let installed = branch.as_ref().map(|branch| branch.hosts.iter().filter_map(Known::of).collect());
+    let in_force = branch.and_then(|branch| branch.rack.revision).filter(|revision| local.snapshot(revision).is_ok());
     let base = match (&args.base, in_force) {
         (Some(name), _) => Some(local.resolve(name)?),
         (None, Some(revision)) => Some(revision),
@@ -113,15 +112,6 @@ fn read(args: &PlanArgs) -> anyhow::Result<Result<Sides, Vec<Finding>>> {
         Some(head) => Ok(Sides { base, head, installed }),
         None => Err(loaded.findings),
     })
-}
-
-/// The revision in force, by `rack.yaml`.
-fn in_force(files: &crate::plan::report::Files) -> Option<Revision> {
-    #[derive(serde::Deserialize)]
-    struct RackFile {
-        revision: Option<Revision>,
-    }
-    serde_saphyr::from_str::<RackFile>(files.get("rack.yaml")?).ok()?.revision
 }
 
 fn print_findings(findings: &[Finding], format: Format, out: &mut dyn Write) -> anyhow::Result<()> {

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::drive::git::{Git, Local, local_path};
 use crate::drive::secrets::Keeper;
-use crate::model::{ClusterName, Desired, Mac, Revision};
-use crate::plan::report::{ClusterStatus, Files, HostStatus, RejectedStatus, UnclaimedStatus};
+use crate::model::status::{ClusterStatus, Files, HostStatus, RackStatus, RejectedStatus, UnclaimedStatus};
+use crate::model::{ClusterName, Desired, Mac, Revision, StatusBranch};
 use crate::repo::secret::Secrets;
 use crate::repo::{self, Entry, Tree};
 use crate::serve::api::chain::BootChain;
@@ -88,13 +88,6 @@ pub struct Rack {
     pub hosts: Vec<HostStatus>,
 }
 
-/// The part of what concerns the whole rack that is shown; an older daemon does not have it.
-#[derive(Deserialize)]
-struct Strangers {
-    #[serde(default)]
-    unclaimed: BTreeMap<Mac, UnclaimedStatus>,
-}
-
 /// Who was asked for a boot chain.
 #[derive(Clone, Debug)]
 pub enum Asked {
@@ -114,8 +107,9 @@ impl StatusSource {
             Some(path) => self.read_local(&path)?,
             None => self.read_remote().await?,
         };
-        let rack = Rack { commit, ..from_files(&files)? };
-        Ok(rack)
+        let branch = StatusBranch::read(&files).map_err(anyhow::Error::msg)?;
+        let StatusBranch { rack: RackStatus { unclaimed, .. }, rejected, clusters, hosts } = branch;
+        Ok(Rack { commit, rejected, unclaimed, clusters, hosts })
     }
 
     /// A host's boot chain, which only a running daemon knows.
@@ -160,35 +154,6 @@ impl StatusSource {
     }
 }
 
-/// Reads the files of a status branch.
-pub fn from_files(files: &Files) -> anyhow::Result<Rack> {
-    let mut rack = Rack::default();
-    for (path, text) in files {
-        let parts: Vec<&str> = path.split('/').collect();
-        match parts[..] {
-            ["rack.yaml"] => rack.unclaimed = yaml::<Strangers>(path, text)?.unclaimed,
-            ["rejected.yaml"] => rack.rejected = Some(yaml(path, text)?),
-            ["clusters", name] if name.ends_with(".yaml") => rack.clusters.push(yaml(path, text)?),
-            ["hosts", _, name] if name.ends_with(".yaml") => rack.hosts.push(yaml(path, text)?),
-            _ => {}
-        }
-    }
-    Ok(sorted(rack))
-}
-
-fn yaml<T: DeserializeOwned>(path: &str, text: &str) -> anyhow::Result<T> {
-    let first_line = |error: serde_saphyr::Error| {
-        anyhow::anyhow!("{path} of the status branch: {}", error.to_string().lines().next().unwrap_or_default())
-    };
-    serde_saphyr::from_str(text).map_err(first_line)
-}
-
-fn sorted(mut rack: Rack) -> Rack {
-    rack.clusters.sort_by(|a, b| a.cluster.cmp(&b.cluster));
-    rack.hosts.sort_by(|a, b| (&a.cluster, &a.host).cmp(&(&b.cluster, &b.host)));
-    rack
-}
-
 /// A client for a daemon's own plain HTTP.
 pub fn client() -> anyhow::Result<reqwest::Client> {
     // One cryptography provider for the process; somebody else may have chosen before us.
@@ -196,13 +161,21 @@ pub fn client() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?)
 }
 
+/// What is shown of the daemon's answer about the rack as a whole.
+#[derive(Deserialize)]
+struct Whole {
+    rejected: Option<RejectedStatus>,
+    #[serde(default)]
+    unclaimed: BTreeMap<Mac, UnclaimedStatus>,
+}
+
 async fn daemon(url: &str) -> anyhow::Result<Rack> {
     let client = client()?;
     let base = url.trim_end_matches('/');
     let clusters = get(&client, &format!("{base}/api/v1/clusters")).await?;
     let hosts = get(&client, &format!("{base}/api/v1/hosts")).await?;
-    let strangers: Strangers = get(&client, &format!("{base}/api/v1/rack")).await?;
-    Ok(sorted(Rack { clusters, hosts, unclaimed: strangers.unclaimed, ..Rack::default() }))
+    let whole: Whole = get(&client, &format!("{base}/api/v1/rack")).await?;
+    Ok(Rack { commit: None, rejected: whole.rejected, unclaimed: whole.unclaimed, clusters, hosts })
 }
 
 async fn get<T: DeserializeOwned>(client: &reqwest::Client, url: &str) -> anyhow::Result<T> {

@@ -10,8 +10,8 @@ use clap::ValueEnum;
 use super::runtime;
 use super::source::{Rack, StatusSource};
 use super::table::Table;
-use crate::model::{ConditionStatus, HostState, TaskResult, Time};
-use crate::plan::report::{ClusterStatus, Condition, HostStatus, RejectedStatus};
+use crate::model::status::{ClusterStatus, Condition, HostStatus, RejectedStatus};
+use crate::model::{ConditionStatus, HostState, Stamp, TaskResult, Time};
 
 /// How often `--watch` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -149,7 +149,7 @@ fn clusters(list: &[ClusterStatus], now: Time) -> Table {
             plain(status.cluster.as_str()),
             (status.state.to_string(), colour(&status.condition)),
             (status.condition.status.to_string(), colour(&status.condition)),
-            plain(age(&status.since, now)),
+            plain(age(status.since, now)),
             plain(format!("{done}/{total}")),
             plain(revision),
             plain(format!("{}{notes}", status.condition.message)),
@@ -166,7 +166,7 @@ fn tasks(list: &[ClusterStatus], now: Time) -> Table {
             TaskResult::Failed | TaskResult::Blocked => AnsiColor::Red.on_default(),
             _ => Style::new(),
         };
-        let at = task.at.as_deref().map_or_else(|| "-".into(), |at| age(at, now));
+        let at = age(task.at.unwrap_or_default(), now);
         let progress = cluster.progress.as_ref().filter(|_| task.result == TaskResult::Running);
         let progress = progress.map(|at| format!("task {}: {}", at.tasks, at.task));
         let message = task.message.clone().or(progress).unwrap_or_default();
@@ -183,7 +183,7 @@ fn hosts(list: &[HostStatus], now: Time) -> Table {
             plain(format!("{}/{}", status.cluster, status.host)),
             (status.state.to_string(), colour(&status.condition)),
             (status.condition.status.to_string(), colour(&status.condition)),
-            plain(age(&status.since, now)),
+            plain(age(status.since, now)),
             plain(generation(status)),
             plain(format!("{}{notes}", status.condition.message)),
         ]);
@@ -213,13 +213,9 @@ fn colour(condition: &Condition) -> Style {
     }
 }
 
-/// How long ago an instant was, as short as people say it; the text itself when it is none.
-pub fn age(instant: &str, now: Time) -> String {
-    match Time::parse(instant) {
-        Some(then) => span(now.since(then)),
-        None if instant.is_empty() => "-".into(),
-        None => instant.into(),
-    }
+/// How long ago an instant was; `-` where there is none.
+pub fn age(instant: Stamp, now: Time) -> String {
+    if instant.is_empty() { "-".into() } else { span(now.since(instant.time())) }
 }
 
 /// `42s`, `5m`, `3h7m`, `4d2h`.

@@ -3,7 +3,9 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::model::{Action, Desired, Digest, Event, Fault, Fetched, Outcome, Reason, Revision, Time, World};
+use crate::model::{
+    Action, Desired, Digest, Event, Fault, Fetched, Outcome, Reason, Revision, StatusBranch, Time, World,
+};
 use crate::plan::{Plan, report};
 use crate::repo;
 use crate::settings::Settings;
@@ -135,10 +137,10 @@ impl Drivers {
 
     async fn adopt(&self) -> Result<Outcome, Fault> {
         let Some(files) = self.git.read_status().await? else { return Ok(Outcome::Adopted(None)) };
-        let adoption = report::adoption(&files).map_err(|why| {
+        let branch = StatusBranch::read(&files).map_err(|why| {
             Fault::permanent(Reason::StatusUnreadable, format!("the status branch cannot be adopted: {why}"))
         })?;
-        Ok(Outcome::Adopted(Some(adoption)))
+        Ok(Outcome::Adopted(Some(branch)))
     }
 
     async fn fetch(self: Arc<Self>, world: &World) -> Result<Outcome, Fault> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::Digest;
@@ -49,7 +50,7 @@ impl BmcSpec {
 }
 
 /// `bmc.protocol`, or PVC's `bmc.redfish`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// Not written: Redfish where the BMC has it, else IPMI. [`BmcFacts::protocol`] keeps what answered.

@@ -2,7 +2,6 @@
 //! planned. All of them are journaled before they count.
 #![allow(missing_docs, reason = "names that say all have no comment")]
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -13,12 +12,11 @@ use super::action::Action;
 use super::bmc::{Preparation, Protocol};
 use super::desired::Desired;
 use super::fault::{Fault, Finding};
-use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, TokenId};
+use super::id::{ClusterName, Digest, HostId, Mac, Revision, TaskId, TokenId};
 use super::image::ImageStamp;
 use super::inventory::{Inventory, PowerState};
-use super::observed::Installed;
-use super::state::{ClusterState, HostState};
-use super::task::{Announced, Generated, TaskNews};
+use super::status::StatusBranch;
+use super::task::TaskNews;
 use super::time::Time;
 
 /// A fact.
@@ -165,7 +163,7 @@ impl CheckInAction {
 )]
 pub enum Outcome {
     /// Of `Adopt`: what the status branch says; `None` when there is no such branch.
-    Adopted(Option<Adoption>),
+    Adopted(#[serde(deserialize_with = "super::status::adopted")] Option<StatusBranch>),
     /// Of `Fetch`.
     Fetched(Fetched),
     /// Of `FetchImage`: digest and signature are right, and which file it is.
@@ -230,81 +228,6 @@ pub enum Fetched {
     },
     /// A new revision that is refused.
     Rejected { revision: Revision, findings: Vec<Finding> },
-}
-
-/// What the status branch says to a daemon whose journal is empty.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Adoption {
-    /// Whether arming was allowed when it was published (`rack.yaml`).
-    pub armed: bool,
-    /// Number of the last state change it carries.
-    pub sequence: u64,
-    /// What it says of each host.
-    pub hosts: Vec<AdoptedHost>,
-    /// What it says of each cluster's tasks.
-    pub tasks: Vec<AdoptedTask>,
-    /// The state shown of each cluster, and since when.
-    pub clusters: Vec<(ClusterName, ClusterState, Time)>,
-    /// Files of playbooks that were still to be pushed.
-    #[serde(default)]
-    pub generated: Vec<(ClusterName, Generated)>,
-}
-
-/// What the status branch says of a host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdoptedHost {
-    pub id: HostId,
-    /// The state shown.
-    pub state: HostState,
-    pub since: Time,
-    /// Whether it was `Ready`.
-    pub ready: bool,
-    /// The install acknowledged, if any.
-    pub installed: Option<Installed>,
-    /// The newest claim, if an install was under way: token, generation, digest of the install inputs.
-    pub claim: Option<(TokenId, Generation, Digest)>,
-    /// The generation whose install was announced, if one was.
-    pub announced: Option<Generation>,
-    /// BMC MAC and address.
-    pub bmc: (Option<Mac>, Option<IpAddr>),
-    /// Pinned certificate of the BMC (SHA-256, hex).
-    pub pin: Option<String>,
-    /// The protocol that its BMC answered.
-    #[serde(default)]
-    pub protocol: Option<Protocol>,
-    /// Boot MAC and address.
-    pub boot: (Option<Mac>, Option<IpAddr>),
-    /// Inventory as observed.
-    pub inventory: Option<Inventory>,
-    /// The power state last read.
-    pub power: Option<PowerState>,
-    /// SSH host key of the install.
-    #[serde(default)]
-    pub ssh_key: Option<String>,
-    /// The boot it was in when its configuration was first begun.
-    #[serde(default)]
-    pub boot_before: Option<String>,
-    /// Since when it is up again after its configuration began.
-    #[serde(default)]
-    pub configured: Option<Time>,
-}
-
-/// What the status branch says of a task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdoptedTask {
-    pub cluster: ClusterName,
-    pub task: TaskId,
-    /// The definition it last ran with.
-    pub definition: Digest,
-    /// The installs it is done for.
-    pub covers: BTreeMap<HostId, TokenId>,
-    /// The value of `cluster.run` at which it failed, and why, when it did.
-    pub failed: Option<(u32, Fault)>,
-    /// The run that was announced, if it was not done.
-    #[serde(default)]
-    pub announced: Option<Announced>,
-    /// When it last ended.
-    pub at: Time,
 }
 
 /// What `reduce` answers to the sender of an event.

@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::reason::Reason;
 use super::words::words;
 
 /// Why an action failed, in the words a person gets to read. Never carries a secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "StoredFault")]
 pub struct Fault {
     /// What happens next.
@@ -20,7 +21,7 @@ pub struct Fault {
 }
 
 /// A fault as a journal or status branch holds it, by whatever version.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct StoredFault {
     class: FaultClass,
     reason: String,
@@ -81,7 +82,7 @@ words! {
 }
 
 /// One thing found wrong in a repository or a settings file, with its place.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Path inside the repository.
     pub path: String,

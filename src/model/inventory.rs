@@ -1,12 +1,13 @@
 //! What a BMC says of its machine.
 #![allow(missing_docs, reason = "names that say all have no comment")]
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::Mac;
 
 /// Who and what a machine is, as its BMC says. Absent where the BMC says nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Inventory {
     /// The Redfish resource that is the machine, among others that a service may have.
@@ -96,7 +97,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Cpus {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,7 +111,7 @@ pub struct Cpus {
 }
 
 /// A drive.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Drive {
     /// The BMC's name for it.
@@ -139,7 +140,7 @@ pub struct Drive {
 }
 
 /// A RAID volume.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Volume {
     /// The BMC's name for it.
@@ -158,7 +159,7 @@ pub struct Volume {
 }
 
 /// A network interface of a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Nic {
     /// The BMC's name for it.
     pub name: String,
@@ -176,7 +177,7 @@ pub struct Nic {
 }
 
 /// Power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PowerState {
     /// On, or on its way there.

@@ -45,9 +45,7 @@ pub use bmc::{
     Protocol, Stage,
 };
 pub use desired::{BootFile, ClaimBy, ClusterSpec, Desired, HostSpec, Lifecycle, LocalBoot, MacRole, OnComplete};
-pub use event::{
-    AdoptedHost, AdoptedTask, Adoption, CheckIn, CheckInAction, Event, Fetched, LeaseOrigin, Outcome, Verdict,
-};
+pub use event::{CheckIn, CheckInAction, Event, Fetched, LeaseOrigin, Outcome, Verdict};
 pub use fault::{Fault, FaultClass, Finding, Severity};
 pub use id::{ClusterName, Digest, Generation, HostId, Mac, Revision, TaskId, Token, TokenId};
 pub use image::{ImageFacts, ImageSource, ImageSpec, ImageStamp, Keyring, SignatureSpec};
@@ -63,8 +61,9 @@ pub use reason::{Reason, ReasonClass};
 pub use secret::Secret;
 pub use snapshot::Snapshot;
 pub use state::{ClusterState, ConditionStatus, HostState, TaskResult};
+pub use status::StatusBranch;
 pub use task::{
     Announced, AnsibleTask, CommitState, CommitStatus, CommitStatusFacts, Generated, HookFile, HookProgram, HookTask,
     OnFailure, Place, Progress, Rerun, Scope, SshFacts, TaskKind, TaskNews, TaskRecord, TaskSpec,
 };
-pub use time::Time;
+pub use time::{Stamp, Time};

@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An instant, in milliseconds since the Unix epoch (UTC). Printed as RFC 3339 with whole seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,5 +49,49 @@ impl fmt::Display for Time {
             Ok(stamp) => write!(f, "{stamp}"),
             Err(_) => write!(f, "{}ms", self.0),
         }
+    }
+}
+
+/// An instant as people and programs are told it: RFC 3339, whole seconds; an empty text where there is none yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(inline, extend("format" = "date-time"))]
+pub struct Stamp(#[schemars(with = "String")] Time);
+
+impl Stamp {
+    /// The instant; the epoch where there is none.
+    pub fn time(self) -> Time {
+        self.0
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self == Stamp::default()
+    }
+}
+
+impl From<Time> for Stamp {
+    fn from(time: Time) -> Self {
+        Stamp(Time::from_secs(time.0.div_euclid(1000)))
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() { Ok(()) } else { self.0.fmt(f) }
+    }
+}
+
+impl Serialize for Stamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Stamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let none = text.is_empty().then(Time::default);
+        let time = none.or_else(|| Time::parse(&text)).ok_or_else(|| format!("`{text}` is not an instant (RFC 3339)"));
+        time.map(Stamp::from).map_err(serde::de::Error::custom)
     }
 }

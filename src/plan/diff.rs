@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::report::HostStatus;
+use crate::model::status::HostStatus;
 use crate::model::{Desired, DiskChoice, Generation, HostId, HostSpec, Lifecycle};
 
 /// What happens to a host.
@@ -90,7 +90,7 @@ impl Known {
     /// Reads it from a host's status; `None` when nothing is installed.
     pub fn of(status: &HostStatus) -> Option<(HostId, Known)> {
         let generation = status.generation.installed?;
-        Some((HostId::new(&status.cluster, &status.host), Known { generation, drift: status.drift }))
+        Some((status.id(), Known { generation, drift: status.drift }))
     }
 }
 

@@ -167,7 +167,7 @@ fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, no
         Action::Adopt => {
             world.git.fetching = None;
             match result {
-                Ok(Outcome::Adopted(adoption)) => adopt::adopt(world, adoption.as_ref(), now),
+                Ok(Outcome::Adopted(branch)) => adopt::adopt(world, branch.as_ref(), now),
                 Ok(_) => {}
                 Err(fault) => fetch_failed(world, action, fault, now),
             }

@@ -1,13 +1,10 @@
-//! What are people told? The status branch's files, the API's answers and the page are all made from these.
-//!
-//! `report/` makes them ([`host_status`], [`cluster_status`], [`report`]), words the commit ([`commit_message`]), and
-//! reads them back ([`adoption`]) for a daemon that lost its journal.
+//! What are people told? The status branch's files, the API's answers and the page are all made here
+//! ([`host_status`], [`cluster_status`], [`report`]), as [`status`](crate::model::status) types; so are the words of a status
+//! commit ([`commit_message`]).
 
-mod adoption;
 mod commit;
 mod make;
 
 pub use crate::model::status::*;
-pub use adoption::{adoption, sequence};
 pub use commit::commit_message;
-pub use make::{cluster_status, host_status, report, unclaimed};
+pub use make::{cluster_status, host_status, rejected, report, unclaimed};

@@ -1,6 +1,6 @@
 //! Read-only status for people and programs: `/api/v1/…`, and the rack as a page.
 //!
-//! The fields are those of the status files (`plan::report`), as JSON.
+//! The fields are those of the status files ([`status`](crate::model::status)), as JSON.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -68,8 +68,7 @@ async fn front(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
 }
 
 async fn whole(State(app): State<Arc<App>>) -> Response {
-    let glance = app.glance();
-    fresh(Rack::of(&glance.world, &glance.plan).summary())
+    fresh(Rack::overview(&app.ctx.world()))
 }
 
 async fn clusters(State(app): State<Arc<App>>) -> Response {

@@ -42,7 +42,7 @@ const FIRMWARE_SILENCE: Duration = Duration::from_secs(180);
 const SYSTEM_SILENCE: Duration = Duration::from_secs(1800);
 
 /// Who answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Service {
     /// DHCP and proxy DHCP.
@@ -68,13 +68,15 @@ impl Service {
 }
 
 /// One step of a boot chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Step {
     /// When, for the first time.
     #[serde(with = "instant")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub at: Time,
     /// When, for the last time.
     #[serde(with = "instant")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub last: Time,
     /// How many times.
     pub count: u32,
@@ -94,7 +96,7 @@ impl Step {
 }
 
 /// What a machine did from one power-on to the next.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Attempt {
     /// Counted from 1, as far as the daemon has seen.
     pub number: u32,

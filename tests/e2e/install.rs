@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use rackwright::model::status::HostStatus;
 use rackwright::model::{ConditionStatus, Generation, HostState, Reason};
-use rackwright::plan::report::HostStatus;
 use rackwright::sim::machine::{Disk, Stage};
 use rackwright::sim::rack::MachineView;
 
@@ -27,7 +27,9 @@ async fn e2e_a_push_becomes_a_completed_cluster_and_a_readable_history() {
         assert_eq!((host.cluster.as_str(), host.host), ("cluster1", format!("hv{number}")));
         assert_eq!((host.state, host.condition.status), (HostState::Completed, ConditionStatus::Ready));
         assert_eq!((host.generation.wanted, host.generation.installed), (Generation(1), Some(Generation(1))));
-        assert!(host.since.ends_with('Z') && host.installed.is_some() && !host.drift && host.notes.is_empty());
+        assert!(
+            host.since.to_string().ends_with('Z') && host.installed.is_some() && !host.drift && host.notes.is_empty()
+        );
         assert_eq!(host.boot.mac.unwrap().to_string(), format!("52:54:00:bb:00:{number:02x}"));
         assert!(host.boot.address.is_some());
         // The last one has no BMC that could say anything.

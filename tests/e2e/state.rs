@@ -3,8 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use rackwright::model::status::HostStatus;
 use rackwright::model::{ConditionStatus, HostState, Reason};
-use rackwright::plan::report::HostStatus;
 use rackwright::sim::machine::{Disk, Stage, Timings};
 use rackwright::sim::rack::MachineView;
 use tokio::time::timeout;

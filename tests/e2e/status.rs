@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rackwright::cli::demo::stage::Stage;
 use rackwright::drive::git::Local;
+use rackwright::model::status::{ClusterStatus, Files, HostStatus, RejectedStatus};
 use rackwright::model::{ClusterState, ConditionStatus, HostState};
-use rackwright::plan::report::{ClusterStatus, Files, HostStatus, RejectedStatus};
 
 const BRANCH: &str = "rackwright/status";
 

@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use rackwright::model::status::Files;
 use rackwright::model::{FaultClass, Reason, Time};
-use rackwright::plan::report::Files;
 
 use crate::rig::git::{Rig, git, programs};
 

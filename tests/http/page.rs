@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
+use rackwright::model::status::{Condition, Endpoint};
 use rackwright::model::{ActionKind, ConditionStatus, Finding, Inventory, Mac, Reason, Revision, Time};
-use rackwright::plan::report::{Condition, Endpoint};
 use rackwright::serve::api::page;
-use rackwright::serve::api::rack::{Rack, Trouble};
+use rackwright::serve::api::rack::{ForeignDhcp, Rack, Trouble};
 
 use crate::http::status::status;
 use crate::rig::http::{NOW, Rig};
 
 fn condition(status: ConditionStatus, reason: Reason, message: &str, until: Option<Time>) -> Condition {
-    let until = until.map(|until| until.to_string());
-    Condition { status, reason, message: message.into(), until }
+    Condition { status, reason, message: message.into(), until: until.map(Into::into) }
 }
 
 #[test]
@@ -21,9 +20,9 @@ fn no_text_of_the_page_is_markup() {
     let evil = "<img src=x onerror=alert(1)>";
     let rack = Rack {
         revision: Some(Revision::new("<b>")),
-        rejected: Some(rackwright::plan::report::RejectedStatus {
+        rejected: Some(rackwright::model::status::RejectedStatus {
             revision: Revision::new("0123456789abcdef"),
-            since: NOW.to_string(),
+            since: NOW.into(),
             findings: vec![Finding::error(evil, (1, 1), "x", evil).hint(evil)],
         }),
         troubles: vec![Trouble {
@@ -31,9 +30,9 @@ fn no_text_of_the_page_is_markup() {
             reason: Reason::Unreachable,
             message: evil.into(),
             count: 1,
-            at: "now".into(),
+            at: NOW.into(),
         }],
-        foreign_dhcp: Some(([192, 0, 2, 66].into(), "then".into())),
+        foreign_dhcp: Some(ForeignDhcp { server: [192, 0, 2, 66].into(), seen: NOW.into() }),
         clusters: vec![(cluster, vec![host])],
         ..Rack::default()
     };
@@ -70,7 +69,7 @@ fn the_page_begins_with_what_waits_for_a_person() {
     broken.condition =
         condition(ConditionStatus::Stalled, Reason::AuthenticationFailed, message, Some(NOW + Duration::from_secs(40)));
     let mac = Some(Mac([2, 0, 0, 0, 0, 3]));
-    broken.bmc = Some(Endpoint { mac, address: Some("192.0.2.3".into()), ..Endpoint::default() });
+    broken.bmc = Some(Endpoint { mac, address: Some([192, 0, 2, 3].into()), ..Endpoint::default() });
     broken.inventory = Some(Inventory { serial: Some("ABC1234".into()), ..Inventory::default() });
     let rack = Rack { armed: true, clusters: vec![(cluster, vec![ready, busy, broken])], ..Rack::default() };
     let html = page::render(&rack, NOW, "abc");

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 use rackwright::model::id::Digest;
+use rackwright::model::status::{
+    ClusterStatus, Condition, Endpoint, GenerationStatus, HostStatus, SshStatus, TaskStatus, WriteBackStatus,
+};
 use rackwright::model::{
     ActionKind, Announced, Change, ClusterName, ClusterState, ConditionStatus, Desired, Failure, Fault, Finding,
     Generation, HostState, Lease, LeaseOrigin, Mac, Move, Moves, Policy, Progress, Reason, Rejected, Revision, Subnet,
-    TaskId, TaskResult, Time, World,
-};
-use rackwright::plan::report::{
-    ClusterStatus, Condition, Endpoint, GenerationStatus, HostStatus, SshStatus, TaskStatus, WriteBackStatus,
+    TaskId, TaskResult, Time, Unclaimed, World,
 };
 use rackwright::serve::api::events::{News, news};
 use rackwright::serve::api::openapi::document;
@@ -23,6 +23,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::rig::http::{NOW, PATIENCE, Rig, settings};
+use crate::rig::plan::{Bench, rack};
+use crate::rig::schema;
 
 fn world() -> World {
     let mut policy = Policy::default();
@@ -266,6 +268,43 @@ async fn the_api_answers_in_json_and_its_document_names_every_route() {
     }
 }
 
+#[tokio::test]
+async fn answers_are_what_the_document_says() {
+    let rig = Rig::start().await;
+    let mut installing = Bench::new(rack(2, 1, 1));
+    installing.arm(1);
+    installing.claim(1, 1);
+    installing.arm(2);
+    installing.install(2, 2);
+    let mut world = Bench::completed().world;
+    world.rejected = Some(Arc::new(Rejected {
+        revision: Revision::new("0123456789abcdef"),
+        findings: vec![Finding::error("clusters.yml", (1, 2), "unknown-key", "no such key").hint("remove it")],
+        at: NOW,
+    }));
+    world.git.publish_failure = Some(failure());
+    world.foreign_dhcp = Some(([192, 0, 2, 66].into(), NOW));
+    world.full_ranges = Arc::new(BTreeMap::from([("192.0.2.0/24".parse().unwrap(), NOW)]));
+    let stranger = Unclaimed { ip: [192, 0, 2, 7].into(), since: NOW };
+    world.unclaimed = Arc::new(BTreeMap::from([(Mac([2, 0, 0, 0, 0, 7]), stranger)]));
+    for world in [world, installing.world] {
+        let hosts: Vec<_> = world.hosts.keys().cloned().collect();
+        rig.world.send_replace(Arc::new(world));
+        for path in ["rack", "clusters", "hosts", "openapi.json"] {
+            schema::check(&format!("/api/v1/{path}"), &rig.get(&format!("/api/v1/{path}")).await.json());
+        }
+        for host in hosts {
+            let (one, its) = (format!("/api/v1/hosts/{host}"), format!("/api/v1/clusters/{}", host.cluster));
+            schema::check("/api/v1/hosts/{cluster}/{host}", &rig.get(&one).await.json());
+            schema::check("/api/v1/clusters/{cluster}", &rig.get(&its).await.json());
+        }
+    }
+    // Fields that only some hosts and clusters have.
+    let (cluster, host) = status();
+    schema::check("/api/v1/clusters/{cluster}", &serde_json::to_value(cluster).unwrap());
+    schema::check("/api/v1/hosts", &serde_json::json!([host]));
+}
+
 #[test]
 fn every_reference_of_the_document_exists() {
     let document = document();
@@ -281,12 +320,12 @@ pub fn status() -> (ClusterStatus, HostStatus) {
         status: ConditionStatus::Stalled,
         reason: Reason::TaskFailed,
         message: evil.into(),
-        until: Some("2027-01-15T08:00:00Z".into()),
+        until: Some(Time::parse("2027-01-15T08:00:00Z").unwrap().into()),
     };
     let cluster = ClusterStatus {
         cluster: ClusterName::new("cluster1"),
         state: ClusterState::Provisioning,
-        since: NOW.to_string(),
+        since: NOW.into(),
         condition: condition.clone(),
         revision: None,
         hosts: BTreeMap::new(),
@@ -308,7 +347,7 @@ pub fn status() -> (ClusterStatus, HostStatus) {
             id: Digest::new("ab"),
             revision: None,
             run: 1,
-            since: NOW.to_string(),
+            since: NOW.into(),
             message: None,
         }),
         progress: Some(Progress { task: evil.into(), ..Progress::default() }),
@@ -318,7 +357,7 @@ pub fn status() -> (ClusterStatus, HostStatus) {
         cluster: ClusterName::new("cluster1"),
         host: evil.into(),
         state: HostState::PxeBooting,
-        since: NOW.to_string(),
+        since: NOW.into(),
         condition,
         generation: GenerationStatus { wanted: Generation(1), installed: None },
         installed: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rackwright::model::{
     Action, ClusterSpec, Credential, CredentialKind, Desired, Digest, Event, Fault, HostSpec, HostState, LeaseOrigin,
-    Mac, Outcome, Pending, Preparation, Reason, Secret, Stage, Verdict,
+    Mac, Outcome, Pending, Preparation, Reason, Secret, Stage, StatusBranch, Verdict,
 };
 use rackwright::plan::{Step, report};
 
@@ -256,7 +256,7 @@ fn who_is_not_in_the_repository_is_listed_and_left_alone() {
     let files = report::report(&bench.world, &bench.plan());
     assert!(files["rack.yaml"].contains(&stranger(1).to_string()) && files["rack.yaml"].contains("10.1.0.1"));
     assert!(files["README.md"].contains("1 machines or BMCs"));
-    assert!(report::adoption(&files).is_ok());
+    assert!(StatusBranch::read(&files).is_ok());
     let before = bench.world.clone();
     bench.wait(600);
     lease(&mut bench, stranger(1), [10, 1, 0, 1]);

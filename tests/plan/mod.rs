@@ -1,5 +1,6 @@
 //! The planner.
 
+mod adopt;
 mod bmc;
 mod check;
 mod cluster;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use rackwright::model::{
     Action, CheckIn, CheckInAction, Event, Fault, HostState, ImageStamp, Inventory, LeaseOrigin, Mac, Outcome,
-    PowerState, Protocol, Reason, World,
+    PowerState, Protocol, Reason, StatusBranch, World,
 };
 use rackwright::plan::{self, Step};
 
@@ -155,7 +155,7 @@ proptest! {
             }
         }
         let files = plan::report::report(&bench.world, &bench.plan());
-        prop_assert!(plan::report::adoption(&files).is_ok());
+        prop_assert!(StatusBranch::read(&files).is_ok());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::e2e::http::{self, Reply};
 use crate::e2e::status::{self, Status};
+use crate::rig::schema;
 
 /// The longest wait for anything. Far more than anything takes on an idle machine: tests run beside each other.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -219,7 +220,12 @@ impl Rig {
 
     /// A GET of the API.
     pub async fn api(&self, path: &str) -> serde_json::Value {
-        self.ask(&format!("/api/v1/{path}")).await.map(|reply| reply.json()).unwrap_or_default()
+        let Some(reply) = self.ask(&format!("/api/v1/{path}")).await else { return Default::default() };
+        let answer = reply.json();
+        if reply.code == 200 {
+            schema::check(&format!("/api/v1/{}", path.split('?').next().unwrap()), &answer);
+        }
+        answer
     }
 
     /// A GET by a machine, from its address.

@@ -19,4 +19,5 @@ pub mod plan;
 pub mod progress;
 pub mod racks;
 pub mod repo;
+pub mod schema;
 pub mod ssh;

@@ -75,7 +75,7 @@ pub fn host(n: u64) -> HostSpec {
         images: Arc::from([]),
         local_boot: LocalBoot::Auto,
         disks: vec!["/dev/sda".into()],
-        bmc: BmcSpec::new(Protocol::Redfish, "admin", Secret::new("secret")),
+        bmc: BmcSpec::new(Protocol::Redfish, "admin", Secret::new("planted-secret")),
         prepare: Arc::default(),
         blocked: Vec::new(),
         origin: ("group_vars/cluster1/bootstrap.yml".into(), 1),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rackwright::model::{
     Action, CheckIn, CheckInAction, Desired, Event, Fault, Fetched, HostId, HostState, Inventory, LeaseOrigin, Mac,
-    Outcome, Policy, PowerState, Protocol, Revision, Site, Subnet, Time, Token, TokenId, Verdict, World,
+    Outcome, Policy, PowerState, Protocol, Revision, Site, StatusBranch, Subnet, Time, Token, TokenId, Verdict, World,
 };
 use rackwright::plan::{self, Plan, Step, check, reduce, report};
 
@@ -247,11 +247,11 @@ impl Bench {
     /// A daemon that lost its journal and finds this one's status branch.
     pub fn amnesiac(&self) -> Bench {
         let files = report::report(&self.world, &self.plan());
-        let adoption = report::adoption(&files).expect("our own status is readable");
+        let branch = StatusBranch::read(&files).expect("our own status is readable");
         let mut again = Bench::bare(self.rack.clone());
         again.now = self.now;
         again.world = World::new(Arc::new(policy()));
-        again.end(Action::Adopt, Ok(Outcome::Adopted(Some(adoption))));
+        again.end(Action::Adopt, Ok(Outcome::Adopted(Some(branch))));
         again.put_in_force("same", self.world.desired.clone().unwrap());
         again
     }

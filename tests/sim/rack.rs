@@ -20,7 +20,7 @@ use rackwright::drive::bmc::{BmcPool, PoolConfig};
 use rackwright::model::desired::TOKEN_MARK;
 use rackwright::model::{
     Action, Desired, Event, Fault, Fetched, Finding, HostId, ImageStamp, LeaseOrigin, Mac, Outcome, Policy, PowerState,
-    Protocol, Reason, Revision, Secret, Time, Token, Verdict, World,
+    Protocol, Reason, Revision, Secret, StatusBranch, Time, Token, Verdict, World,
 };
 use rackwright::plan::boot::{self, FileAnswer};
 use rackwright::plan::report::{self, Files};

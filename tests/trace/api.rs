@@ -3,15 +3,15 @@
 use std::process::Command;
 use std::sync::Arc;
 
+use rackwright::model::status::HostStatus;
 use rackwright::model::{Desired, Mac, Time};
-use rackwright::plan::report::HostStatus;
 use rackwright::serve::api::chain::Traced;
-use rackwright::serve::api::openapi::document;
 use rackwright::serve::trace::Service;
 
 use crate::rig::git::Rig as Repository;
 use crate::rig::http::{NOW, Rig, settings};
 use crate::rig::net::{armed, cluster, host, mac, world};
+use crate::rig::schema;
 
 /// A server whose World has one armed host, whose firmware got an address three minutes ago and asked for nothing since.
 async fn stuck() -> (Rig, Mac) {
@@ -46,14 +46,7 @@ async fn the_api_and_the_page_show_where_a_boot_stands() {
     let traced: Traced = serde_json::from_value(answer.clone()).unwrap();
     let plain: HostStatus = serde_json::from_value(rig.get("/api/v1/hosts").await.json()[0].clone()).unwrap();
     assert_eq!(traced.status, plain);
-    let schemas = &document()["components"]["schemas"];
-    let fields = &schemas["TracedHost"]["allOf"][1]["properties"]["boot_chain"]["oneOf"][0]["properties"];
-    let (attempt, step) = (&fields["attempts"]["items"], &fields["attempts"]["items"]["properties"]["steps"]["items"]);
-    for (schema, value) in [(fields, chain), (&attempt["properties"], &chain["attempts"][0])] {
-        value.as_object().unwrap().keys().for_each(|key| assert!(schema.get(key).is_some(), "{key}"));
-    }
-    let told = chain["attempts"][0]["steps"][0].as_object().unwrap().keys();
-    told.for_each(|key| assert!(step["properties"].get(key).is_some(), "{key}"));
+    schema::check("/api/v1/hosts/{cluster}/{host}", &answer);
     let page = rig.ask("GET", "/", &[("Accept", "text/html")], b"").await.text();
     assert!(page.contains("Network boot: stuck after the DHCP reply"), "{page}");
 }

@@ -7,8 +7,8 @@ use anyhow::anyhow;
 
 use crate::cli::{replay, source};
 use crate::drive::git::Git;
-use crate::model::{Action, Event, Fault, Outcome, World};
-use crate::plan::{self, report};
+use crate::model::{Action, Event, Fault, Outcome, StatusBranch, World};
+use crate::plan;
 use crate::settings::{Settings, without_credentials};
 
 /// The World: addresses, pins and accounts as they are known. Nothing is changed.
@@ -48,8 +48,8 @@ async fn of_repository(settings: &Settings) -> anyhow::Result<World> {
     };
     let mut world = World::new(Arc::new(settings.policy()));
     if let Some(files) = git.read_status().await.map_err(failed)? {
-        let adoption = report::adoption(&files).map_err(|why| anyhow!("{url}: the status branch: {why}"))?;
-        let result = Ok(Outcome::Adopted(Some(adoption)));
+        let branch = StatusBranch::read(&files).map_err(|why| anyhow!("{url}: {why}"))?;
+        let result = Ok(Outcome::Adopted(Some(branch)));
         plan::reduce(&mut world, &Event::Ended { action: Action::Adopt, result }, crate::cli::now());
     }
     world.desired = Some(Arc::new(desired));

@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 
 use crate::cli::table::Table;
 use crate::model::Time;
-use crate::plan::report::HostStatus;
+use crate::model::status::HostStatus;
 use crate::serve::api::chain::BootChain;
 use crate::serve::trace::{Attempt, Step};
 

@@ -1,8 +1,8 @@
 //! A host's cluster and its tasks, in words.
 
 use crate::cli::status::age;
+use crate::model::status::{ClusterStatus, TaskStatus};
 use crate::model::{TaskResult, Time};
-use crate::plan::report::{ClusterStatus, TaskStatus};
 
 /// What is told of a host's cluster.
 pub fn about_cluster(cluster: &ClusterStatus, now: Time) -> Vec<String> {
@@ -21,7 +21,7 @@ pub fn about_cluster(cluster: &ClusterStatus, now: Time) -> Vec<String> {
     lines.extend(words.map(|task| about_task(task, cluster, now)));
     if let Some(files) = &cluster.write_back {
         let failed = files.message.as_ref().map(|why| format!("; the last push failed: {why}")).unwrap_or_default();
-        let since = age(&files.since, now);
+        let since = age(files.since, now);
         lines.push(format!("Files of its playbook wait to be pushed to the watched branch, for {since}{failed}."));
     }
     lines.extend(cluster.notes.iter().map(|note| format!("Note on the cluster: {}.", note.trim_end_matches('.'))));
@@ -30,7 +30,7 @@ pub fn about_cluster(cluster: &ClusterStatus, now: Time) -> Vec<String> {
 
 fn about_task(task: &TaskStatus, cluster: &ClusterStatus, now: Time) -> String {
     let mut text = format!("Task `{}`: {}", task.name, task.result);
-    if let Some(at) = task.at.as_deref().filter(|_| task.result == TaskResult::Failed) {
+    if let Some(at) = task.at.filter(|_| task.result == TaskResult::Failed) {
         text.push_str(&format!(" {} ago", age(at, now)));
     }
     if let Some(progress) = cluster.progress.as_ref().filter(|_| task.result == TaskResult::Running) {

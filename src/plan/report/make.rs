@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::{
-    ClusterStatus, Condition, Endpoint, Files, GenerationStatus, HostStatus, InstallStatus, PreparingStatus,
+use crate::model::status::{
+    ClusterStatus, Condition, Endpoint, FORMAT, Files, GenerationStatus, HostStatus, InstallStatus, PreparingStatus,
     RackStatus, RejectedStatus, SshStatus, TaskStatus, UnclaimedStatus, WriteBackStatus,
 };
 use crate::model::{
     Action, Announced, ClusterFacts, ClusterName, ClusterSpec, ConditionStatus, Consent, HostFacts, HostId, HostSpec,
-    HostState, Mac, Reason, TaskId, TaskResult, TaskSpec, TokenId, World,
+    HostState, Mac, Reason, Stamp, TaskId, TaskResult, TaskSpec, TokenId, World,
 };
 use crate::plan::bmc;
 use crate::plan::cluster::{ClusterView, facts_of};
@@ -31,7 +31,6 @@ fn present(spec: &HostSpec, facts: &HostFacts, host: &HostPlan) -> HostStatus {
         cluster: spec.id.cluster.clone(),
         host: spec.id.host.to_string(),
         state: host.state,
-        since: facts.shown.map_or_else(String::new, |(_, at)| at.to_string()),
         generation: GenerationStatus {
             wanted: spec.generation,
             installed: facts.installed.as_ref().map(|installed| installed.generation),
@@ -39,7 +38,7 @@ fn present(spec: &HostSpec, facts: &HostFacts, host: &HostPlan) -> HostStatus {
         announced: announced(spec, facts, host),
         bmc: spec.has_bmc().then(|| Endpoint {
             mac: Some(spec.bmc_mac),
-            address: bmc::address(spec, facts).map(|ip| ip.to_string()),
+            address: bmc::address(spec, facts),
             certificate: facts.pin.clone(),
             protocol: facts.bmc.protocol,
         }),
@@ -70,7 +69,7 @@ fn removed(id: &HostId, facts: &HostFacts) -> Option<HostStatus> {
 
 /// The part of a host's status that does not depend on the repository.
 fn observed(id: &HostId, facts: &HostFacts, condition: Condition) -> HostStatus {
-    let (state, since) = facts.shown.map_or((HostState::Init, String::new()), |(state, at)| (state, at.to_string()));
+    let (state, since) = facts.shown.map_or((HostState::Init, Stamp::default()), |(state, at)| (state, at.into()));
     HostStatus {
         cluster: id.cluster.clone(),
         host: id.host.to_string(),
@@ -78,17 +77,12 @@ fn observed(id: &HostId, facts: &HostFacts, condition: Condition) -> HostStatus 
         since,
         condition,
         generation: GenerationStatus { wanted: crate::model::Generation(0), installed: None },
-        installed: facts.installed.as_ref().map(|installed| InstallStatus {
-            id: installed.token.clone(),
-            generation: installed.generation,
-            spec: installed.spec.clone(),
-            at: installed.at.to_string(),
-        }),
+        installed: facts.installed.as_ref().map(Into::into),
         claim: facts.claim.as_ref().map(|claim| InstallStatus {
             id: claim.token.clone(),
             generation: claim.generation,
             spec: claim.spec.clone(),
-            at: claim.at.to_string(),
+            at: claim.at.into(),
         }),
         announced: facts.intent,
         bmc: None,
@@ -97,7 +91,7 @@ fn observed(id: &HostId, facts: &HostFacts, condition: Condition) -> HostStatus 
         ssh: ssh_status(facts),
         preparing: facts.bmc.pending.as_ref().map(|(pending, since, times, _)| PreparingStatus {
             what: pending.what.clone(),
-            since: since.to_string(),
+            since: (*since).into(),
             times: *times,
         }),
         disk: facts.bmc.disk.clone(),
@@ -115,19 +109,14 @@ fn ssh_status(facts: &HostFacts) -> Option<SshStatus> {
         fingerprint: host_key.as_deref().map(key::fingerprint),
         host_key,
         boot_before: of(&facts.ssh.before),
-        configured: facts.ssh.configured.as_ref().filter(|(of, _)| of == token).map(|(_, at)| at.to_string()),
+        configured: facts.ssh.configured.as_ref().filter(|(of, _)| of == token).map(|(_, at)| (*at).into()),
     };
     let known = status.host_key.is_some() || status.boot_before.is_some() || status.configured.is_some();
     known.then_some(status)
 }
 
 fn boot_endpoint(facts: &HostFacts) -> Endpoint {
-    Endpoint {
-        mac: facts.boot_mac,
-        address: facts.host_seen.map(|(ip, _)| ip.to_string()),
-        certificate: None,
-        protocol: None,
-    }
+    Endpoint { mac: facts.boot_mac, address: facts.host_seen.map(|(ip, _)| ip), certificate: None, protocol: None }
 }
 
 fn condition(step: &Step) -> Condition {
@@ -140,7 +129,7 @@ fn condition(step: &Step) -> Condition {
         status: step.status(),
         reason: step.reason(),
         message: step.message().to_owned(),
-        until: until.map(ToString::to_string),
+        until: until.map(|at| (*at).into()),
     }
 }
 
@@ -160,7 +149,7 @@ pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<
     Some(ClusterStatus {
         cluster: name.clone(),
         state: cluster.state,
-        since: shown.map_or_else(String::new, |(_, at)| at.to_string()),
+        since: shown.map(|(_, at)| (*at).into()).unwrap_or_default(),
         condition: condition(&cluster.step),
         revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
         hosts,
@@ -169,7 +158,7 @@ pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<
             id: it.id.clone(),
             revision: it.revision.clone(),
             run: it.run,
-            since: it.since.to_string(),
+            since: it.since.into(),
             message: it.failure.as_ref().map(|failure| failure.fault.to_string()),
         }),
         progress: facts.and_then(|facts| facts.progress.clone()),
@@ -201,7 +190,7 @@ fn task_status(
         name: task.name.clone(),
         result,
         message,
-        at: record.map(|record| record.at.to_string()),
+        at: record.map(|record| record.at.into()),
         definition: record.map(|record| &record.definition).or(announced.map(|_| &task.definition)).cloned(),
         covers: record.map(|record| record.covers.clone()).unwrap_or_default(),
         failed: failed.map(|(id, fault)| (id.clone(), fault.to_string())).collect(),
@@ -215,7 +204,16 @@ fn task_status(
 /// Everybody on the network whom the repository does not name.
 pub fn unclaimed(world: &World) -> BTreeMap<Mac, UnclaimedStatus> {
     let all = world.unclaimed.iter();
-    all.map(|(mac, it)| (*mac, UnclaimedStatus { address: it.ip.to_string(), since: it.since.to_string() })).collect()
+    all.map(|(mac, it)| (*mac, UnclaimedStatus { address: it.ip, since: it.since.into() })).collect()
+}
+
+/// The watched head, while it is refused.
+pub fn rejected(world: &World) -> Option<RejectedStatus> {
+    world.rejected.as_ref().map(|it| RejectedStatus {
+        revision: it.revision.clone(),
+        since: it.at.into(),
+        findings: it.findings.clone(),
+    })
 }
 
 /// The whole status branch. Same World and plan, same bytes.
@@ -223,19 +221,15 @@ pub fn report(world: &World, plan: &Plan) -> Files {
     let mut files = Files::new();
     files.insert("README.md".to_owned(), readme(world, plan));
     let rack = RackStatus {
+        format: FORMAT,
         armed: world.consent == Consent::Open,
         revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
         sequence: world.moves.last,
         unclaimed: unclaimed(world),
     };
     put(&mut files, "rack.yaml".to_owned(), &rack);
-    if let Some(rejected) = &world.rejected {
-        let status = RejectedStatus {
-            revision: rejected.revision.clone(),
-            since: rejected.at.to_string(),
-            findings: rejected.findings.clone(),
-        };
-        put(&mut files, "rejected.yaml".to_owned(), &status);
+    if let Some(rejected) = rejected(world) {
+        put(&mut files, "rejected.yaml".to_owned(), &rejected);
     }
     for cluster in &plan.clusters {
         if let Some(status) = cluster_status(world, plan, &cluster.name) {

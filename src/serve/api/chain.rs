@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rack::Rack;
+use crate::model::status::HostStatus;
 use crate::model::{ConditionStatus, Mac, Time, World};
 use crate::plan::boot::{Decision, decide};
-use crate::plan::report::HostStatus;
 use crate::serve::Context;
 use crate::serve::trace::{Attempt, Known, Standing, standing};
 use crate::settings::DhcpMode;
 
 /// What a machine asked the boot servers for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BootChain {
     /// Where the newest attempt stands.
     pub standing: Standing,
@@ -23,7 +24,8 @@ pub struct BootChain {
 }
 
 /// A host's status, and its boot chain.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TracedHost")]
 pub struct Traced {
     /// The fields of its status file.
     #[serde(flatten)]
@@ -60,7 +62,7 @@ pub fn standings(ctx: &Context, world: &World, rack: &Rack, now: Time) -> BTreeM
 
 fn known(ctx: &Context, world: &World, status: &HostStatus, mac: Mac) -> Known {
     Known {
-        claimed: status.claim.as_ref().and_then(|claim| Time::parse(&claim.at)),
+        claimed: status.claim.as_ref().map(|claim| claim.at.time()),
         local: matches!(decide(world, mac), Decision::Local { .. }),
         foreign_dhcp: ctx.settings.network.dhcp_mode != DhcpMode::Full,
         since: Some(ctx.trace.since()),

@@ -14,9 +14,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
-use crate::model::{Move, MoveKind, Moves, World};
+use crate::model::{Move, MoveKind, Moves, Stamp, World};
 use crate::serve::http::{App, busy};
 
 /// How often a silent stream shows that it is alive.
@@ -37,7 +39,7 @@ pub enum News {
 pub fn news(moves: &Moves, after: u64) -> Vec<News> {
     let oldest = moves.recent.front().map_or(moves.last + 1, |first| first.seq);
     if after > moves.last || after + 1 < oldest {
-        // Its number is from another life of ours, or too old.
+        // Its number was given by a daemon with another journal, or is too old.
         return vec![News::Reset(moves.last)];
     }
     moves.recent.iter().filter(|change| change.seq > after).cloned().map(News::Changed).collect()
@@ -53,20 +55,30 @@ impl News {
 
     fn event(&self) -> Event {
         let (name, data) = match self {
-            News::Changed(change) => (
-                name(change.change.kind()),
-                serde_json::json!({
-                    "seq": change.seq,
-                    "at": change.at.to_string(),
-                    "kind": change.change.kind(),
-                    "subject": change.subject,
-                    "from": change.change.words().0,
-                    "to": change.change.words().1,
-                }),
-            ),
+            News::Changed(change) => (name(change.change.kind()), serde_json::json!(Transition::from(change))),
             News::Reset(last) => ("reset", serde_json::json!({ "seq": last })),
         };
         Event::default().event(name).id(self.seq().to_string()).retry(RETRY).data(data.to_string())
+    }
+}
+
+/// A change of state.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Transition<'m> {
+    seq: u64,
+    at: Stamp,
+    kind: MoveKind,
+    /// `cluster/host`, `cluster`, `cluster/task` or `repository`.
+    subject: &'m str,
+    /// `new` where there was none before.
+    from: &'m str,
+    to: &'m str,
+}
+
+impl<'m> From<&'m Move> for Transition<'m> {
+    fn from(it: &'m Move) -> Self {
+        let (from, to) = it.change.words();
+        Transition { seq: it.seq, at: it.at.into(), kind: it.change.kind(), subject: &it.subject, from, to }
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::fmt::{self, Display, Write as _};
 
-use super::rack::Rack;
-use crate::model::{ConditionStatus, Finding, Reason, TaskResult, Time};
-use crate::plan::report::{ClusterStatus, Condition, Endpoint, HostStatus};
+use super::rack::{ForeignDhcp, FullRange, Rack};
+use crate::model::status::{ClusterStatus, Condition, Endpoint, HostStatus};
+use crate::model::{ConditionStatus, Finding, Reason, Stamp, TaskResult, Time};
 
 /// Shows any text as HTML text or attribute value.
 struct Safe<T>(T);
@@ -128,28 +128,28 @@ fn banners(html: &mut String, rack: &Rack, now: Time) -> fmt::Result {
         );
     }
     if let Some(rejected) = &rack.rejected {
-        let (revision, since) = (Safe(rejected.revision.short()), When(&rejected.since, now));
+        let (revision, since) = (Safe(rejected.revision.short()), When(rejected.since, now));
         write!(html, "<div class=\"banner\"><strong>Refused:</strong> revision <code>{revision}</code>, {since}")?;
         findings(html, &rejected.findings)?;
         html.push_str("</div>\n");
     }
     for trouble in &rack.troubles {
         let (action, message) = (Safe(trouble.action), Safe(&trouble.message));
-        let (count, at) = (trouble.count, When(&trouble.at, now));
+        let (count, at) = (trouble.count, When(trouble.at, now));
         writeln!(
             html,
             "<div class=\"banner\"><strong>{action} fails:</strong> {message} ({count} in a row, last {at})</div>"
         )?;
     }
-    if let Some((server, seen)) = &rack.foreign_dhcp {
-        let (server, seen) = (Safe(server), When(seen, now));
+    if let Some(ForeignDhcp { server, seen }) = &rack.foreign_dhcp {
+        let (server, seen) = (Safe(server), When(*seen, now));
         writeln!(
             html,
             "<div class=\"banner\"><strong>Another DHCP server</strong> answers: {server}, seen {seen}</div>"
         )?;
     }
-    for (subnet, since) in &rack.full_ranges {
-        let (subnet, since) = (Safe(subnet), When(since, now));
+    for FullRange { subnet, since } in &rack.full_ranges {
+        let (subnet, since) = (Safe(subnet), When(*since, now));
         writeln!(
             html,
             "<div class=\"banner\"><strong>No address is free</strong> in the dynamic range of {subnet}, since {since}</div>"
@@ -159,7 +159,7 @@ fn banners(html: &mut String, rack: &Rack, now: Time) -> fmt::Result {
         let count = rack.unclaimed.len();
         write!(html, "<details><summary>{count} on the network are not in the repository</summary><ul>")?;
         for (mac, it) in &rack.unclaimed {
-            writeln!(html, "<li>{mac} at {}, since {}</li>", Safe(&it.address), When(&it.since, now))?;
+            writeln!(html, "<li>{mac} at {}, since {}</li>", Safe(&it.address), When(it.since, now))?;
         }
         html.push_str("</ul></details>\n");
     }
@@ -186,7 +186,7 @@ fn findings(html: &mut String, findings: &[Finding]) -> fmt::Result {
 }
 
 fn section(html: &mut String, rack: &Rack, cluster: &ClusterStatus, hosts: &[HostStatus], now: Time) -> fmt::Result {
-    let (name, state, since) = (Safe(&cluster.cluster), Safe(cluster.state), When(&cluster.since, now));
+    let (name, state, since) = (Safe(&cluster.cluster), Safe(cluster.state), When(cluster.since, now));
     write!(html, "<section><h2>{name} <small>{state} since {since}</small> {}</h2>", badge(&cluster.condition))?;
     writeln!(html, "<p>{}</p>", Why(&cluster.condition, now))?;
     html.push_str(
@@ -208,7 +208,7 @@ fn section(html: &mut String, rack: &Rack, cluster: &ClusterStatus, hosts: &[Hos
 
 fn row(html: &mut String, rack: &Rack, host: &HostStatus, now: Time) -> fmt::Result {
     let (cluster, name, state) = (Safe(&host.cluster), Safe(&host.host), Safe(host.state));
-    let since = When(&host.since, now);
+    let since = When(host.since, now);
     write!(html, "<tr id=\"{cluster}/{name}\"><th scope=\"row\">{name}</th><td>{state}</td>")?;
     write!(html, "<td>{}</td><td>{since}</td>", badge(&host.condition))?;
     write!(html, "<td>{}", Why(&host.condition, now))?;
@@ -232,7 +232,7 @@ fn tasks(html: &mut String, cluster: &ClusterStatus, now: Time) -> fmt::Result {
     for task in &cluster.tasks {
         write!(html, "<li>{}: {}", Safe(&task.name), Safe(task.result))?;
         if let Some(at) = &task.at {
-            write!(html, " <small>{}</small>", When(at, now))?;
+            write!(html, " <small>{}</small>", When(*at, now))?;
         }
         if let Some(message) = &task.message {
             write!(html, " <small>{}</small>", Safe(message))?;
@@ -269,8 +269,8 @@ impl Display for Why<'_> {
         write!(f, " {}", Safe(&condition.message))?;
         match &condition.until {
             // What stalls may still be tried again without anybody's help.
-            Some(until) if is_stalled(condition) => write!(f, " <small>next try {}</small>", When(until, *now)),
-            Some(until) => write!(f, " <small>until {}</small>", When(until, *now)),
+            Some(until) if is_stalled(condition) => write!(f, " <small>next try {}</small>", When(*until, *now)),
+            Some(until) => write!(f, " <small>until {}</small>", When(*until, *now)),
             None => Ok(()),
         }
     }
@@ -303,13 +303,16 @@ fn place(what: &str, end: &Endpoint) -> Option<String> {
     }
 }
 
-/// An instant as people say it, with the exact one behind; text that is no instant stays as it is.
-struct When<'a>(&'a str, Time);
+/// An instant as people say it, with the exact one behind.
+struct When(Stamp, Time);
 
-impl Display for When<'_> {
+impl Display for When {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let When(text, now) = self;
-        let Some(at) = Time::parse(text) else { return write!(f, "{}", Safe(text)) };
+        let When(at, now) = self;
+        if at.is_empty() {
+            return Ok(());
+        }
+        let at = at.time();
         let (ahead, behind) = (at.since(*now), now.since(at));
         write!(f, "<time datetime=\"{}\">", Safe(at))?;
         match ahead.is_zero() {

@@ -22,7 +22,7 @@ pub struct Known {
 }
 
 /// Where a network boot stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Standing {
     /// Whether the next step is overdue.
     pub stuck: bool,

@@ -105,7 +105,7 @@ impl Sim {
     pub(super) fn adopt(&mut self) -> Result<Outcome, Fault> {
         match &self.status {
             None => Ok(Outcome::Adopted(None)),
-            Some(files) => Ok(Outcome::Adopted(Some(report::adoption(files).expect("our own status is readable")))),
+            Some(files) => Ok(Outcome::Adopted(Some(StatusBranch::read(files).expect("our own status is readable")))),
         }
     }
 

@@ -175,10 +175,12 @@ impl Sim {
 
     /// After the journal was lost, what the status branch says counts.
     pub(super) fn forget_tasks(&mut self) {
-        let said = self.status.as_ref().map(|files| report::adoption(files).expect("our own status is readable"));
+        let said = self.status.as_ref().map(|files| StatusBranch::read(files).expect("our own status is readable"));
         let said = said.unwrap_or_default();
-        let covers = said.tasks.into_iter().map(|task| ((task.cluster, task.task), task.covers)).collect();
-        let kept = said.generated.into_iter().map(|(_, generated)| generated.id).collect();
+        let kept = said.clusters.iter().filter_map(|it| it.write_back.as_ref()).map(|files| files.id.clone()).collect();
+        let tasks =
+            said.clusters.into_iter().flat_map(|it| it.tasks.into_iter().map(move |task| (it.cluster.clone(), task)));
+        let covers = tasks.map(|(cluster, task)| ((cluster, task.id), task.covers)).collect();
         self.tasks.forget(&covers, &kept);
     }
 
