@@ -30,8 +30,9 @@
 //! 3. Events never cause actions. They change the World; the World is then planned. A repeated check-in changes nothing.
 //! 4. A host's state is the first unmet rung of a ladder of facts ([`plan::host`]), not a stored field. Facts cannot
 //!    disagree with it.
-//! 5. [`Plan::wake_at`](plan::Plan::wake_at) is the only alarm. No sleeps. Polling git is
-//!    [`Action::Fetch`](model::Action::Fetch), publishing is [`Action::Publish`](model::Action::Publish).
+//! 5. [`Plan::wake_at`](plan::Plan::wake_at) is the only alarm. Nothing sleeps until something is due: polling git is
+//!    [`Action::Fetch`](model::Action::Fetch), publishing is [`Action::Publish`](model::Action::Publish). A driver waits only
+//!    for the other side, inside one action and within its time limit (law 12).
 //! 6. Every wait has a deadline ([`Step::Wait`](plan::Step::Wait) cannot be written without one), counted from the last
 //!    thing that could have caused the awaited fact.
 //! 7. Consent to wipe a disk is a number in git: a host is installed only when its `generation` in the repository is
@@ -47,8 +48,12 @@
 //! 11. An empty journal must not look like a rack of blank machines: the daemon adopts from the status branch, and with
 //!     neither refuses to arm anything until it is started once with `--first-run`. An install is announced on the status
 //!     branch before it begins, so that a journal lost in between cannot hide it.
-//! 12. A server never acts and never decides; it answers and reports facts. A driver never decides and never retries; it
-//!     performs one action and reports one fact. Retries, backoff and budgets live in the plan.
+//! 12. A server never acts and never decides; it answers and reports facts. A driver decides nothing that the plan could,
+//!     and never repeats an action: it performs one, and reports one outcome. Retries, backoff and budgets live in the
+//!     plan. Inside one action a driver may: pace its requests; wait for what it has ordered, and read it back; follow a
+//!     task that the other side names; after a refusal that had no effect, ask the same in the next form that is known
+//!     (another ETag, property, apply time, cipher suite or path; IPMI where there is no Redfish). It never shows a refused
+//!     account again, and never orders again what may have been done.
 //! 13. Every host in the repository appears in every plan with a reason that a person can read.
 //! 14. Publishing the same World twice makes one commit. Nothing changed, same bytes, no commit.
 //! 15. Every queue has a bound, every subprocess a limit, every request a timeout. Secrets never reach a log, a commit or a

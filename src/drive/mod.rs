@@ -1,4 +1,4 @@
-//! Floor 3: we call machines. A driver performs one action and reports one fact; it never decides and never retries.
+//! Floor 3: we call machines. A driver performs one action and reports one outcome (laws 5 and 12).
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! One order to one BMC, in a conversation of its own.
+//! One order to one BMC, in a session of its own.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -45,7 +45,6 @@ pub fn power(
     Ok(0)
 }
 
-/// Sets the next boot's device.
 pub async fn boot(scene: &Scene<'_>, spec: &HostSpec, device: Device, out: &mut dyn Write) -> anyhow::Result<u8> {
     let facts = endpoint::facts(scene.world, spec);
     let endpoint = endpoint::endpoint(scene.settings, spec, &facts, scene.args.force).map_err(said)?;
@@ -75,7 +74,6 @@ pub fn power_text(state: PowerState) -> &'static str {
     }
 }
 
-/// What a word takes away.
 fn loss(word: Power) -> Option<&'static str> {
     match word {
         Power::Status | Power::On => None,
@@ -100,7 +98,6 @@ fn agreed(question: &str, input: &mut dyn BufRead, ask: &mut dyn Write) -> io::R
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// A fault as a command's error.
 pub fn said(fault: Fault) -> anyhow::Error {
     anyhow::anyhow!("{fault}")
 }

@@ -155,7 +155,6 @@ fn bad(is: bool) -> Style {
     if is { AnsiColor::Red.on_default() } else { Style::new() }
 }
 
-/// A protocol's name.
 pub fn protocol(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Redfish => "Redfish",
@@ -174,7 +173,6 @@ fn sessions(answer: &Answer) -> String {
     }
 }
 
-/// How wrong a clock is.
 fn ahead(seconds: i64) -> String {
     let length = span(std::time::Duration::from_secs(seconds.unsigned_abs()));
     match seconds {

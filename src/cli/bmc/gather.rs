@@ -18,35 +18,25 @@ use crate::settings::{BmcTls, Settings};
 /// What is known of one BMC after it was asked.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answer {
-    /// Whose.
     pub host: String,
-    /// Where it was looked for.
     pub address: Option<IpAddr>,
     /// Whether anything answered there; nothing when nobody asked.
     pub reachable: Option<bool>,
-    /// What it was spoken to in.
     pub protocol: Option<Protocol>,
-    /// Its certificate.
     pub certificate: Certificate,
-    /// The account that was tried.
     pub account: Option<String>,
     /// Whether that was accepted; nothing when it did not come to that.
     pub authenticated: Option<bool>,
     /// Whether an interface of it has the MAC in the repository; nothing when it does not say.
     pub mac_matches: Option<bool>,
-    /// Everything that it said.
     pub look: Option<Look>,
-    /// Why it said no more.
     pub fault: Option<Fault>,
 }
 
-/// What is thought of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Certificate {
-    /// None was seen.
     Unseen,
-    /// The one that is pinned.
     Pinned,
     /// None is pinned yet: the daemon will trust the one it sees first.
     New,
@@ -61,7 +51,6 @@ pub enum Certificate {
 }
 
 impl Certificate {
-    /// In a table.
     pub fn as_str(self) -> &'static str {
         match self {
             Certificate::Unseen => "-",
@@ -75,10 +64,8 @@ impl Certificate {
     }
 }
 
-/// How the asking is done.
 #[derive(Clone, Copy, Debug)]
 pub struct How {
-    /// How far to look.
     pub depth: Depth,
     /// Whether to try accounts that were refused before.
     pub force: bool,
@@ -90,7 +77,6 @@ pub async fn all(settings: &Settings, world: &World, specs: &[Arc<HostSpec>], ho
     stream::iter(asking).buffered(settings.bmc.concurrency.max(1)).collect().await
 }
 
-/// Asks one.
 pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) -> Answer {
     let facts = endpoint::facts(world, spec);
     let endpoint = match endpoint::endpoint(settings, spec, &facts, how.force) {

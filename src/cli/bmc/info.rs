@@ -12,7 +12,6 @@ use crate::drive::bmc::manual::{
 };
 use crate::model::{HostSpec, size};
 
-/// Reads it and prints it.
 pub async fn info(scene: &Scene<'_>, spec: &HostSpec, out: &mut dyn Write) -> anyhow::Result<u8> {
     let facts = endpoint::facts(scene.world, spec);
     let endpoint = endpoint::endpoint(scene.settings, spec, &facts, scene.args.force).map_err(act::said)?;
@@ -67,7 +66,6 @@ fn table(look: &Look) -> Table {
     table
 }
 
-/// A name and what is known of it.
 fn listed(name: &str, parts: &[&Option<String>]) -> String {
     let known = parts.iter().filter_map(|part| part.as_deref());
     std::iter::once(name).chain(known).collect::<Vec<_>>().join(", ")

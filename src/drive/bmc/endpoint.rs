@@ -15,7 +15,6 @@ use crate::settings::BmcTls;
 pub struct Endpoint {
     /// Whose BMC, for messages.
     pub host: HostId,
-    /// Its address.
     pub address: IpAddr,
     /// HTTPS port, 443 on real hardware.
     pub port: u16,
@@ -25,17 +24,12 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// With `Auto`: when IPMI is used instead.
     pub ipmi_after: IpmiAfter,
-    /// User name.
     pub username: String,
-    /// Password.
     pub password: Secret,
     /// The account's [`Credential::id`](crate::model::Credential::id).
     pub account: Digest,
-    /// How its certificate is checked.
     pub tls: Tls,
-    /// How long to wait.
     pub timeouts: Timeouts,
-    /// How requests reach it.
     pub transport: Transport,
     /// The session that the journal says is open, or was before a crash: its URI.
     pub journaled: Option<String>,
@@ -93,7 +87,6 @@ impl Endpoint {
         })
     }
 
-    /// For messages.
     pub(super) fn who(&self) -> String {
         format!("the BMC of {} at {}", self.host, self.address)
     }
@@ -136,18 +129,13 @@ pub enum Tls {
     Pin(Option<String>),
     /// Signed by the authority in this PEM file, for the BMC's address.
     Ca(PathBuf),
-    /// Not checked.
     Insecure,
 }
 
-/// How long a BMC is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// For one answer.
     pub request: Duration,
-    /// For all of one action.
     pub action: Duration,
-    /// For a power state to be reached.
     pub power: Duration,
     /// For a graceful shutdown, before power is cut.
     pub graceful: Duration,

@@ -10,6 +10,7 @@
 //! | [`ipmi`] | IPMI 2.0, through `ipmitool` |
 //! | [`Endpoint`], [`Order`] | which BMC, and what it is told |
 //! | [`transport`] | HTTP and `ipmitool`, or a simulated BMC within the process |
+#![allow(missing_docs, reason = "the names of fields and functions say the rest")]
 
 mod endpoint;
 pub mod ipmi;

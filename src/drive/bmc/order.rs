@@ -4,17 +4,14 @@ use std::sync::Arc;
 
 use crate::model::{Action, BootMode, Mac, NetworkBoot, Pending, Prepare, World};
 
-/// What a BMC is to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
-    /// Say who and what the machine is.
     Probe {
         /// The NIC written in the repository, which wins over any guess.
         boot_mac: Option<Mac>,
     },
     /// LED on; disks, BIOS and BMC as wanted.
     Prepare {
-        /// What is wanted.
         prepare: Arc<Prepare>,
         /// Whether anything may be changed; otherwise it is only looked at.
         apply: bool,
@@ -22,19 +19,11 @@ pub enum Order {
         pending: Option<Pending>,
     },
     /// Set a one-shot network boot, read it back, and start or restart the machine.
-    Arm {
-        /// How it boots from the network.
-        network_boot: NetworkBoot,
-        /// In which firmware mode.
-        mode: BootMode,
-    },
+    Arm { network_boot: NetworkBoot, mode: BootMode },
     /// Clear the boot override and start or restart the machine, from its own disk.
     PowerCycle,
     /// LED off and, if asked, power off: gracefully, then without asking.
-    Finish {
-        /// Whether to power it off.
-        power_off: bool,
-    },
+    Finish { power_off: bool },
 }
 
 impl Order {

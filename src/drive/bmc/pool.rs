@@ -2,6 +2,7 @@
 //!
 //! | | |
 //! |---|---|
+//! | `config` | how BMCs are reached, and how much is asked of them |
 //! | `entry` | what is kept for each BMC: who speaks to it now, and the session for the next operation |
 //! | `session` | opens a session, after the one that a crash left open has been ended |
 //!
@@ -14,9 +15,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -26,81 +25,17 @@ use tokio::time::timeout;
 use super::endpoint::Endpoint;
 use super::order::Order;
 use super::protocol::{self, via_redfish_or_ipmi};
-use super::transport::Transport;
 use crate::drive::JournalFact;
-use crate::model::{Action, Event, Fault, HostId, HostSpec, Outcome, PowerState, Protocol, Reason, World};
+use crate::model::{Action, Event, Fault, HostSpec, Outcome, PowerState, Protocol, Reason, World};
 use crate::plan;
-use crate::settings::BmcTls;
 
+mod config;
 mod entry;
 mod session;
 
+use config::Shared;
+pub use config::{Limits, PoolConfig};
 use entry::{Entry, State};
-
-/// How much is asked of BMCs at most.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Operations at once, over all BMCs.
-    pub at_once: usize,
-    /// Operations that may wait for one BMC.
-    pub queue: usize,
-    /// How long one of them waits until it may begin.
-    pub wait: Duration,
-    /// From the end of one operation on a BMC to the beginning of the next: some answer nothing after a burst of requests.
-    pub pause: Duration,
-    /// How long a session is kept for the next operation. Shorter than the time between two looks at what a preparation
-    /// has begun: a machine that takes half an hour for its settings is free for commands by hand in between.
-    pub idle: Duration,
-    /// Sessions kept at once. Each is an open connection and an open lock file.
-    pub kept: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            at_once: 32,
-            queue: 8,
-            wait: Duration::from_secs(45),
-            pause: Duration::from_millis(200),
-            idle: Duration::from_secs(20),
-            kept: 64,
-        }
-    }
-}
-
-/// How the daemon's BMCs are reached.
-pub struct PoolConfig {
-    /// How certificates are checked.
-    pub tls: BmcTls,
-    /// HTTPS port.
-    pub port: u16,
-    /// IPMI's UDP port.
-    pub ipmi_port: u16,
-    /// How much is asked of them.
-    pub limits: Limits,
-    /// Where the lock files are; without it no other process is locked out.
-    pub state_dir: Option<PathBuf>,
-    /// How a host's BMC at its address is reached.
-    pub transport: Box<dyn Fn(&HostId, IpAddr) -> Transport + Send + Sync>,
-}
-
-impl PoolConfig {
-    /// Over the network, at the usual ports.
-    pub fn new(tls: BmcTls) -> Self {
-        let transport = Box::new(|_: &HostId, _| Transport::Network);
-        PoolConfig { tls, port: 443, ipmi_port: 623, limits: Limits::default(), state_dir: None, transport }
-    }
-}
-
-/// What operations and whoever closes idle sessions share.
-struct Shared {
-    config: PoolConfig,
-    journal: JournalFact,
-    /// For operations under way.
-    slots: Semaphore,
-    /// For sessions that are kept.
-    places: Arc<Semaphore>,
-}
 
 /// Every BMC that the daemon has spoken to.
 pub struct BmcPool {

@@ -23,9 +23,7 @@ impl Endpoint {
     }
 }
 
-/// What a BMC is spoken to in.
 pub(super) enum Spoken<S> {
-    /// A Redfish session.
     Redfish(S),
     /// IPMI, and where Redfish was tried, why it is not used.
     Ipmi(Ipmitool, Option<Fault>),

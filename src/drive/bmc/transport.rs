@@ -10,19 +10,14 @@ use reqwest::Method;
 use crate::drive::process::{Output, ProcessError};
 use crate::model::Secret;
 
-/// How a BMC is reached.
 #[derive(Clone, Debug, Default)]
 pub enum Transport {
-    /// Over the network.
     #[default]
     Network,
-    /// Within the process.
     Local(Arc<dyn LocalBmc>),
 }
 
-/// A BMC within the process.
 pub trait LocalBmc: Send + Sync + fmt::Debug {
-    /// Answers one request.
     fn redfish(&self, request: Request) -> Exchange<'_>;
     /// The certificate that it would show (SHA-256, hex).
     fn certificate(&self) -> String;
@@ -33,18 +28,15 @@ pub trait LocalBmc: Send + Sync + fmt::Debug {
     }
 }
 
-/// What a Redfish request comes to.
 pub type Exchange<'a> = Pin<Box<dyn Future<Output = Result<Response, NoResponse>> + Send + 'a>>;
 
 /// What a call of `ipmitool` comes to.
 pub type IpmiCall<'a> = Pin<Box<dyn Future<Output = Result<Output, ProcessError>> + Send + 'a>>;
 
-/// A Redfish request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// `GET`, `POST`, `PATCH`, `DELETE`.
     pub method: Method,
-    /// Path on the BMC.
     pub path: String,
     /// Header names in lower case, and values; the latter may be secret.
     pub headers: Vec<(&'static str, String)>,
@@ -55,11 +47,9 @@ pub struct Request {
 /// A Redfish service's answer, whatever its status.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// HTTP status.
     pub status: u16,
     /// Header names in lower case, and values.
     pub headers: Vec<(String, String)>,
-    /// Body.
     pub body: Vec<u8>,
 }
 
@@ -69,22 +59,17 @@ impl Response {
     }
 }
 
-/// Why a request got no answer.
 #[derive(Clone, Debug)]
 pub enum NoResponse {
     /// None in time.
     Timeout,
     /// The connection could not be made, or broke.
     Connection,
-    /// Nothing listens at that port.
     Refused,
-    /// TLS failed.
     Tls(rustls::Error),
     /// The certificate is not the one expected: SHA-256 of that and of the one shown, in hex.
     Certificate {
-        /// The one expected.
         expected: String,
-        /// The one shown.
         shown: String,
     },
     /// The answer is larger than [`BODY_CAP`].

@@ -9,7 +9,6 @@ use crate::sim::machine::{Override, Power};
 use crate::sim::tree::{self, Vendor};
 
 impl Bmc {
-    /// The boot mode last set.
     pub fn mode(&self) -> &str {
         &self.mode
     }
@@ -33,7 +32,6 @@ impl Bmc {
         self.patched(machine, self.config.vendor.system_path())
     }
 
-    /// How a change is acknowledged.
     pub(super) fn patched(&self, machine: &dyn Chassis, path: &str) -> Response {
         match self.config.vendor {
             Vendor::Dell | Vendor::Hpe | Vendor::OldHp => {

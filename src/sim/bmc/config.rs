@@ -11,18 +11,13 @@ use crate::sim::tree::Vendor;
 /// Named settings, of a BIOS or of a manager.
 pub type Attributes = BTreeMap<String, Value>;
 
-/// How a BMC is set up.
 #[derive(Clone, Debug)]
 pub struct BmcConfig {
-    /// Whose shape it has.
     pub vendor: Vendor,
-    /// The account.
     pub username: String,
-    /// Its password.
     pub password: Secret,
     /// Sessions that may be open at once; one more is refused with 503.
     pub max_sessions: usize,
-    /// Idle sessions end after this.
     pub session_timeout: Duration,
     /// Whether there is a session service; without one, credentials go with each request.
     pub sessions: bool,
@@ -30,17 +25,12 @@ pub struct BmcConfig {
     pub basic: bool,
     /// What `ComputerSystem.Reset` takes.
     pub reset_types: &'static [&'static str],
-    /// How long a slow answer takes.
     pub slow: Duration,
-    /// How long other things take.
     pub pace: Pace,
-    /// Drives in its bays.
     pub drives: Vec<Drive>,
     /// Volumes that somebody made before us.
     pub volumes: Vec<Volume>,
-    /// BIOS settings.
     pub bios: Attributes,
-    /// Settings of the manager.
     pub manager: Attributes,
 }
 
@@ -53,49 +43,40 @@ pub struct Pace {
     pub volume: Duration,
     /// For what is answered with 202 although others do it at once.
     pub task: Duration,
-    /// For its own restart.
     pub reboot: Duration,
     /// How long somebody else's sessions fill its table.
     pub full: Duration,
 }
 
 impl Pace {
-    /// As real hardware.
     pub fn real() -> Self {
         let secs = Duration::from_secs;
         Pace { bios: secs(90), volume: secs(40), task: secs(5), reboot: secs(100), full: secs(150) }
     }
 
-    /// For demonstrations.
     pub fn quick() -> Self {
         let ms = Duration::from_millis;
         Pace { bios: ms(700), volume: ms(500), task: ms(200), reboot: ms(1500), full: ms(1500) }
     }
 }
 
-/// A drive in a bay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drive {
     /// The bay, as printed on the machine.
     pub bay: u32,
-    /// Model.
     pub model: &'static str,
-    /// Size.
     pub bytes: u64,
     /// Whether it hangs on the RAID controller; NVMe drives do not.
     pub raid: bool,
 }
 
-/// A volume over drives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
     /// Number that its id is made of.
     pub number: u32,
     /// `RAID0`, `RAID1`, ….
     pub raid: String,
-    /// Bays of its drives.
     pub bays: Vec<u32>,
-    /// Its name.
     pub name: String,
     /// Whether it was there before us.
     pub foreign: bool,

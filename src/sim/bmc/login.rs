@@ -20,7 +20,6 @@ pub(super) fn is_login(request: &Request) -> bool {
 }
 
 impl Bmc {
-    /// Sessions that are open.
     pub fn open_sessions(&self) -> usize {
         self.sessions.len()
     }

@@ -3,6 +3,7 @@
 //!
 //! What it takes time for (a volume, a BIOS setting that waits for a restart) happens when the next request arrives after
 //! it was due: nobody can tell the difference.
+#![allow(missing_docs, reason = "the names of fields and functions say the rest")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -34,7 +35,6 @@ pub struct Request {
     pub path: String,
     /// Headers, names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// Body.
     pub body: Vec<u8>,
 }
 
@@ -44,10 +44,8 @@ impl Request {
     }
 }
 
-/// An answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Response {
-    /// HTTP status.
     pub status: u16,
     /// Headers other than the content's, unless the content is no JSON.
     pub headers: Vec<(&'static str, String)>,
@@ -80,23 +78,18 @@ impl Response {
     }
 }
 
-/// What becomes of a request.
 #[derive(Debug)]
 pub struct Answer {
     /// The answer; `None` when it is lost although the request had its effect, or when nobody is there.
     pub response: Option<Response>,
-    /// How long the BMC takes for it.
     pub delay: Duration,
 }
 
 /// A login that was refused for its user or password.
 #[derive(Clone, Debug)]
 pub struct FailedLogin {
-    /// When.
     pub at: Time,
-    /// The user that was named.
     pub username: String,
-    /// The password that was given.
     pub password: Secret,
 }
 
@@ -115,24 +108,19 @@ pub struct Tally {
     pub farewells: u64,
     /// Requests that wanted to change something, sessions apart.
     pub writes: u64,
-    /// Volumes made.
     pub made: Vec<Volume>,
     /// Volumes deleted, and when.
     pub deleted: Vec<(Time, Volume)>,
-    /// Times BIOS settings took effect.
     pub configured: u32,
-    /// Own restarts.
     pub reboots: u32,
 }
 
-/// The Redfish service.
 pub struct Bmc {
     config: BmcConfig,
     sessions: BTreeMap<u64, Time>,
     opened: u64,
     /// Until when other people's sessions fill the table.
     full_until: Option<Time>,
-    /// Until when it restarts.
     down_until: Option<Time>,
     /// The indicator LED, in the vendor's word.
     pub led: String,
@@ -157,7 +145,6 @@ pub struct Bmc {
 }
 
 impl Bmc {
-    /// A BMC that nobody has talked to.
     pub fn new(config: BmcConfig) -> Self {
         Bmc {
             sessions: BTreeMap::new(),
@@ -182,7 +169,6 @@ impl Bmc {
         }
     }
 
-    /// How it is set up.
     pub fn config(&self) -> &BmcConfig {
         &self.config
     }
@@ -197,12 +183,10 @@ impl Bmc {
         self.certificate
     }
 
-    /// Whether it is reachable at all.
     pub fn is_up(&self, now: Time) -> bool {
         self.down_until.is_none_or(|until| until <= now)
     }
 
-    /// The BIOS settings in force.
     pub fn bios(&self) -> &Attributes {
         &self.bios
     }
@@ -212,22 +196,18 @@ impl Bmc {
         &self.pending
     }
 
-    /// The settings of the manager.
     pub fn manager(&self) -> &Attributes {
         &self.manager
     }
 
-    /// The volumes that there are.
     pub fn volumes(&self) -> &[Volume] {
         &self.volumes
     }
 
-    /// The tasks that it tells of.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.iter().filter(|task| task.visible)
     }
 
-    /// Answers one request.
     pub fn handle(&mut self, machine: &mut dyn Chassis, now: Time, request: &Request) -> Answer {
         let timeout = self.config.session_timeout;
         self.sessions.retain(|_, used| now.since(*used) < timeout);

@@ -11,10 +11,8 @@ use crate::sim::chassis::Chassis;
 use crate::sim::fault::Fault;
 use crate::sim::tree::Vendor;
 
-/// What is done when a task ends.
 #[derive(Clone, Debug)]
 pub(super) enum Work {
-    /// Pending BIOS settings take effect.
     Bios,
     MakeVolume(Volume),
     DeleteVolume(u32),
@@ -22,7 +20,6 @@ pub(super) enum Work {
     Change(Request),
 }
 
-/// When a task begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     Now,
@@ -32,7 +29,6 @@ pub(super) enum When {
     Restarted(u64),
 }
 
-/// Something that is done later.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// Its number in the collection, or the job's.
@@ -73,7 +69,6 @@ impl Task {
         }
     }
 
-    /// The resource.
     pub fn body(&self, path: &str) -> Value {
         let message = if self.failed { "The task failed." } else { "The task is in progress or done." };
         json!({
@@ -152,7 +147,6 @@ impl Bmc {
         })
     }
 
-    /// Does what has become due.
     pub(super) fn tick(&mut self, machine: &mut dyn Chassis, now: Time) {
         if self.tasks.iter().all(Task::ended) {
             return;

@@ -1,5 +1,6 @@
 //! One BMC over IPMI, as the program `ipmitool -I lanplus` shows it: its argument list in, its texts and exit status out.
 //! The texts are what version 1.8.19 prints against OpenIPMI's `ipmi_sim` 2.0.33, which tests also run it against.
+#![allow(missing_docs, reason = "the names of fields and functions say the rest")]
 
 use std::time::Duration;
 
@@ -10,16 +11,11 @@ use crate::model::{PowerState, Secret, Time};
 
 mod text;
 
-/// How a BMC is set up.
 #[derive(Clone, Debug)]
 pub struct IpmiConfig {
-    /// The account.
     pub username: String,
-    /// Its password.
     pub password: Secret,
-    /// The cipher suites it takes.
     pub suites: Vec<u8>,
-    /// What it is like.
     pub habits: Vec<Habit>,
     /// How long it takes for an answer when it is slow.
     pub slow: Duration,
@@ -28,7 +24,6 @@ pub struct IpmiConfig {
 }
 
 impl IpmiConfig {
-    /// A BMC with this account.
     pub fn new(username: &str, password: Secret) -> Self {
         let (suites, habits) = (vec![3, 17], Vec::new());
         let (slow, away) = (Duration::from_secs(2), Duration::from_secs(60));
@@ -45,49 +40,36 @@ pub enum Habit {
     HidesFlags,
     /// Refuses to change how it clears boot flags.
     OwnTimer,
-    /// Refuses boot flags altogether.
     NoFlags,
     /// Loses the boot flags when power goes.
     LosesFlags,
     /// Has no LED that can be lit for good.
     NoForce,
-    /// Has no LED.
     NoLed,
-    /// Cannot ask for a shutdown.
     NoSoft,
-    /// Has no data about its parts.
     NoFru,
     /// Does not switch the machine on.
     DeadPower,
-    /// The account is no administrator.
     Operator,
     /// Says nothing to a session with a cipher suite that it does not take.
     SilentSuite,
-    /// Says nothing at all.
     Silent,
 }
 
 /// What the program printed, and how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
-    /// Exit status.
     pub status: i32,
-    /// Standard output.
     pub stdout: String,
-    /// Standard error.
     pub stderr: String,
 }
 
-/// What becomes of a call.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// What the program says in the end.
     pub said: Said,
-    /// How long it takes.
     pub delay: Duration,
 }
 
-/// The BMC.
 pub struct IpmiBmc {
     config: IpmiConfig,
     away_until: Option<Time>,
@@ -99,20 +81,15 @@ pub struct IpmiBmc {
     pub led: Led,
     /// Attempts to log in, good and bad.
     pub logins: u32,
-    /// Attempts that it counted as wrong.
     pub failed_logins: u32,
     /// Commands that were carried out, in order.
     pub commands: Vec<String>,
 }
 
-/// The identify LED.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Led {
-    /// Dark.
     Off,
-    /// For so many seconds.
     For(u8),
-    /// For good.
     On,
 }
 
@@ -147,7 +124,6 @@ impl<'a> Words<'a> {
 }
 
 impl IpmiBmc {
-    /// A BMC that nobody has talked to.
     pub fn new(config: IpmiConfig) -> Self {
         IpmiBmc {
             config,
@@ -162,7 +138,6 @@ impl IpmiBmc {
         }
     }
 
-    /// How it is set up.
     pub fn config_mut(&mut self) -> &mut IpmiConfig {
         &mut self.config
     }

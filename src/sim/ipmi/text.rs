@@ -41,7 +41,6 @@ pub(super) fn failed(why: &str) -> Said {
     Said { status: 1, stdout: String::new(), stderr: why.to_owned() }
 }
 
-/// No session came about.
 pub(super) fn no_session(why: &str, verbose: bool) -> Said {
     let head = if verbose { "Loading IANA PEN Registry...\n" } else { "" };
     failed(&format!("{head}{why}Error: Unable to establish IPMI v2 / RMCP+ session\n"))
@@ -52,7 +51,6 @@ pub(super) fn open_session(why: &str, verbose: bool) -> Said {
     no_session(&format!("Error in open session response message : {why}\n\n"), verbose)
 }
 
-/// Nobody is there.
 pub(super) fn silent(verbose: bool) -> Said {
     let why = "Get Auth Capabilities error\nError issuing Get Channel Authentication Capabilities request\n";
     no_session(if verbose { why } else { "" }, verbose)
@@ -72,7 +70,6 @@ pub(super) fn refused_raw(command: u8, code: u8, why: &str) -> Said {
     ))
 }
 
-/// No answer to a command.
 pub(super) fn unanswered(name: &str, raw: bool) -> Said {
     match raw {
         true => failed(&format!("Unable to send RAW command (channel=0x0 netfn=0x0 lun=0x0 cmd=0x{name})\n")),

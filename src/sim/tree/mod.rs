@@ -1,4 +1,5 @@
 //! The resources of a simulated Redfish service, in the shapes that real services of several vendors have.
+#![allow(missing_docs, reason = "the names of fields and functions say the rest")]
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};

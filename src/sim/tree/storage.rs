@@ -37,12 +37,10 @@ fn base(vendor: Vendor) -> Option<String> {
     (vendor != Vendor::OldHp).then(|| format!("{}/Storage", vendor.system_path()))
 }
 
-/// Where volumes are made.
 pub fn volumes_path(vendor: Vendor) -> Option<String> {
     Some(format!("{}/{}/Volumes", base(vendor)?, controller(vendor, true).id))
 }
 
-/// Where a volume is.
 pub fn volume_path(vendor: Vendor, volume: &Volume) -> Option<String> {
     let number = volume.number;
     let id = match vendor {
@@ -53,7 +51,6 @@ pub fn volume_path(vendor: Vendor, volume: &Volume) -> Option<String> {
     Some(format!("{}/{id}", volumes_path(vendor)?))
 }
 
-/// Where a drive is.
 pub fn drive_path(config: &BmcConfig, drive: &Drive) -> Option<String> {
     let (bay, vendor) = (drive.bay, config.vendor);
     let storage = format!("{}/{}", base(vendor)?, controller(vendor, drive.raid).id);

@@ -53,7 +53,6 @@ pub(super) fn manager(bmc: &Bmc, machine: &dyn Chassis, rest: &str) -> Option<Va
     })
 }
 
-/// The chassis.
 pub(super) fn chassis(bmc: &Bmc, machine: &dyn Chassis, rest: &str) -> Option<Value> {
     let vendor = bmc.config().vendor;
     let [manufacturer, model] = vendor.names();

@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 
-/// Whose habits a BMC has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Vendor {
     /// iDRAC: long ids, no ETags, an LED that blinks or is lit, never off. BIOS changes take effect through a job, which
@@ -29,7 +28,6 @@ pub enum Vendor {
 impl Vendor {
     /// The four that every action is expected to work on.
     pub const ALL: [Vendor; 4] = [Vendor::Dell, Vendor::Hpe, Vendor::Supermicro, Vendor::Generic];
-    /// The odder ones as well.
     pub const EVERY: [Vendor; 6] =
         [Vendor::Dell, Vendor::Hpe, Vendor::Supermicro, Vendor::Generic, Vendor::Lenovo, Vendor::OldHp];
 
@@ -51,7 +49,6 @@ impl Vendor {
         }
     }
 
-    /// Path of the manager.
     pub fn manager_path(self) -> &'static str {
         match self {
             Vendor::Dell => "/redfish/v1/Managers/iDRAC.Embedded.1",
@@ -73,7 +70,6 @@ impl Vendor {
         (self == Vendor::Dell).then_some("/redfish/v1/Managers/iDRAC.Embedded.1/Oem/Dell/Jobs")
     }
 
-    /// Path of the chassis.
     pub fn chassis_path(self) -> &'static str {
         match self {
             Vendor::Dell => "/redfish/v1/Chassis/System.Embedded.1",
@@ -111,7 +107,6 @@ impl Vendor {
         if self == Vendor::Dell { "Blinking" } else { "Lit" }
     }
 
-    /// The LED's word for "nothing".
     pub fn led_off(self) -> &'static str {
         if self == Vendor::Dell { "Lit" } else { "Off" }
     }
@@ -155,7 +150,6 @@ impl Vendor {
         self == Vendor::Generic
     }
 
-    /// Maker and model.
     pub fn names(self) -> [&'static str; 2] {
         match self {
             Vendor::Dell => ["Dell Inc.", "PowerEdge R750"],

@@ -88,7 +88,7 @@ impl Sim {
         }
     }
 
-    /// Journals what the guardian tells, and lets it go on.
+    /// Journals what the pool tells, and lets it go on.
     pub(super) fn hear_of_sessions(&mut self) -> bool {
         let facts = self.hub.facts();
         let any = !facts.is_empty();
@@ -96,7 +96,7 @@ impl Sim {
             self.say(|| format!("told {event:?}"));
             self.leaks(&event);
             self.tell(&event);
-            // A guardian that has gone is not waited for.
+            // A pool that has gone is not waited for.
             let _ = done.send(());
         }
         any

@@ -14,31 +14,22 @@ pub struct BootFlags {
     pub valid: bool,
     /// For every start, not only the next.
     pub persistent: bool,
-    /// UEFI rather than BIOS.
     pub efi: bool,
-    /// From what.
     pub device: Device,
 }
 
 /// Boot device selector, of those that can be told (table 28-14, data 2, bits 5 to 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// No override.
     None,
-    /// Network.
     Pxe,
-    /// Default hard disk.
     Disk,
-    /// Default CD or DVD.
     Cdrom,
-    /// Setup.
     Bios,
-    /// Another one.
     Other(u8),
 }
 
 impl Device {
-    /// The four bits.
     pub fn selector(self) -> u8 {
         match self {
             Device::None => 0,
@@ -140,7 +131,6 @@ impl Pairs {
         self
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -160,7 +150,6 @@ fn said(value: &str) -> Option<&str> {
 /// One sensor of `sdr list`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sensor {
-    /// Its name.
     pub name: String,
     /// Its reading, with its unit.
     pub reading: String,

@@ -44,7 +44,6 @@ pub async fn fru(bmc: &Ipmitool) -> Result<Pairs, Fault> {
     optional(bmc, Kind::Long, &["fru", "print", "0"]).await
 }
 
-/// The BMC's own network.
 pub async fn lan(bmc: &Ipmitool) -> Result<Pairs, Fault> {
     // The community is SNMP's password.
     Ok(optional(bmc, Kind::Long, &["lan", "print"]).await?.without("SNMP Community String"))
@@ -66,7 +65,6 @@ pub async fn events(bmc: &Ipmitool, last: usize) -> Result<Vec<Record>, Fault> {
     }
 }
 
-/// Every sensor with its reading.
 pub async fn sensors(bmc: &Ipmitool) -> Result<Vec<Sensor>, Fault> {
     match bmc.call(Kind::Long, &["sdr", "list"]).await {
         Ok(text) => Ok(answer::sensors(&text)),

@@ -38,7 +38,6 @@ fn summary(sensors: &[answer::Sensor]) -> Sensors {
     }
 }
 
-/// Boot flags in Redfish's words.
 fn boot_of(flags: BootFlags) -> Boot {
     let enabled = match (flags.valid && flags.device != answer::Device::None, flags.persistent) {
         (false, _) => "Disabled",

@@ -7,13 +7,11 @@ use crate::model::{Fault, FaultClass, PowerState, Reason};
 /// What Chassis Control is told (IPMI 2.0 section 28.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Control {
-    /// Power up.
     On,
     /// Power down, at once.
     Off,
     /// Ask the operating system to shut down (emulated fatal overtemperature).
     Soft,
-    /// Hard reset.
     Reset,
 }
 
@@ -28,7 +26,6 @@ impl Control {
     }
 }
 
-/// Whether the machine is on.
 pub async fn state(bmc: &Ipmitool) -> Result<PowerState, Fault> {
     Ok(answer::power(&bmc.look(&["chassis", "power", "status"]).await?))
 }

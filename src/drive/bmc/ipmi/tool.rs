@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::endpoint::Endpoint;
 use super::super::transport::Transport;
-use super::refusal::{self, Refusal};
+use super::refusal;
 use crate::drive::process::{Output, ProcessError, Run};
 use crate::model::{Fault, Reason, Secret};
 
@@ -47,12 +47,10 @@ pub struct Ipmitool {
 }
 
 impl Ipmitool {
-    /// Nothing is sent yet.
     pub fn new(endpoint: Endpoint) -> Self {
         Ipmitool { endpoint, suite: AtomicU8::new(0) }
     }
 
-    /// Which BMC.
     pub(super) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -62,7 +60,6 @@ impl Ipmitool {
         Some(self.suite.load(Ordering::Relaxed)).filter(|suite| *suite != 0)
     }
 
-    /// For messages.
     pub(super) fn who(&self) -> String {
         self.endpoint.who()
     }
@@ -83,12 +80,12 @@ impl Ipmitool {
         if output.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
-        let refusal = refusal::read(&output.stderr);
-        if !matches!(refusal, Refusal::Command(_) | Refusal::Unspecified(_)) {
+        let fault = refusal::read(&output.stderr, &self.who());
+        if !refusal::in_session(&fault) {
             // Without `-v` nobody knows what went wrong with a session; the next call finds out.
             self.suite.store(0, Ordering::Relaxed);
         }
-        Err(refusal.fault(&self.who()))
+        Err(fault)
     }
 
     /// Finds out the cipher suite. The second is tried only when the BMC refused the first before it looked at the
@@ -99,27 +96,19 @@ impl Ipmitool {
             let message = format!("the password for {} has {length} bytes; IPMI takes {PASSWORD_LIMIT}", self.who());
             return Err(Fault::operator(Reason::PasswordTooLong, message));
         }
-        let mut refused = Refusal::TooOld;
+        let mut refused = refusal::read("", &self.who());
         for suite in SUITES {
             let output = self.run(Kind::Look, suite, true, &["chassis", "power", "status"]).await?;
-            refused = match output.success() {
-                true => {
-                    self.suite.store(suite, Ordering::Relaxed);
-                    return Ok(suite);
-                }
-                false => refusal::read(&output.stderr),
-            };
-            match refused {
-                Refusal::Suite(_) => {}
-                // The session stood all the same.
-                Refusal::Command(_) | Refusal::Unspecified(_) => {
-                    self.suite.store(suite, Ordering::Relaxed);
-                    return Ok(suite);
-                }
-                _ => break,
+            refused = refusal::read(&output.stderr, &self.who());
+            if output.success() || refusal::in_session(&refused) {
+                self.suite.store(suite, Ordering::Relaxed);
+                return Ok(suite);
+            }
+            if refused.reason != Reason::CipherSuiteRefused {
+                break;
             }
         }
-        Err(refused.fault(&self.who()))
+        Err(refused)
     }
 
     /// What comes before the command itself.

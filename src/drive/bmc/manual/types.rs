@@ -1,5 +1,4 @@
 //! What an operator asks of a BMC, and what is shown of its answer; the same for Redfish and IPMI.
-#![allow(missing_docs, reason = "the fields' names say the rest")]
 
 use clap::ValueEnum;
 use serde::Serialize;

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Endpoint, Limits, Shared};
+use super::config::{Limits, Shared};
+use crate::drive::bmc::endpoint::{Endpoint, Tls};
+use crate::drive::bmc::lock::BmcLock;
 use crate::drive::bmc::redfish::Session;
-use crate::drive::bmc::{BmcLock, Tls};
 use crate::model::{Event, Fault, Reason};
 
 /// How many times in a row a BMC may answer with an error when a session is to be ended, until another is opened beside
 /// it.
 const MOST_ERRORS: u32 = 3;
 
-/// One BMC.
 #[derive(Default)]
 pub(super) struct Entry {
     state: Mutex<State>,
@@ -42,7 +42,6 @@ pub(super) struct State {
     pub watched: bool,
 }
 
-/// A session that is open.
 pub(super) struct OpenSession {
     pub session: Session,
     /// One of the places for sessions that are kept; without one it is closed after the operation.
@@ -111,7 +110,6 @@ impl Entry {
 }
 
 impl State {
-    /// An operation is over.
     pub fn over(&mut self) {
         self.last = Some(Instant::now());
         if self.open.is_none() {

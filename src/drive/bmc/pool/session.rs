@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::BmcPool;
 use super::entry::{Entry, OpenSession, State};
-use super::{BmcPool, Endpoint};
+use crate::drive::bmc::endpoint::Endpoint;
 use crate::drive::bmc::redfish::Session;
 use crate::model::{Event, Fault, FaultClass, Protocol, Reason};
 

@@ -14,7 +14,6 @@ use super::task;
 use super::work::{Work, pending};
 use crate::model::{Fault, Pending, Reason, Secret, Stage};
 
-/// How far the BIOS is.
 pub(super) enum Bios {
     /// As wanted, or nothing is.
     Right,
@@ -25,7 +24,6 @@ pub(super) enum Bios {
 }
 
 impl Work<'_> {
-    /// The BIOS.
     pub(super) async fn bios(&mut self) -> Result<Bios, Fault> {
         let prepare = self.prepare;
         let wanted = &prepare.bios;

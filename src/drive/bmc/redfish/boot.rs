@@ -247,7 +247,6 @@ pub(super) async fn clear(session: &Session, system: &System) -> Result<bool, Fa
     Ok(true)
 }
 
-/// Sees that nothing is set any more.
 pub(super) async fn cleared(session: &Session, system: &System) -> Result<Boot, Fault> {
     let mut settings = BootSettings::find(session, system).await?;
     for _ in 0..READBACKS {

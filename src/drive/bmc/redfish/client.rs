@@ -11,7 +11,6 @@ use super::super::transport::{BODY_CAP, LocalBmc, NoResponse, Request, Response,
 use super::tls::Verifier;
 use crate::model::{Fault, Reason};
 
-/// What sends requests to one BMC.
 pub(super) enum HttpClient {
     Network { client: Client, base: String, verifier: Arc<Verifier> },
     Local { service: Arc<dyn LocalBmc>, expected: Option<String> },
@@ -98,7 +97,6 @@ async fn over_network(client: &Client, base: &str, request: Request) -> Result<R
 
 type Cause = dyn std::error::Error + 'static;
 
-/// Why a request got no answer.
 fn no_response(error: &reqwest::Error) -> NoResponse {
     let refused = |cause: &Cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)

@@ -28,7 +28,6 @@ impl<'s> Walk<'s> {
         Walk { session, left: AtomicUsize::new(REQUESTS), incomplete: AtomicBool::new(false) }
     }
 
-    /// Whether something was passed over.
     pub(super) fn incomplete(&self) -> bool {
         self.incomplete.load(Ordering::Relaxed)
     }
@@ -85,7 +84,6 @@ impl<'s> Walk<'s> {
         Ok(bodies)
     }
 
-    /// The members of a collection.
     pub(super) async fn all(&self, path: Option<&str>) -> Result<Vec<(String, Value)>, Fault> {
         let paths = self.members(path).await?;
         self.each(paths).await

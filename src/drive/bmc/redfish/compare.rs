@@ -15,7 +15,6 @@ pub(super) struct Difference {
     pub set: Map<String, Value>,
     /// Attributes whose value does not fit their type: names, and what is wanted of a value.
     pub unfit: Vec<String>,
-    /// What people should know.
     pub notes: Vec<String>,
     /// Attributes that differ only in upper and lower case from what is set: probably misspelt.
     spelling: Vec<String>,

@@ -4,14 +4,12 @@
 //! column, and INDEX counts the lines that fit. NVMe drives are in the same list (lsscsi 0.30 and later); where they are
 //! not, `nvme list` is gone through in the same way, with the model and the size within three per cent.
 
-/// A disk as the kernel will show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     /// Its model, or what stands for a volume.
     pub name: String,
     /// Its maker, whose name may be in the line or not.
     pub maker: String,
-    /// Its size.
     pub bytes: u64,
 }
 

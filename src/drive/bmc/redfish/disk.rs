@@ -11,14 +11,12 @@ use super::session::Session;
 use super::storage::{Controller, Storage, after, slot};
 use crate::model::{Fault, Reason};
 
-/// All drives and volumes.
 pub(super) struct Disks {
     pub controllers: Vec<Controller>,
     pub drives: Vec<DriveSeen>,
     pub volumes: Vec<VolumeSeen>,
 }
 
-/// A drive.
 pub(super) struct DriveSeen {
     pub path: String,
     pub controller: usize,
@@ -28,18 +26,15 @@ pub(super) struct DriveSeen {
     shown: Shown,
 }
 
-/// A volume.
 pub(super) struct VolumeSeen {
     pub path: String,
     pub name: String,
     pub kind: Kind,
-    /// Which drives it is made of.
     pub drives: Vec<usize>,
     controller: usize,
     bytes: u64,
 }
 
-/// What a volume is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// RAID-1.
@@ -131,7 +126,6 @@ impl Disks {
         }
     }
 
-    /// What the installer is told.
     pub(super) fn told(&self, chosen: Chosen) -> Option<Detect> {
         let order = self.order();
         let shown: Vec<_> = order.iter().map(|place| self.shown(*place)).collect();

@@ -18,7 +18,6 @@ const LATER: &[(&str, &str)] = &[
     ("ServiceShuttingDown", "DSP8011, Base 1.x"),
 ];
 
-/// What an error body says.
 #[derive(Debug, Default)]
 pub(super) struct ErrorBody {
     ids: Vec<String>,

@@ -7,10 +7,8 @@ use super::super::text::clip;
 use super::error::ErrorBody;
 use super::json::array;
 
-/// How far a task is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Not ended.
     Running,
     /// Ended well, or no longer known: what came of it is read back in any case.
     Over,
@@ -58,7 +56,6 @@ impl Progress {
     }
 }
 
-/// What a task has to say.
 fn said(body: &Value) -> String {
     let list = array(&body["Messages"]);
     let told = list.iter().filter_map(|message| message["Message"].as_str().or_else(|| message["MessageId"].as_str()));

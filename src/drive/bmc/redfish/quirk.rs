@@ -24,15 +24,12 @@ pub(super) struct Quirk {
     pub apply_time: Option<&'static str>,
     /// Polls to wait after power went off, before it may be switched on.
     pub rest: u32,
-    /// How a drive's slot is told.
     pub slot: Slot,
-    /// How a mirror is asked for.
     pub mirror: Mirror,
     /// Minutes after which a session that nobody uses is forgotten.
     pub session_minutes: Option<u32>,
 }
 
-/// How a drive's slot is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Slot {
     /// `PhysicalLocation.PartLocation`: its label, else its number.
@@ -41,7 +38,6 @@ pub(super) enum Slot {
     Id,
 }
 
-/// How a mirror is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mirror {
     /// `RAIDType` and `Links.Drives`, as in Volume 1.4 and later.
@@ -65,7 +61,6 @@ const PLAIN: Quirk = Quirk {
     session_minutes: None,
 };
 
-/// One oddity.
 #[cfg_attr(not(test), expect(dead_code, reason = "product and source are for readers, and checked by a test"))]
 struct Row {
     /// Begins one of the vendor's names, in lower case.
@@ -191,7 +186,6 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// What is known of a service.
 pub(super) fn of(root: &Value, system: &Value) -> Quirk {
     let names = names(root, system);
     let model = system["Model"].as_str().unwrap_or_default().to_ascii_lowercase();

@@ -13,7 +13,6 @@ use super::task;
 use super::work::{Work, pending};
 use crate::model::{DiskChoice, Fault, Pending, Reason, Stage};
 
-/// How far the disk is.
 pub(super) enum Disk {
     /// What the installer is told; nothing when it finds its disk by itself.
     Ready(Option<String>),
@@ -25,7 +24,6 @@ pub(super) enum Disk {
 const ROUNDS: usize = 6;
 
 impl Work<'_> {
-    /// The disk that is wanted.
     pub(super) async fn disk(&mut self) -> Result<Disk, Fault> {
         let slots: &[String] = match &self.prepare.disk {
             DiskChoice::Named => return Ok(Disk::Ready(None)),
@@ -56,7 +54,6 @@ impl Work<'_> {
             .transient(Reason::VolumeNotThere, "the BMC accepted the RAID changes, but its volumes are unchanged"))
     }
 
-    /// The drives in the slots.
     fn chosen(&self, disks: &Disks, slots: &[String]) -> Result<Vec<usize>, Fault> {
         let mut candidates: Vec<Vec<usize>> = slots.iter().map(|slot| disks.at(slot)).collect();
         if let Some(missing) = candidates.iter().position(Vec::is_empty) {
@@ -99,7 +96,6 @@ impl Work<'_> {
         self.session.permanent(Reason::RaidNotSupported, message)
     }
 
-    /// What the installer is told.
     fn told(&mut self, disks: &Disks, place: Chosen, drives: &[usize]) -> Result<String, Fault> {
         let slots: Vec<_> = drives.iter().filter_map(|drive| disks.drives[*drive].slot.clone()).collect();
         let slots = slots.join(" and ");

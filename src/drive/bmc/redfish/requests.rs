@@ -13,7 +13,6 @@ use crate::model::{Fault, Reason};
 const TASK_LOOKS: u32 = 5;
 
 impl Session {
-    /// GET of something that is needed.
     pub(super) async fn get(&self, path: &str) -> Result<Reply, Fault> {
         self.accept_json(self.look(path).await?, path)
     }
@@ -108,7 +107,6 @@ impl Session {
         }
     }
 
-    /// DELETE of something.
     pub(super) async fn delete(&self, path: &str) -> Result<Reply, Fault> {
         let (reply, _) = self.exchange(self.signed(Method::DELETE, path, None)?).await?;
         self.accept(reply, path)

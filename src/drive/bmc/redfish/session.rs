@@ -16,7 +16,6 @@ use super::client::HttpClient;
 use super::error::{ErrorBody, tls_failure};
 use crate::model::{Fault, Reason};
 
-/// How requests show who sends them.
 pub(super) enum Auth {
     Token { token: String, location: Option<String> },
     Basic,
@@ -27,13 +26,11 @@ pub struct Session {
     pub(super) endpoint: Endpoint,
     client: HttpClient,
     pub(super) auth: Auth,
-    /// The service root.
     pub(super) root: Value,
     /// Which of the service's systems is the machine; found once.
     pub(super) system: OnceLock<String>,
 }
 
-/// What a service answered.
 #[derive(Clone)]
 pub(super) struct Reply {
     pub status: StatusCode,
@@ -59,7 +56,6 @@ impl Session {
         }
     }
 
-    /// Which BMC it is with.
     pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }

@@ -17,7 +17,6 @@ const PARTS: &[&str] = &["hgx", "baseboard", "bluefield", "dpu", "gpu"];
 
 /// The system of a service: where it is, and what it said.
 pub(super) struct System {
-    /// Its URI.
     pub path: String,
     reply: Reply,
 }
@@ -217,7 +216,6 @@ impl ResetTypes {
         self.0.iter().any(|known| known == kind)
     }
 
-    /// The first of these that it takes.
     fn first_of<'k>(&self, kinds: &[&'k str]) -> Option<&'k str> {
         kinds.iter().copied().find(|kind| self.takes(kind))
     }

@@ -33,7 +33,6 @@ enum Check {
 }
 
 impl Verifier {
-    /// Prepares for one action.
     pub(super) async fn new(tls: &Tls) -> Result<Arc<Self>, Fault> {
         let provider = Arc::new(ring::default_provider());
         let check = match tls {

@@ -6,7 +6,6 @@ use super::session::Session;
 use super::system::System;
 use crate::model::{Fault, FaultClass, Pending, PowerState, Prepare, Reason, Stage};
 
-/// One preparation.
 pub(super) struct Work<'s> {
     pub session: &'s Session,
     pub system: System,
@@ -44,7 +43,6 @@ impl Work<'_> {
         !self.apply && self.over.is_some_and(|over| over.stage == Stage::Begun)
     }
 
-    /// What was begun is still under way.
     pub(super) fn still(&self, what: &str) -> Pending {
         self.over.cloned().unwrap_or_else(|| pending(what, None, Stage::Begun))
     }
