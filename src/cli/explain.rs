@@ -47,7 +47,7 @@ fn find<'r>(rack: &'r Rack, name: &str) -> anyhow::Result<&'r HostStatus> {
             let known: Vec<_> = rack.hosts.iter().map(|status| status.host.as_str()).collect();
             match crate::settings::nearest(name, &known) {
                 Some(near) => bail!("there is no host `{name}` in the status; did you mean `{near}`?"),
-                None => bail!("there is no host `{name}` in the status ({} hosts are)", known.len()),
+                None => bail!("there is no host `{name}` in the status (it has {})", known.len()),
             }
         }
         _ => {
@@ -61,7 +61,7 @@ fn find<'r>(rack: &'r Rack, name: &str) -> anyhow::Result<&'r HostStatus> {
 fn story(host: &HostStatus, cluster: Option<&ClusterStatus>, rack: &Rack, now: Time) -> String {
     let mut lines = vec![
         format!("{}/{} is {}: {}.", host.cluster, host.host, host.state, stage(host.state)),
-        format!("It came here {} ago, at {}.", age(host.since, now), host.since),
+        format!("It has been in this state for {}, since {}.", age(host.since, now), host.since),
         consent(host),
     ];
     if host.since.is_empty() {
@@ -117,13 +117,13 @@ fn consent(host: &HostStatus) -> String {
         }
         Some(installed) if installed > wanted => {
             format!(
-                "Generation {installed} is installed; the repository asks for {wanted}, which is lower and blocked."
+                "Generation {installed} is installed; the repository asks for {wanted}, a lower one: nothing is done."
             )
         }
         Some(installed) => {
             format!("Generation {installed} is installed; generation {wanted} is wanted, so it is installed again.")
         }
-        None => format!("Nothing was installed on it by rackwright yet; generation {wanted} is wanted."),
+        None => format!("rackwright has not installed anything on it yet; generation {wanted} is wanted."),
     }
 }
 
@@ -141,10 +141,12 @@ fn next(condition: &Condition, now: Time) -> String {
         (ConditionStatus::Stalled, None) => {
             format!("It is stalled ({}): {message}. Nothing happens until a person acts.", condition.reason)
         }
-        (_, Some(until)) => format!(
-            "Now ({}): {message}. If nothing has happened by then, it is looked at again at {until}.",
-            condition.reason
-        ),
+        (_, Some(until)) => {
+            format!(
+                "Now ({}): {message}. If nothing happens before, it is looked at again at {until}.",
+                condition.reason
+            )
+        }
         (_, None) => format!("Now ({}): {message}.", condition.reason),
     }
 }
@@ -170,7 +172,7 @@ fn identity(host: &HostStatus) -> Vec<String> {
         if host.boot.mac.is_none() && !inventory.nics.is_empty() {
             let macs: Vec<_> = inventory.nics.iter().map(|nic| nic.mac.to_string()).collect();
             lines.push(format!(
-                "Its BMC does not say which interface it boots from; it is recognised by whichever asks first of {}.",
+                "Its BMC does not say which interface it boots from: it is recognised by any of {}.",
                 macs.join(", ")
             ));
         }

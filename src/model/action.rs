@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::id::{ClusterName, Digest, Generation, HostId, Revision, TaskId, TokenId};
-use super::notice::{Notice, Turn};
+use super::notice::{ConditionChange, Notice};
 use super::task::{Announced, CommitStatus};
 use super::words::words;
 
@@ -102,8 +102,8 @@ pub enum Action {
     },
     /// Remember what is newly stalled, or no longer, so that people are told once. Nothing leaves the daemon.
     Note {
-        /// What turned.
-        turns: Vec<Turn>,
+        #[serde(rename = "turns")]
+        changes: Vec<ConditionChange>,
     },
 }
 

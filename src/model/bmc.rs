@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::id::Digest;
 use super::secret::Secret;
 use super::time::Time;
+use super::words::words;
 
 /// How to reach a host's BMC.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,7 @@ pub struct BmcSpec {
     /// The accounts that may be tried: the initial one, then that of production, if there is one. Never empty unless
     /// `protocol` is `None`.
     pub credentials: Arc<[Credential]>,
-    /// `bmc.fingerprint`: the only certificate that is trusted (SHA-256, lower-case hex), instead of the first one seen.
+    /// `bmc.fingerprint`: the only trusted certificate (SHA-256, lower-case hex), instead of the first one seen.
     pub fingerprint: Option<Arc<str>>,
     /// How the machine is told to boot from the network.
     pub network_boot: NetworkBoot,
@@ -49,18 +50,18 @@ impl BmcSpec {
     }
 }
 
-/// `bmc.protocol`, or PVC's `bmc.redfish`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// Not written: Redfish where the BMC has it, else IPMI. [`BmcFacts::protocol`] keeps what answered.
-    Auto,
-    /// DMTF Redfish.
-    Redfish,
-    /// IPMI 2.0 over LAN.
-    Ipmi,
-    /// No BMC that can be driven: people press the buttons.
-    None,
+words! {
+    /// `bmc.protocol`, or PVC's `bmc.redfish`.
+    Protocol {
+        /// Not written: Redfish where the BMC has it, else IPMI. [`BmcFacts::protocol`] keeps what answered.
+        Auto "auto"
+        /// DMTF Redfish.
+        Redfish "redfish"
+        /// IPMI 2.0 over LAN.
+        Ipmi "ipmi"
+        /// No BMC that can be driven: people press the buttons.
+        None "none"
+    }
 }
 
 /// An account on a BMC.
@@ -74,38 +75,40 @@ pub struct Credential {
     pub id: Digest,
 }
 
-/// When an account is valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CredentialKind {
-    /// `bmc.username` and `bmc.password`: until the cluster is configured.
-    Initial,
-    /// `ipmi.users.admin` of `base.yml`: PVC's playbook sets it while it runs.
-    Production,
+words! {
+    /// When an account is valid.
+    CredentialKind {
+        /// `bmc.username` and `bmc.password`: until the cluster is configured.
+        Initial "initial"
+        /// `ipmi.users.admin` of `base.yml`: PVC's playbook sets it while it runs.
+        Production "production"
+    }
 }
 
-/// How a machine is told to boot from the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NetworkBoot {
-    /// PXE: DHCP and TFTP.
-    #[default]
-    Pxe,
-    /// UEFI HTTP boot.
-    Http,
+words! {
+    /// How a machine is told to boot from the network.
+    #[derive(Default)]
+    NetworkBoot {
+        /// PXE: DHCP and TFTP.
+        #[default]
+        Pxe "pxe"
+        /// UEFI HTTP boot.
+        Http "http"
+    }
 }
 
-/// The firmware mode of a network boot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BootMode {
-    /// UEFI.
-    #[default]
-    Uefi,
-    /// BIOS.
-    Legacy,
-    /// Whatever is set.
-    AsIs,
+words! {
+    /// The firmware mode of a network boot.
+    #[derive(Default)]
+    BootMode {
+        /// UEFI.
+        #[default]
+        Uefi "uefi"
+        /// BIOS.
+        Legacy "legacy"
+        /// Whatever is set.
+        AsIs "as-is"
+    }
 }
 
 /// What is wanted of a machine before it is installed.
@@ -195,17 +198,18 @@ pub struct Pending {
     pub stage: Stage,
 }
 
-/// How far something that a BMC has begun is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// Under way.
-    #[default]
-    Begun,
-    /// Settings are handed over; they take effect in the restart that was ordered.
-    Settings,
-    /// Done; the next step is still to be begun.
-    Next,
+words! {
+    /// How far something that a BMC has begun is.
+    #[derive(Default)]
+    Stage {
+        /// Under way.
+        #[default]
+        Begun "begun"
+        /// Settings are handed over; they take effect in the restart that was ordered.
+        Settings "settings"
+        /// Done; the next step is still to be begun.
+        Next "next"
+    }
 }
 
 /// What was observed of a host's BMC.
@@ -234,9 +238,9 @@ pub struct BmcFacts {
     pub fallbacks: BTreeSet<String>,
 }
 
-/// The disk in the chosen slots, as a `detect:` string, once the machine was prepared for exactly these. It goes into files
-/// that shells and iPXE read, so anything but a plain `detect:` string is ignored.
-pub fn chosen_disk<'f>(prepare: &Prepare, facts: &'f BmcFacts) -> Option<&'f str> {
+/// The disk in the chosen slots, as a `detect:` string, once the machine was prepared for exactly these. It goes into
+/// files that shells and iPXE read, so anything but a plain `detect:` string is ignored.
+pub(crate) fn chosen_disk<'f>(prepare: &Prepare, facts: &'f BmcFacts) -> Option<&'f str> {
     let disk = facts.disk.as_deref().filter(|_| facts.prepared_as == prepare.id)?;
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
     (disk.starts_with("detect:") && disk.bytes().all(fine)).then_some(disk)

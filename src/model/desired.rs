@@ -7,19 +7,18 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::bmc::{BmcFacts, BmcSpec, DiskChoice, Prepare, Protocol, chosen_disk};
 use super::fault::Finding;
 use super::id::{ClusterName, Digest, Generation, HostId, Mac, Revision};
 use super::image::ImageSpec;
 use super::task::TaskSpec;
+use super::words::words;
 
 /// Placeholder for the claim's token in a rendered boot file, replaced when a machine claims. Shell- and URL-safe.
 pub const TOKEN_MARK: &str = "RACKWRIGHT-TOKEN";
 
-/// Placeholder for the disk in the rendered boot files of a host whose disk is chosen by chassis slot, replaced once its
-/// BMC has said which disk that is. Shell- and URL-safe.
+/// Placeholder for the disk in the rendered boot files of a host whose disk is chosen by chassis slot, replaced once
+/// its BMC has said which disk that is. Shell- and URL-safe.
 pub const DISK_MARK: &str = "RACKWRIGHT-DISK";
 
 /// A whole valid revision.
@@ -77,17 +76,17 @@ impl Desired {
     }
 
     /// Whose MAC this is, according to the repository.
-    pub fn by_mac(&self, mac: Mac) -> Option<(&HostId, MacRole)> {
+    pub(crate) fn by_mac(&self, mac: Mac) -> Option<(&HostId, MacRole)> {
         self.macs.get(&mac).map(|(id, role)| (id, *role))
     }
 
     /// Whose fixed address on the boot network this is.
-    pub fn by_address(&self, address: Ipv4Addr) -> Option<&Arc<HostSpec>> {
+    pub(crate) fn by_address(&self, address: Ipv4Addr) -> Option<&Arc<HostSpec>> {
         self.hosts.get(self.addresses.get(&address)?)
     }
 
     /// The hosts of one cluster, in name order.
-    pub fn hosts_of<'a>(&'a self, cluster: &ClusterName) -> impl Iterator<Item = &'a Arc<HostSpec>> + 'a {
+    pub(crate) fn hosts_of<'a>(&'a self, cluster: &ClusterName) -> impl Iterator<Item = &'a Arc<HostSpec>> + 'a {
         let cluster = cluster.clone();
         self.hosts
             .range(HostId::new(&cluster, "")..)
@@ -112,14 +111,14 @@ pub struct ClusterSpec {
     pub retries: u32,
 }
 
-/// What happens to a host once its cluster is complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnComplete {
-    /// Shut down gracefully, LED off (as PVC does: the machine is then carried to its rack).
-    PowerOff,
-    /// LED off, left running.
-    None,
+words! {
+    /// What happens to a host once its cluster is complete.
+    OnComplete {
+        /// Shut down gracefully, LED off (as PVC does: the machine is then carried to its rack).
+        PowerOff "power-off"
+        /// LED off, left running.
+        None "none"
+    }
 }
 
 /// A host: one machine.
@@ -155,8 +154,8 @@ pub struct HostSpec {
     pub bmc: BmcSpec,
     /// What is wanted of the machine before it is installed. Shared by hosts that want the same.
     pub prepare: Arc<Prepare>,
-    /// Secrets it needs that cannot be read, as sentences that name the key. Until they can be read the host is `Stalled`
-    /// with them.
+    /// Secrets it needs that cannot be read, as sentences that name the key. Until they can be read the host is
+    /// `Stalled` with them.
     pub blocked: Vec<String>,
     /// Where in the repository it is written: path and line.
     pub origin: (Arc<str>, u32),
@@ -182,41 +181,42 @@ impl HostSpec {
     }
 }
 
-/// `node.state`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Lifecycle {
-    /// Normal.
-    Present,
-    /// Left alone: no action, local boot only, not waited for by its cluster.
-    Maintenance,
-    /// Out of service: as `maintenance`, for good.
-    Retired,
+words! {
+    /// `node.state`.
+    Lifecycle {
+        /// Normal.
+        Present "present"
+        /// Left alone: no action, local boot only, not waited for by its cluster.
+        Maintenance "maintenance"
+        /// Out of service: as `maintenance`, for good.
+        Retired "retired"
+    }
 }
 
-/// What counts as an installer's claim (law 8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClaimBy {
-    /// A check-in with action `claim`, answered with the token, before any disk is touched.
-    CheckIn,
-    /// The one read of the answer file, from the address leased to the MAC.
-    AnswerFile,
+words! {
+    /// What counts as an installer's claim (law 8).
+    ClaimBy {
+        /// A check-in with action `claim`, answered with the token, before any disk is touched.
+        CheckIn "check-in"
+        /// The one read of the answer file, from the address leased to the MAC.
+        AnswerFile "answer-file"
+    }
 }
 
-/// How a machine is told to boot its own disk when it asks the network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LocalBoot {
-    /// iPXE script: `sanboot` the first disk on BIOS, leave iPXE otherwise. Right for most machines.
-    #[default]
-    Auto,
-    /// iPXE script: `sanboot` only.
-    Sanboot,
-    /// iPXE script: `exit` back to the firmware's next boot entry.
-    Exit,
-    /// No boot file in DHCP at all: firmware that cannot come back from iPXE moves on by itself.
-    Firmware,
+words! {
+    /// How a machine is told to boot its own disk when it asks the network.
+    #[derive(Default)]
+    LocalBoot {
+        /// iPXE script: `sanboot` the first disk on BIOS, leave iPXE otherwise. Right for most machines.
+        #[default]
+        Auto "auto"
+        /// iPXE script: `sanboot` only.
+        Sanboot "sanboot"
+        /// iPXE script: `exit` back to the firmware's next boot entry.
+        Exit "exit"
+        /// No boot file in DHCP at all: firmware that cannot come back from iPXE moves on by itself.
+        Firmware "firmware"
+    }
 }
 
 impl LocalBoot {

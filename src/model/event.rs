@@ -18,6 +18,7 @@ use super::inventory::{Inventory, PowerState};
 use super::status::StatusBranch;
 use super::task::TaskNews;
 use super::time::Time;
+use super::words::words;
 
 /// A fact.
 #[allow(clippy::large_enum_variant, reason = "events are few and short-lived; boxes would only make matching harder")]
@@ -84,14 +85,14 @@ pub enum Event {
     },
 }
 
-/// Who handed out a lease.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LeaseOrigin {
-    /// Our own DHCP server.
-    Own,
-    /// Another server; told by `POST /checkin/dnsmasq`.
-    Dnsmasq,
+words! {
+    /// Who handed out a lease.
+    LeaseOrigin {
+        /// Our own DHCP server.
+        Own "own"
+        /// Another server; told by `POST /checkin/dnsmasq`.
+        Dnsmasq "dnsmasq"
+    }
 }
 
 /// PVC's check-in, already parsed. Fields that were empty or absent are `None`.
@@ -118,39 +119,17 @@ pub struct CheckIn {
     pub source: IpAddr,
 }
 
-/// `action` of a check-in (PVC's four).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CheckInAction {
-    /// The installer runs, no disk written yet.
-    #[serde(rename = "install-start")]
-    InstallStart,
-    /// The disk holds the new system.
-    #[serde(rename = "install-complete")]
-    InstallComplete,
-    /// The installed system booted; configuration has not begun.
-    #[serde(rename = "system-boot_initial")]
-    BootInitial,
-    /// The installed system booted after configuration began.
-    #[serde(rename = "system-boot_configured")]
-    BootConfigured,
-}
-
-impl CheckInAction {
-    /// PVC's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CheckInAction::InstallStart => "install-start",
-            CheckInAction::InstallComplete => "install-complete",
-            CheckInAction::BootInitial => "system-boot_initial",
-            CheckInAction::BootConfigured => "system-boot_configured",
-        }
-    }
-
-    /// Reads PVC's word.
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::InstallStart, Self::InstallComplete, Self::BootInitial, Self::BootConfigured]
-            .into_iter()
-            .find(|action| action.as_str() == text)
+words! {
+    /// `action` of a check-in (PVC's four).
+    CheckInAction {
+        /// The installer runs, no disk written yet.
+        InstallStart "install-start"
+        /// The disk holds the new system.
+        InstallComplete "install-complete"
+        /// The installed system booted; configuration has not begun.
+        BootInitial "system-boot_initial"
+        /// The installed system booted after configuration began.
+        BootConfigured "system-boot_configured"
     }
 }
 

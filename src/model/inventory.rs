@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::id::Mac;
+use super::words::words;
 
 /// Who and what a machine is, as its BMC says. Absent where the BMC says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -176,14 +177,14 @@ pub struct Nic {
     pub about: Option<String>,
 }
 
-/// Power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PowerState {
-    /// On, or on its way there.
-    On,
-    /// Off.
-    Off,
-    /// Not known.
-    Unknown,
+words! {
+    /// Power.
+    PowerState {
+        /// On, or on its way there.
+        On "on"
+        /// Off.
+        Off "off"
+        /// Not known.
+        Unknown "unknown"
+    }
 }

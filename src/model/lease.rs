@@ -13,8 +13,8 @@ use super::time::Time;
 
 /// Addresses handed out, by address and by MAC. Lease identity is the MAC.
 ///
-/// Readers hold the previous World while a batch of facts is folded, so the first change of each batch copies. It copies
-/// the list of pages and the pages that change, not tens of thousands of leases.
+/// Readers hold the previous World while a batch of facts is folded, so the first change of each batch copies: the list
+/// of pages and the pages that change, not tens of thousands of leases.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(from = "Vec<Lease>")]
 pub struct Leases {

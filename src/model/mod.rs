@@ -52,7 +52,7 @@ pub use image::{ImageFacts, ImageSource, ImageSpec, ImageStamp, Keyring, Signatu
 pub use inventory::{Cpus, Drive, Inventory, Nic, PowerState, Volume, size};
 pub use lease::{Lease, Leases};
 pub use moves::{Change, HeadState, Move, MoveKind, Moves};
-pub use notice::{Notice, NoticeFacts, NoticeKind, Receiver, ReceiverFacts, Stalled, Turn};
+pub use notice::{ConditionChange, Notice, NoticeFacts, NoticeKind, Receiver, ReceiverFacts, Stalled};
 pub use observed::{
     Claim, ClusterFacts, Consent, Doing, Failure, GitFacts, HostFacts, Installed, Rejected, Unclaimed, World,
 };

@@ -81,7 +81,7 @@ pub struct Stalled {
 
 /// Something is newly stalled, or no longer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Turn {
+pub struct ConditionChange {
     /// `cluster`, `cluster/host` or `cluster/task`.
     pub subject: String,
     /// What it is now; `None`: no longer stalled.

@@ -25,6 +25,7 @@ use super::policy::Policy;
 use super::state::{ClusterState, HostState};
 use super::task::{CommitStatusFacts, Generated, Progress, SshFacts, TaskRecord};
 use super::time::Time;
+use super::words::words;
 
 /// Everything that is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,14 +154,14 @@ pub struct Unclaimed {
     pub since: Time,
 }
 
-/// Whether anything may be armed (law 11: an empty journal must not look like a rack of blank machines).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Consent {
-    /// Neither journal nor status branch nor `--first-run`: nothing is armed, everything boots its disk.
-    Locked,
-    /// Normal.
-    Open,
+words! {
+    /// Whether anything may be armed (law 11: an empty journal must not look like a rack of blank machines).
+    Consent {
+        /// Neither journal nor status branch nor `--first-run`: nothing is armed, everything boots its disk.
+        Locked "locked"
+        /// Normal.
+        Open "open"
+    }
 }
 
 /// A refused head of the watched branch.
@@ -229,7 +230,7 @@ impl HostFacts {
     }
 
     /// Whether it was ordered to boot from the network, and is not installed yet.
-    pub fn is_expected(&self) -> bool {
+    pub(crate) fn is_expected(&self) -> bool {
         let installed = self.installed.as_ref().map(|installed| installed.generation);
         self.armed.map(|(generation, ..)| generation) > installed
     }

@@ -58,8 +58,8 @@ pub struct Site {
     pub tftp_port: u16,
     /// Dynamic ranges and options, by segment.
     pub subnets: Vec<Subnet>,
-    /// Whether this daemon hands out the addresses (`network.dhcp.mode: full`). Only then can a boot file be bound to the
-    /// address leased to its MAC.
+    /// Whether this daemon hands out the addresses (`network.dhcp.mode: full`). Only then can a boot file be bound to
+    /// the address leased to its MAC.
     pub leases_are_ours: bool,
 }
 
@@ -90,7 +90,7 @@ impl Site {
     }
 
     /// The subnet an address belongs to.
-    pub fn subnet_of(&self, address: Ipv4Addr) -> Option<&Subnet> {
+    pub(crate) fn subnet_of(&self, address: Ipv4Addr) -> Option<&Subnet> {
         self.subnets.iter().find(|subnet| subnet.net.contains(&address))
     }
 

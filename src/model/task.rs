@@ -49,7 +49,7 @@ impl TaskSpec {
     }
 
     /// Whether it is done for the cluster and not for each host.
-    pub fn is_for_cluster(&self) -> bool {
+    pub(crate) fn is_for_cluster(&self) -> bool {
         matches!(&self.kind, TaskKind::Hook(hook) if hook.program.scope != Scope::Each)
     }
 
@@ -67,33 +67,35 @@ impl TaskSpec {
     }
 }
 
-/// When a task that is done is run again.
-///
-/// A task with [`Scope::Each`] is done host by host: an added or reinstalled host gets it, the others do not get it again.
-/// One with [`Scope::Once`] or [`Scope::None`] is done for the cluster: a pool that exists must not be made again because
-/// one of its hosts was added or reinstalled. It is due only while no target, whatever its lifecycle, has an install that
-/// it was done for: when the cluster is new, or all of its hosts were reinstalled. An install that arrives while another
-/// target still has such an install counts as done, without a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rerun {
-    /// A new install: of a target, for that target ([`Scope::Each`]), or of all of them ([`Scope::Once`],
-    /// [`Scope::None`]).
-    #[default]
-    OnReinstall,
-    /// That, and a change of its definition, for all of them.
-    OnChange,
+words! {
+    /// When a task that is done is run again.
+    ///
+    /// A task with [`Scope::Each`] is done host by host: an added or reinstalled host gets it, the others do not get it
+    /// again. One with [`Scope::Once`] or [`Scope::None`] is done for the cluster: a pool that exists must not be made
+    /// again because one of its hosts was added or reinstalled. It is due only while no target, whatever its lifecycle,
+    /// has an install that it was done for: when the cluster is new, or all of its hosts were reinstalled. An install
+    /// that arrives while another target still has such an install counts as done, without a run.
+    #[derive(Default)]
+    Rerun {
+        /// A new install: of a target, for that target ([`Scope::Each`]), or of all of them ([`Scope::Once`],
+        /// [`Scope::None`]).
+        #[default]
+        OnReinstall "on-reinstall"
+        /// That, and a change of its definition, for all of them.
+        OnChange "on-change"
+    }
 }
 
-/// What the failure of a task means for those after it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnFailure {
-    /// They wait.
-    #[default]
-    Stop,
-    /// They go on; the failure is shown.
-    Continue,
+words! {
+    /// What the failure of a task means for those after it.
+    #[derive(Default)]
+    OnFailure {
+        /// They wait.
+        #[default]
+        Stop "stop"
+        /// They go on; the failure is shown.
+        Continue "continue"
+    }
 }
 
 /// What a task runs.
@@ -151,26 +153,26 @@ pub struct HookProgram {
     pub run: Arc<[u8]>,
 }
 
-/// How often a hook is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Once for each target, one after the other.
-    Each,
-    /// Once, on the first target that is up.
-    Once,
-    /// Once, for no target in particular.
-    None,
+words! {
+    /// How often a hook is run.
+    Scope {
+        /// Once for each target, one after the other.
+        Each "each"
+        /// Once, on the first target that is up.
+        Once "once"
+        /// Once, for no target in particular.
+        None "none"
+    }
 }
 
-/// Where a hook is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Place {
-    /// Over SSH on the target.
-    Host,
-    /// On the machine that rackwright runs on.
-    Bootstrap,
+words! {
+    /// Where a hook is run.
+    Place {
+        /// Over SSH on the target.
+        Host "host"
+        /// On the machine that rackwright runs on.
+        Bootstrap "bootstrap"
+    }
 }
 
 /// A file that a hook is given. Its bytes may be secret, and are not printed.

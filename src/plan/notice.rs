@@ -7,8 +7,8 @@ use super::desk::Desk;
 use super::task::given_up;
 use super::{ClusterPlan, HostPlan, Plan, Step};
 use crate::model::{
-    Action, Change, ClusterName, ClusterState, HeadState, HostId, HostSpec, HostState, Move, MoveKind, Notice,
-    NoticeKind, OnComplete, Receiver, ReceiverFacts, Stalled, TaskResult, TaskSpec, Time, Turn, World,
+    Action, Change, ClusterName, ClusterState, ConditionChange, HeadState, HostId, HostSpec, HostState, Move, MoveKind,
+    Notice, NoticeKind, OnComplete, Receiver, ReceiverFacts, Stalled, TaskResult, TaskSpec, Time, World,
 };
 
 /// Messages that wait for a receiver at most; the oldest are dropped, with a count.
@@ -17,8 +17,8 @@ const QUEUE: usize = 200;
 const STALE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// Changes that are of no interest to a receiver before that is remembered.
 const SKIPPED: u64 = 100;
-/// Turns that are remembered in one go.
-const TURNS: usize = 500;
+/// Changes of conditions that are remembered in one go.
+const CHANGES: usize = 500;
 
 /// Sends each receiver the next message it has not been told, and remembers what became stalled.
 pub(super) fn notify(desk: &mut Desk<'_>, plan: &Plan) {
@@ -26,9 +26,9 @@ pub(super) fn notify(desk: &mut Desk<'_>, plan: &Plan) {
     if desk.policy.receivers.is_empty() {
         return;
     }
-    let turns = turns(world, plan);
-    if !turns.is_empty() {
-        desk.actions.push(Action::Note { turns });
+    let changes = changes(world, plan);
+    if !changes.is_empty() {
+        desk.actions.push(Action::Note { changes });
     }
     for receiver in &desk.policy.receivers {
         let newest = world.moves.last;
@@ -161,23 +161,23 @@ fn by_hand(host: &HostSpec) -> bool {
 }
 
 /// What became stalled since people were told, and what goes on.
-fn turns(world: &World, plan: &Plan) -> Vec<Turn> {
+fn changes(world: &World, plan: &Plan) -> Vec<ConditionChange> {
     let known = &world.notices.stalled;
     let now = stalled(world, plan);
-    let mut turns: Vec<Turn> = Vec::new();
+    let mut changes: Vec<ConditionChange> = Vec::new();
     for (subject, (stalled, message)) in &now {
         if known.get(subject) != Some(stalled) {
             let (subject, stalled, message) = (subject.clone(), Some(stalled.clone()), message.clone());
-            turns.push(Turn { subject, stalled, message });
+            changes.push(ConditionChange { subject, stalled, message });
         }
     }
     for (subject, before) in known.iter().filter(|(subject, _)| !now.contains_key(*subject)) {
         if is_over(world, plan, subject, before) {
-            turns.push(Turn { subject: subject.clone(), stalled: None, message: String::new() });
+            changes.push(ConditionChange { subject: subject.clone(), stalled: None, message: String::new() });
         }
     }
-    turns.truncate(TURNS);
-    turns
+    changes.truncate(CHANGES);
+    changes
 }
 
 /// Whether something that is not stalled now has got further. A retry that is under way has not: its failure would be

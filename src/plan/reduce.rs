@@ -149,7 +149,7 @@ fn started(world: &mut World, action: &Action, now: Time) {
         Action::FetchImage { image } => image::started(world, image, now),
         Action::Publish { .. } => world.git.publishing = Some(now),
         Action::Notify { receiver, .. } => notice::started(world, receiver, now),
-        Action::Note { turns } => notice::noted(world, turns, now),
+        Action::Note { changes } => notice::noted(world, changes, now),
         Action::Run { cluster, .. } => task::started(world, cluster, action, now),
         Action::WriteBack { .. } | Action::TellForge { .. } => outward::started(world, action, now),
         Action::Reach { host } => ssh::started(world, host, now),

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Format, Scene, endpoint};
 use crate::drive::bmc::manual;
 use crate::drive::bmc::manual::types::{Boot, Device, Power};
-use crate::model::{Fault, HostSpec, PowerState};
+use crate::model::{Fault, HostSpec};
 
 /// Switches a machine. Exit code 2 when nobody agreed.
 pub fn power(
@@ -37,7 +37,7 @@ pub fn power(
         manual::power(&endpoint, word).await
     });
     let state = state.map_err(said)?;
-    let word = power_text(state);
+    let word = state.as_str();
     match scene.args.format {
         Format::Text => writeln!(out, "{}: power is {word}", spec.id)?,
         Format::Json => writeln!(out, "{:#}", json!({ "host": spec.id, "power": word }))?,
@@ -65,15 +65,7 @@ pub fn boot_text(boot: &Boot) -> String {
     }
 }
 
-/// A power state, for people.
-pub fn power_text(state: PowerState) -> &'static str {
-    match state {
-        PowerState::On => "on",
-        PowerState::Off => "off",
-        PowerState::Unknown => "unknown",
-    }
-}
-
+/// What a word takes away.
 fn loss(word: Power) -> Option<&'static str> {
     match word {
         Power::Status | Power::On => None,

@@ -11,7 +11,7 @@ use super::{Format, Scene, act};
 use crate::cli::status::span;
 use crate::cli::table::Table;
 use crate::drive::bmc::manual::types::Depth;
-use crate::model::{HostSpec, Protocol, Reason};
+use crate::model::{HostSpec, PowerState, Protocol, Reason};
 use crate::plan::{self, HostPlan, Plan};
 
 /// Entries of the event log that are shown of one BMC.
@@ -137,7 +137,7 @@ pub fn basics(answer: &Answer) -> [(String, Style); 8] {
         None => plain("-"),
     };
     let firmware = look.and_then(|look| look.inventory.bmc_version.as_deref());
-    let power = look.and_then(|look| look.inventory.power).map(act::power_text);
+    let power = look.and_then(|look| look.inventory.power).map(PowerState::as_str);
     let wrong = matches!(answer.certificate, Certificate::Changed | Certificate::Failed);
     [
         plain(&answer.host),

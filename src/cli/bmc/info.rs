@@ -42,7 +42,7 @@ fn table(look: &Look) -> Table {
     row("BIOS", it.bios_version.clone());
     row("BMC firmware", it.bmc_version.clone());
     row("health", it.health.clone());
-    row("power", it.power.map(|power| act::power_text(power).to_owned()));
+    row("power", it.power.map(|power| power.to_string()));
     row("next boot", look.boot.as_ref().map(act::boot_text));
     row("LED", look.led.clone());
     row("sessions", look.sessions.map(|count| count.to_string()));

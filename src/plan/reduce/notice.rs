@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::shown::{note_with, trim};
-use crate::model::{ActionKind, Change, FaultClass, NoticeFacts, Outcome, Policy, ReceiverFacts, Time, Turn, World};
+use crate::model::{
+    ActionKind, Change, ConditionChange, FaultClass, NoticeFacts, Outcome, Policy, ReceiverFacts, Time, World,
+};
 use crate::plan::rack::count_failure;
 
 /// How often a message that a receiver refuses is tried before it goes without: it must not hold up the next ones.
@@ -59,9 +61,9 @@ pub(super) fn told(facts: &NoticeFacts, policy: &Policy) -> u64 {
     told.min().unwrap_or(u64::MAX)
 }
 
-/// What turned is remembered, and becomes a change that people are told of.
-pub(super) fn noted(world: &mut World, turns: &[Turn], now: Time) {
-    for Turn { subject, stalled, message } in turns {
+/// Conditions that changed are remembered, and become changes that people are told of.
+pub(super) fn noted(world: &mut World, changes: &[ConditionChange], now: Time) {
+    for ConditionChange { subject, stalled, message } in changes {
         let known = &mut Arc::make_mut(&mut world.notices).stalled;
         let before = match stalled {
             Some(stalled) => known.insert(subject.clone(), stalled.clone()),

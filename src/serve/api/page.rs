@@ -107,13 +107,15 @@ fn stalled(html: &mut String, rack: &Rack, now: Time) -> fmt::Result {
     html.push_str("<section class=\"first\"><h2>Waiting for a person</h2>\n<ul>");
     for cluster in clusters {
         write!(html, "<li><strong>{}</strong> {}", Safe(&cluster.cluster), Safe(cluster.state))?;
-        write!(html, " {}{}</li>", badge(&cluster.condition), Why(&cluster.condition, now))?;
+        write!(html, " {}{}", badge(&cluster.condition), Why(&cluster.condition, now))?;
+        write!(html, "<br><small>What you can do: {}</small></li>", Safe(cluster.condition.reason.advice()))?;
     }
     for host in hosts {
         let (cluster, name, state) = (Safe(&host.cluster), Safe(&host.host), Safe(host.state));
         write!(html, "<li><a href=\"#{cluster}/{name}\"><strong>{cluster}/{name}</strong></a> {state} ")?;
         write!(html, "{}{}", badge(&host.condition), Why(&host.condition, now))?;
-        write!(html, "{}</li>", Whereabouts(host))?;
+        write!(html, "{}", Whereabouts(host))?;
+        write!(html, "<br><small>What you can do: {}</small></li>", Safe(host.condition.reason.advice()))?;
     }
     html.push_str("</ul></section>\n");
     Ok(())
