@@ -32,8 +32,7 @@ const OLD: &str = "\
     WriteBackBlocked WriteBackConflict";
 
 /// Words that Redfish uses as well: `TaskState`, DSP0268.
-const REDFISH: &[(&str, &str)] =
-    &[("src/drive/bmc/redfish/exchange.rs", "Interrupted"), ("src/drive/bmc/redfish/task.rs", "Interrupted")];
+const REDFISH: &[(&str, &str)] = &[("src/drive/bmc/redfish/progress.rs", "Interrupted")];
 
 /// The source outside the table and outside the simulator, by path: code without comments and unit tests.
 fn sources() -> Vec<(String, String)> {
