@@ -24,7 +24,7 @@
 //!
 //! # Laws
 //!
-//! 1. [`model`], [`plan`] and [`repo`] never do I/O, never read a clock, never await. Time, randomness and identity are
+//! 1. [`model`], [`plan`], [`yaml`] and [`repo`] never do I/O, never read a clock, never await. Time, randomness and identity are
 //!    arguments.
 //! 2. Only [`plan::reduce()`] changes a World; only [`daemon`] calls it. One writer, many readers, no locks.
 //! 3. Events never cause actions. They change the World; the World is then planned. A repeated check-in changes nothing.
@@ -65,16 +65,17 @@
 //! |---|---|---|
 //! | [`model`] | 0: nouns. Plain data | nothing of ours |
 //! | [`plan`] | 1: decisions. Pure, synchronous, total: [`host`](plan::host) (the ladder), [`cluster`](plan::cluster) (barrier and tasks), [`reduce`](mod@plan::reduce), [`boot`](plan::boot), [`lease`](plan::lease), [`report`](plan::report), [`diff`](plan::diff), [`check`](mod@plan::check) | `model` |
-//! | [`repo`] | 2: desired state in. Pure over a tree of bytes: [`yaml`](repo::yaml), [`file`](mod@repo::file), [`inventory`](repo::inventory), [`installer`](repo::installer), [`template`](repo::template) | `model` |
-//! | [`settings`] | how the daemon runs | `model` |
+//! | [`yaml`] | 1: YAML with places and the habits of 1.1, and what its scalars mean. Pure | `model` |
+//! | [`repo`] | 2: desired state in. Pure over a tree of bytes: [`file`](mod@repo::file), [`inventory`](repo::inventory), [`installer`](repo::installer), [`template`](repo::template) | `model`, `yaml` |
+//! | [`settings`] | how the daemon runs | `model`, `yaml` |
 //! | [`serve`] | 3: machines and people call us: [`dhcp`](serve::dhcp), [`tftp`](serve::tftp), [`http`](serve::http), [`files`](serve::files), [`api`](serve::api) | `model`, `plan`, `repo`, `settings` |
-//! | [`drive`] | 3: we call machines: [`bmc`](drive::bmc), [`git`](drive::git), [`hook`](drive::hook), [`image`](drive::image), [`notify`](drive::notify), [`process`](drive::process) | `model`, `plan`, `repo`, `settings` |
+//! | [`drive`] | 3: we call machines: [`bmc`](drive::bmc), [`git`](drive::git), [`hook`](drive::hook), [`image`](drive::image), [`notify`](drive::notify), [`process`](drive::process) | `model`, `yaml`, `plan`, `repo`, `settings` |
 //! | [`daemon`] | 4: the loop, the one [`clock`](daemon::clock), the [`journal`](daemon::journal) | everything above in this table |
 //! | [`cli`] | 5: one file per command; the only place that prints | everything above |
 //! | [`sim`] | a whole rack without hardware: machines, BMCs, faults | `model` |
 //!
 //! ```text
-//! main -> cli -> daemon -> { serve, drive } -> { plan, repo } -> model      serve x drive    plan x repo    sim -> model
+//! main -> cli -> daemon -> { serve, drive } -> { plan, repo -> yaml } -> model      serve x drive    plan x repo    sim -> model
 //! ```
 //!
 //! `tests/tidy.rs` keeps this table and other laws; `.clippy.toml` says which functions may not be called where, and why.
@@ -131,3 +132,4 @@ pub mod repo;
 pub mod serve;
 pub mod settings;
 pub mod sim;
+pub mod yaml;

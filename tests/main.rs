@@ -18,6 +18,7 @@ mod plan;
 mod reasons;
 mod repo;
 mod rig;
+mod scalars;
 mod secrets;
 mod settings;
 mod sim;

@@ -12,6 +12,7 @@ mod boot;
 mod task;
 use crate::model::status::{ClusterStatus, Condition, Endpoint, HostStatus};
 use crate::model::{ConditionStatus, HostState, Time};
+use crate::yaml::word::nearest;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -44,8 +45,8 @@ fn find<'r>(rack: &'r Rack, name: &str) -> anyhow::Result<&'r HostStatus> {
     match found[..] {
         [one] => Ok(one),
         [] => {
-            let known: Vec<_> = rack.hosts.iter().map(|status| status.host.as_str()).collect();
-            match crate::settings::nearest(name, &known) {
+            let known = rack.hosts.iter().map(|status| status.host.as_str());
+            match nearest(name, known.clone()) {
                 Some(near) => bail!("there is no host `{name}` in the status; did you mean `{near}`?"),
                 None => bail!("there is no host `{name}` in the status (it has {})", known.len()),
             }

@@ -12,6 +12,7 @@ use super::export::{self, Server};
 use super::{source, validate};
 use crate::model::{BootFile, Desired, HostSpec};
 use crate::settings;
+use crate::yaml::word::nearest;
 
 /// Arguments.
 #[derive(clap::Args, Debug)]
@@ -76,8 +77,8 @@ pub fn find<'d>(desired: &'d Desired, name: &str) -> anyhow::Result<&'d Arc<Host
     match found[..] {
         [one] => Ok(one),
         [] => {
-            let known: Vec<_> = desired.hosts.keys().map(|id| &*id.host).collect();
-            match settings::nearest(name, &known) {
+            let known = desired.hosts.keys().map(|id| &*id.host);
+            match nearest(name, known.clone()) {
                 Some(near) => bail!("there is no host `{name}` in the repository; did you mean `{near}`?"),
                 None => bail!("there is no host `{name}` in the repository ({} hosts are)", known.len()),
             }

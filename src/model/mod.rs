@@ -37,7 +37,7 @@ pub mod state;
 pub mod status;
 pub mod task;
 pub mod time;
-mod words;
+pub(crate) mod words;
 
 pub use action::{Action, ActionKind, TaskIntent};
 pub use bmc::{

@@ -17,6 +17,9 @@ macro_rules! words {
             /// All of them, in order.
             pub const ALL: [Self; [$($word),+].len()] = [$(Self::$variant),+];
 
+            /// Every word with its value, for what reads them.
+            pub const WORDS: [(&str, Self); Self::ALL.len()] = [$(($word, Self::$variant)),+];
+
             /// The word shown.
             pub const fn as_str(self) -> &'static str {
                 match self {

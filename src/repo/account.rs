@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::read::Reader;
 use super::vars::{Scope, Trouble};
-use super::yaml::{Node, Place};
 use crate::model::Secret;
+use crate::yaml::{Node, Place};
 
 /// User name and password, where both are written and can be worked out. What is written and cannot be is a warning where
 /// it will be `needed`: never an error, for until the playbook has run nobody asks for it.
@@ -71,8 +71,8 @@ fn worked_out(scope: &Arc<Scope>, node: &Node) -> Result<Node, (Place, Why)> {
 mod tests {
     use super::super::secret::Secrets;
     use super::super::vars::Doc;
-    use super::super::yaml;
     use super::*;
+    use crate::yaml;
 
     fn read(text: &str) -> (Option<(String, Secret)>, Vec<String>) {
         let mut found = Vec::new();

@@ -8,12 +8,12 @@ use super::cluster::ClusterDraft;
 use super::disk;
 use super::host::{self, Draft};
 use super::installer::{Installer, Installers, RenderError, Variables};
-use super::yaml::Place;
 use crate::model::desired::TOKEN_MARK;
 use crate::model::{
     BmcSpec, BootFile, ClusterSpec, Credential, CredentialKind, Digest, DiskChoice, Finding, Generation, HostId,
     HostSpec, Prepare, Protocol, Secret,
 };
+use crate::yaml::Place;
 
 /// What many hosts share, kept once.
 #[derive(Default)]

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::Tree;
 use super::file::KEYS;
 use super::installer::Installers;
-use super::read::{Fields, Reader, nearest};
+use super::read::{Fields, Reader};
 use super::tree::{self, Found};
 use super::vars::Scope;
-use super::yaml::{self, Node, Place, Plain};
 use crate::model::{
     AnsibleTask, ClusterName, Digest, HostId, OnComplete, OnFailure, Rerun, TaskId, TaskKind, TaskSpec,
 };
+use crate::yaml::word::did_you_mean;
+use crate::yaml::{self, Node, Place, Plain};
 
 /// `cluster:`, with its defaults.
 pub struct Block {
@@ -52,10 +53,8 @@ impl Block {
             && let Some(name) = reader.line(node, "cluster.installer")
         {
             if !installers.contains_key(&name) {
-                let hint = match nearest(&name, installers.keys().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => "a directory under installers/, or a shipped one: pvc".into(),
-                };
+                let known = installers.keys().map(String::as_str);
+                let hint = did_you_mean(&name, known, || "a directory under installers/, or a shipped one: pvc");
                 reader.error(node.place, "unknown-installer", format!("there is no installer `{name}`"), &hint);
             }
             block.installer = name;

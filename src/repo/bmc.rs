@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use super::file::KEYS;
 use super::host::{Config, parsed};
 use super::read::{Fields, Reader};
-use super::yaml::{Key, Node, Place};
 use crate::model::{BootMode, NetworkBoot, Protocol, Secret};
+use crate::yaml::{Key, Node, Place};
 
 /// `bmc:` as read.
 pub struct Bmc {

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::Context;
 use super::cluster::ClusterDraft;
 use super::host::Draft;
-use super::yaml::Place;
 use crate::model::{Finding, HostId, Mac, Protocol};
+use crate::yaml::Place;
 
 /// Where something was first seen: file, line, and what it is there.
 type First<'a> = (&'a str, u32, String);

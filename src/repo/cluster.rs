@@ -9,13 +9,14 @@ use super::hook::directory::Hooks;
 use super::host::{self, Defaults, Draft};
 use super::installer::Installers;
 use super::inventory::Inventory;
-use super::read::{Fields, Reader, nearest};
+use super::read::{Fields, Reader};
 use super::tree::{self, Found};
 use super::variables::doc;
 use super::vars::{Doc, Scope};
-use super::yaml::{self, Node, Place};
 use super::{Context, Tree, account, hook};
 use crate::model::{ClusterName, ClusterSpec, Finding, Protocol, Secret, TaskSpec};
+use crate::yaml::word::nearest;
+use crate::yaml::{self, Node, Place};
 
 /// The file that names the clusters.
 pub const CLUSTERS: &str = "clusters.yml";

@@ -3,9 +3,9 @@
 use super::file::KEYS;
 use super::host::{Defaults, Draft};
 use super::read::{Fields, Reader};
-use super::yaml::{Node, Place};
 use crate::model::desired::DISK_MARK;
 use crate::model::{DiskChoice, Protocol};
+use crate::yaml::{Node, Place};
 
 /// `system_disks` or `disk_hints`, at most one of them.
 pub fn disks(reader: &mut Reader<'_>, fields: &Fields<'_>, draft: &mut Draft, defaults: &Defaults<'_>) {

@@ -11,9 +11,10 @@ use self::definition::Definition;
 use self::directory::Hooks;
 use super::Tree;
 use super::file::KEYS;
-use super::read::{Fields, Reader, nearest};
-use super::yaml::Node;
+use super::read::{Fields, Reader};
 use crate::model::{ClusterName, Digest, HookTask, HostId, OnFailure, Scope, Secret, TaskId, TaskKind, TaskSpec};
+use crate::yaml::Node;
+use crate::yaml::word::did_you_mean;
 
 pub mod args;
 pub mod definition;
@@ -208,10 +209,8 @@ fn target(
             let message = format!("`{what}` has `all` beside other names");
             reader.error(*place, "unknown-target", message, "write either `all` or names");
         } else if !names.contains(name) {
-            let hint = match nearest(name, names.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "use the short host names of this file".into(),
-            };
+            let known = names.iter().map(String::as_str);
+            let hint = did_you_mean(name, known, || "use the short host names of this file");
             reader.error(*place, "unknown-target", format!("`{name}` is not a host of cluster `{cluster}`"), &hint);
         }
     }

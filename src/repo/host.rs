@@ -7,8 +7,8 @@ use super::bmc::{self, Bmc};
 use super::disk;
 use super::file::KEYS;
 use super::read::{Fields, Reader};
-use super::yaml::{Key, Node, Place};
 use crate::model::{DiskChoice, Lifecycle, LocalBoot, Mac, Protocol};
+use crate::yaml::{Key, Node, Place};
 
 /// What the cluster says about all of its hosts.
 pub struct Defaults<'a> {

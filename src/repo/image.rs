@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::file::KEYS;
 use super::read::{Fields, Reader};
-use super::yaml::{Node, Place};
 use crate::model::{Digest, ImageSource, ImageSpec, Keyring, SignatureSpec};
+use crate::yaml::{Node, Place};
 
 /// The images of one manifest.
 #[derive(Default)]

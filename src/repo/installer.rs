@@ -13,10 +13,10 @@ use super::image::{self, Images};
 use super::read::Reader;
 use super::tree::{self, Found};
 use super::vars::Scope;
-use super::yaml::{self, Node};
 use super::{Tree, template};
 use crate::model::desired::TOKEN_MARK;
 use crate::model::{ClaimBy, Digest, Finding};
+use crate::yaml::{self, Node};
 
 static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates/installers");
 

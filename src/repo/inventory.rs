@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::Tree;
 use super::tree::{self, Found};
 use super::vars::Doc;
-use super::yaml::{self, Key, Node, Place, Seal, Value};
 use crate::model::Finding;
+use crate::yaml::{self, Key, Node, Place, Seal, Value};
 
 mod range;
 

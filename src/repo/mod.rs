@@ -35,7 +35,6 @@ pub mod tree;
 pub mod variables;
 pub mod vars;
 pub mod vault;
-pub mod yaml;
 
 /// The files of one revision: path (with `/`) -> entry. Made by `drive::git` from Git objects, or from a directory.
 pub type Tree = BTreeMap<String, Entry>;

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::vars::{Scope, Trouble};
-use super::yaml::{Node, Place, Plain};
 use crate::model::Finding;
+use crate::yaml::scalar::{self, Refusal};
+use crate::yaml::word::{did_you_mean, known_keys};
+use crate::yaml::{Key, Node, Place};
 
 mod secret;
 
@@ -54,7 +56,7 @@ impl Fields<'_> {
     }
 
     /// Every entry.
-    pub fn entries(&self) -> &[(super::yaml::Key, Node)] {
+    pub fn entries(&self) -> &[(Key, Node)] {
         self.node.map().unwrap_or_default()
     }
 }
@@ -103,8 +105,7 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong(&mut self, node: &Node, what: &str, wanted: &str, hint: &str) {
-        let message = format!("`{what}` must be {wanted}, not {}", node.kind());
-        self.error(node.place, "wrong-type", message, hint);
+        self.accept::<()>(node, what, Err(Refusal::wrong_type(node, wanted, hint)));
     }
 
     /// A mapping whose keys are all among `known`.
@@ -113,10 +114,8 @@ impl<'a> Reader<'a> {
         for (key, _) in fields.entries() {
             if !known.iter().any(|known| **known == *key.text) {
                 let inside = if what.is_empty() { "this file".to_string() } else { format!("`{what}`") };
-                let hint = match nearest(&key.text, known.iter().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("known keys: {}", known.join(", ")),
-                };
+                let known = known.iter().map(String::as_str);
+                let hint = did_you_mean(&key.text, known.clone(), || known_keys(known));
                 self.error(key.place, "unknown-key", format!("`{}` is not a key of {inside}", key.text), &hint);
             }
         }
@@ -163,18 +162,15 @@ impl<'a> Reader<'a> {
     }
 
     fn resolved_text(&mut self, node: &Node, what: &str) -> Option<String> {
-        let Some((text, _)) = node.scalar() else {
-            self.wrong(node, what, "text", "write one word or a quoted text");
-            return None;
-        };
-        match node.meaning() {
-            Some(Plain::Text | Plain::Int(_)) | None => Some(text.to_string()),
-            _ => {
-                let hint = "put quotes around it; without them YAML 1.1 (Ansible) reads it as something else";
-                self.wrong(node, what, "text", hint);
-                None
-            }
-        }
+        self.accept(node, what, scalar::text(node)).map(str::to_string)
+    }
+
+    /// The value, or a finding that says why the scalar is not one.
+    fn accept<T>(&mut self, node: &Node, what: &str, read: Result<T, Refusal>) -> Option<T> {
+        read.map_err(|refusal| {
+            self.error(node.place, refusal.code, format!("`{what}` {}", refusal.message), &refusal.hint);
+        })
+        .ok()
     }
 
     fn without_control(&mut self, text: &str, place: Place, what: &str) -> bool {
@@ -201,136 +197,24 @@ impl<'a> Reader<'a> {
     /// A boolean, in any spelling of YAML 1.1.
     pub fn boolean(&mut self, node: &Node, what: &str) -> Option<bool> {
         let node = self.resolve(node, what)?;
-        match node.meaning() {
-            Some(Plain::Bool(value)) => Some(value),
-            _ => {
-                let quoted = node
-                    .scalar()
-                    .is_some_and(|(text, plain)| !plain && matches!(super::yaml::meaning(text), Plain::Bool(_)));
-                let hint = if quoted {
-                    "remove the quotes: quoted, it is text, and text counts as true"
-                } else {
-                    "write yes or no"
-                };
-                self.wrong(&node, what, "yes or no", hint);
-                None
-            }
-        }
+        self.accept(&node, what, scalar::boolean(&node))
     }
 
     /// A whole number between `min` and `max`, quoted or not.
     pub fn number(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
         let node = self.resolve(node, what)?;
-        let text = node.scalar().map(|(text, _)| text).unwrap_or_default();
-        let canonical =
-            text == "0" || (!text.starts_with('0') && !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()));
-        if !canonical {
-            self.wrong(&node, what, "a whole number", "write it in decimal, without leading zeros");
-            return None;
-        }
-        match text.parse::<u64>() {
-            Ok(value) if (min..=max).contains(&value) => Some(value),
-            _ => {
-                let message = format!("`{what}` is {text}, but must be between {min} and {max}");
-                self.error(node.place, "out-of-range", message, "choose a number in that range");
-                None
-            }
-        }
+        self.accept(&node, what, scalar::number(&node, min, max))
     }
 
     /// A number that may have a fraction.
     pub fn float(&mut self, node: &Node, what: &str, min: f64, max: f64) -> Option<f64> {
         let node = self.resolve(node, what)?;
-        let value = match node.meaning() {
-            Some(Plain::Int(value)) => Some(value as f64),
-            Some(Plain::Float(value)) => Some(value),
-            _ => node.scalar().and_then(|(text, plain)| if plain { None } else { text.parse().ok() }),
-        };
-        match value {
-            Some(value) if value >= min && value <= max => Some(value),
-            Some(_) => {
-                let message = format!("`{what}` must be between {min} and {max}");
-                self.error(node.place, "out-of-range", message, "choose a number in that range");
-                None
-            }
-            None => {
-                self.wrong(&node, what, "a number", "write it as 1 or 0.05");
-                None
-            }
-        }
+        self.accept(&node, what, scalar::float(&node, min, max))
     }
 
     /// One of some words.
     pub fn choice<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
         let node = self.resolve(node, what)?;
-        let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-        let Some((text, _)) = node.scalar() else {
-            self.wrong(&node, what, &format!("one of {}", names.join(", ")), "write one of these words");
-            return None;
-        };
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
-            return Some(*value);
-        }
-        let hint = match nearest(text, names.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "write one of these words".into(),
-        };
-        self.error(
-            node.place,
-            "unknown-value",
-            format!("`{what}` must be one of {}, not `{text}`", names.join(", ")),
-            &hint,
-        );
-        None
-    }
-}
-
-/// The candidate that `word` is probably meant to be.
-pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    if word.len() > 64 {
-        return None;
-    }
-    let allowed = (word.chars().count() / 3).clamp(1, 3);
-    let lower = word.to_lowercase().replace('-', "_");
-    // Comparing with everything would take minutes when ten thousand names are all wrong.
-    let ranked =
-        candidates.take(MAX_CANDIDATES).map(|known| (distance(&lower, &known.to_lowercase().replace('-', "_")), known));
-    ranked.min_by_key(|(distance, _)| *distance).filter(|(distance, _)| *distance <= allowed).map(|(_, known)| known)
-}
-
-/// How many candidates one word is compared with.
-const MAX_CANDIDATES: usize = 200;
-
-/// Edit distance with transpositions of neighbours (optimal string alignment).
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for i in 1..=a.len() {
-        let mut row = vec![i];
-        for j in 1..=b.len() {
-            let cost = usize::from(a[i - 1] != b[j - 1]);
-            let mut best = (last[j] + 1).min(row[j - 1] + 1).min(last[j - 1] + cost);
-            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                best = best.min(before[j - 2] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slips_are_recognized() {
-        let known = ["hostname", "generation", "state"];
-        assert_eq!(nearest("hostnmae", known.into_iter()), Some("hostname"));
-        assert_eq!(nearest("host_name", known.into_iter()), Some("hostname"));
-        assert_eq!(nearest("frobnicate", known.into_iter()), None);
-        assert_eq!(nearest("", known.into_iter()), None);
+        self.accept(&node, what, scalar::choice(&node, words))
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use super::secret::{Secrets, Source};
-use super::yaml::{Node, Seal, Value};
 use crate::model::Digest;
+use crate::yaml::{Node, Seal, Value};
 
 /// Whether a file carries the metadata of SOPS.
 pub fn is_encrypted(root: &Node) -> bool {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use super::secret::Secrets;
 use super::tree::{self, Found};
 use super::vars::Doc;
-use super::yaml::{self, Node, Seal};
-use super::{Tree, sops, vault};
+use super::{Tree, sops};
 use crate::model::Finding;
+use crate::yaml::{self, Node, Seal};
 
 /// A file of variables, when it is one; encrypted or not.
 pub fn doc(tree: &Tree, path: &str, secrets: &Secrets, found: &mut Vec<Finding>) -> Option<Doc> {
     let Found::File(_, bytes) = tree::find(tree, path) else { return None };
-    let whole = bytes.starts_with(vault::HEADER.as_bytes());
+    let whole = bytes.starts_with(yaml::VAULT_HEADER.as_bytes());
     let doc = |root, closed| Some(Doc { path: path.into(), root: Arc::new(root), whole, closed });
     let root = if whole {
         match vaulted(path, &bytes, secrets, found) {

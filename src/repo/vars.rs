@@ -8,7 +8,7 @@ use minijinja::{Environment, Error, ErrorKind, Value};
 
 use super::secret::Secrets;
 use super::template;
-use super::yaml::{self, Node, Place, Plain, Seal};
+use crate::yaml::{self, Node, Place, Plain, Seal};
 
 /// How many variables may stand between a value and its text.
 const MAX_DEPTH: usize = 12;

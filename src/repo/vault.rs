@@ -14,9 +14,8 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::model::Secret;
+use crate::yaml::VAULT_HEADER;
 
-/// What every vaulted text begins with.
-pub const HEADER: &str = "$ANSIBLE_VAULT;";
 /// The id of a password that has none of its own, as Ansible calls it.
 pub const DEFAULT_ID: &str = "default";
 
@@ -164,8 +163,8 @@ pub fn encrypt(plain: &[u8], password: &VaultPassword, salt: &[u8; 32]) -> Strin
     let mac = keys.mac(&octets).finalize().into_bytes();
     let inner = format!("{}\n{}\n{}", hex::encode(salt), hex::encode(mac), hex::encode(&*octets));
     let mut text = match password.id.as_str() {
-        DEFAULT_ID => format!("{HEADER}1.1;AES256\n"),
-        id => format!("{HEADER}1.2;AES256;{id}\n"),
+        DEFAULT_ID => format!("{VAULT_HEADER}1.1;AES256\n"),
+        id => format!("{VAULT_HEADER}1.2;AES256;{id}\n"),
     };
     let digits = hex::encode(inner);
     for start in (0..digits.len()).step_by(LINE) {
@@ -197,7 +196,7 @@ impl Sealer {
 
     /// The file as it is committed.
     pub fn seal(&self, content: &[u8]) -> Vec<u8> {
-        if content.starts_with(HEADER.as_bytes()) {
+        if content.starts_with(VAULT_HEADER.as_bytes()) {
             return content.to_vec();
         }
         let salt: [u8; 32] = mac(&*self.key, content).finalize().into_bytes().into();

@@ -3,10 +3,10 @@
 //!
 //! [`parse()`] is pure; only [`load`] reads a file, and [`environment`] the environment.
 
-mod node;
 mod outward;
 mod parse;
 mod raw;
+mod section;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,9 +15,9 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::model::words::words;
 use crate::model::{Finding, Policy, Severity, Site, Subnet};
 
-pub use node::nearest;
 pub use outward::{Forge, ForgeKind, Notifications, Uri};
 
 /// Why there are no settings.
@@ -211,16 +211,16 @@ pub struct Network {
     pub http_port: u16,
 }
 
-/// `network.dhcp.mode`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DhcpMode {
-    /// We hand out addresses and boot options.
-    Full,
-    /// Boot options only, beside another server.
-    Proxy,
-    /// No DHCP.
-    Off,
+words! {
+    /// `network.dhcp.mode`
+    DhcpMode {
+        /// We hand out addresses and boot options.
+        Full "full"
+        /// Boot options only, beside another server.
+        Proxy "proxy"
+        /// No DHCP.
+        Off "off"
+    }
 }
 
 /// `deploy:`

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::node::{Data, Node, Section};
 use super::parse;
+use super::section::Section;
+use crate::model::words::words;
 use crate::model::{ClusterName, NoticeKind, Receiver, Secret};
 
 /// PVC's five kinds of notification and their icons.
@@ -63,38 +64,27 @@ pub struct Forge {
     pub token_file: PathBuf,
 }
 
-/// `commit_status.forge`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForgeKind {
-    /// GitHub's REST API.
-    Github,
-    /// GitLab's, version 4.
-    Gitlab,
-    /// Gitea's (Forgejo speaks it as well).
-    Gitea,
+words! {
+    /// `commit_status.forge`: whose API it speaks: GitHub's REST API, GitLab's version 4, Gitea's.
+    ForgeKind {
+        Github "github"
+        Gitlab "gitlab"
+        Gitea "gitea"
+    }
 }
 
 /// `notifications:`: the block itself when it has an address, then its receivers.
 pub(super) fn notifications(mut at: Section<'_>, base: &Path) -> Vec<Notifications> {
-    let enabled = at.parse("enabled", switch).unwrap_or(true);
+    let enabled = at.boolean("enabled").unwrap_or(true);
     let block = block(&mut at, None, base);
     let mut all: Vec<Notifications> = Vec::new();
     let findings = at.findings();
-    let nodes: &[Node] = match at.get("receivers").map(|node| (node, &node.data)) {
-        None => &[],
-        Some((_, Data::List(nodes))) => nodes,
-        Some((node, _)) => {
-            findings.error(node.place, "wrong-type", "`notifications.receivers` must be a list", None);
-            &[]
-        }
-    };
-    for node in nodes {
-        let mut at = Section::new("notifications.receivers[]", Some(node), node.place, findings);
+    for mut at in at.sections("receivers") {
         let name = at.require("name", parse::text).unwrap_or_default();
         let place = at.place("name");
         let given = self::block(&mut at, Some(&block.0), base);
         if given.1 == Address::Missing {
-            findings.error(node.place, "missing-key", "a receiver needs `uri` or `uri_file`", None);
+            findings.error(at.place(""), "missing-key", "a receiver needs `uri` or `uri_file`", None);
         }
         if name == DEFAULT || all.iter().any(|other| other.receiver.name == name) {
             findings.error(place, "duplicate-name", format!("there is another receiver `{name}`"), None);
@@ -142,7 +132,7 @@ fn block(at: &mut Section<'_>, above: Option<&Notifications>, base: &Path) -> (N
     let clusters: BTreeSet<ClusterName> =
         at.parse_list("clusters", |text| parse::text(text).map(ClusterName::new)).into_iter().collect();
     let asked = at.get("events").is_some();
-    let events: BTreeSet<NoticeKind> = at.parse_list("events", event).into_iter().collect();
+    let events: BTreeSet<NoticeKind> = at.choices("events", &NoticeKind::WORDS).into_iter().collect();
     if asked && events.is_empty() {
         at.findings().error(at.place("events"), "bad-value", "`events` names none: nothing would be told", None);
     }
@@ -179,30 +169,17 @@ fn icons(at: &mut Section<'_>, above: Option<&Notifications>) -> BTreeMap<String
     icons
 }
 
-fn event(text: &str) -> Result<NoticeKind, String> {
-    let known = NoticeKind::parse(text);
-    known.ok_or_else(|| format!("`{text}` is none of begin, success, failure, completed, info"))
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "true" | "yes" | "on" => Ok(true),
-        "false" | "no" | "off" => Ok(false),
-        _ => Err(format!("`{text}` is neither true nor false")),
-    }
-}
-
 /// `commit_status:`
 pub(super) fn forge(mut at: Section<'_>, base: &Path) -> Forge {
-    let api = |text: &str| match text.trim_end_matches('/') {
-        url if url.starts_with("https://") || url.starts_with("http://") => match url.contains('@') {
-            true => Err("an address with credentials; the token belongs into token_file".to_owned()),
-            false => Ok(url.to_owned()),
-        },
-        _ => Err(format!("`{text}` is not a http:// or https:// URL")),
+    let api = |text: &str| match text.contains('@') {
+        true => Err("an address with credentials; the token belongs into token_file".to_owned()),
+        false => parse::http_url(text),
     };
+    // Forgejo speaks Gitea's API.
+    let alias = Some(("forgejo", ForgeKind::Gitea));
+    at.needs("forge");
     let forge = Forge {
-        kind: at.require("forge", kind).unwrap_or(ForgeKind::Gitea),
+        kind: at.choice("forge", &ForgeKind::WORDS, alias).unwrap_or(ForgeKind::Gitea),
         api: at.require("api", api).unwrap_or_default(),
         repository: at.require("repository", repository).unwrap_or_default(),
         token_file: at.require("token_file", parse::path(base)).unwrap_or_default(),
@@ -216,15 +193,6 @@ pub(super) fn forge(mut at: Section<'_>, base: &Path) -> Forge {
     }
     at.finish();
     forge
-}
-
-fn kind(text: &str) -> Result<ForgeKind, String> {
-    match text {
-        "github" => Ok(ForgeKind::Github),
-        "gitlab" => Ok(ForgeKind::Gitlab),
-        "gitea" | "forgejo" => Ok(ForgeKind::Gitea),
-        _ => Err(format!("`{text}` is none of github, gitlab, gitea")),
-    }
 }
 
 fn repository(text: &str) -> Result<String, String> {

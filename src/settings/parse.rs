@@ -1,4 +1,4 @@
-//! The texts a settings file is made of: durations, address ranges, branch names, repository addresses.
+//! The texts a settings file is made of: address ranges, branch names, repository addresses.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -6,33 +6,7 @@ use std::time::Duration;
 
 use ipnet::Ipv4Net;
 
-/// `30s`, `5m`, `1h30m`, `2d`, `500ms`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("`{text}` is not a duration; write for example 30s, 5m, 1h or 1h30m");
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    if rest.is_empty() {
-        return Err(bad());
-    }
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let count: u64 = rest[..digits].parse().map_err(|_| bad())?;
-        rest = &rest[digits..];
-        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let millis = match &rest[..letters] {
-            "ms" => 1,
-            "s" => 1000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            _ => return Err(bad()),
-        };
-        rest = rest[letters..].trim_start();
-        let part = count.checked_mul(millis).map(Duration::from_millis).ok_or_else(bad)?;
-        total = total.checked_add(part).filter(|total| total.as_secs() <= 10 * 365 * 86_400).ok_or_else(bad)?;
-    }
-    Ok(total)
-}
+pub use crate::yaml::scalar::duration;
 
 /// A duration of at least one second.
 pub fn pause(text: &str) -> Result<Duration, String> {
@@ -76,22 +50,17 @@ pub fn range(text: &str) -> Result<(Ipv4Addr, Ipv4Addr), String> {
     Ok((first, last))
 }
 
-/// A count of at least one.
-pub fn count(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(count @ 1..=100_000) => Ok(count),
-        _ => Err(format!("`{text}` is not a number from 1 to 100000")),
-    }
-}
-
-/// A port; 0 lets the system choose.
-pub fn port(text: &str) -> Result<u16, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a port (0 to 65535)"))
-}
-
 /// Some text.
 pub fn text(text: &str) -> Result<String, String> {
     if text.is_empty() { Err("must not be empty".into()) } else { Ok(text.into()) }
+}
+
+/// An address of a web server, without a trailing slash.
+pub fn http_url(text: &str) -> Result<String, String> {
+    match text.trim_end_matches('/') {
+        url if url.starts_with("http://") || url.starts_with("https://") => Ok(url.to_owned()),
+        _ => Err(format!("`{text}` is not a http:// or https:// URL")),
+    }
 }
 
 /// A path; a relative one is relative to the settings file's directory.
@@ -143,18 +112,6 @@ pub fn repository(base: &Path) -> impl Fn(&str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations() {
-        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h", 3600), ("1h30m", 5400), ("2d", 172_800), ("0s", 0)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        for bad in ["", "30", "s", "1y", "-1s", "99999999999999999999s", "1.5h", "9999999999d"] {
-            assert!(duration(bad).is_err(), "{bad}");
-        }
-        assert!(pause("0s").is_err());
-    }
 
     #[test]
     fn branches() {

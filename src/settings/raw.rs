@@ -4,12 +4,13 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::node::{Data, Findings, Section};
+use super::section::{Findings, Section};
 use super::{
     Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Repository, SecretSources, Settings, outward,
     parse,
 };
-use crate::model::{Policy, Subnet};
+use crate::model::{Finding, Policy, Severity, Subnet};
+use crate::yaml;
 
 /// Where Debian's package `ipxe` has its binaries.
 const IPXE: &str = "/usr/lib/ipxe";
@@ -28,13 +29,9 @@ pub fn settings(mut file: Section<'_>, base: &Path) -> Settings {
         limits: limits(file.section("limits"), &defaults),
         secrets: secrets(file.section("secrets"), base),
         notifications: file
-            .get("notifications")
-            .map(|node| Section::new("notifications", Some(node), node.place, file.findings()))
+            .present("notifications")
             .map_or_else(Vec::new, |section| outward::notifications(section, base)),
-        commit_status: file
-            .get("commit_status")
-            .map(|node| Section::new("commit_status", Some(node), node.place, file.findings()))
-            .map(|section| outward::forge(section, base)),
+        commit_status: file.present("commit_status").map(|section| outward::forge(section, base)),
     };
     file.finish();
     settings
@@ -78,17 +75,19 @@ fn network(mut at: Section<'_>, base: &Path) -> Network {
     let mut dhcp = at.section("dhcp");
     let mut tftp = at.section("tftp");
     let mut http = at.section("http");
+    // `off` is YAML 1.1's false, so some write that.
+    let alias = Some(("false", DhcpMode::Off));
     let network = Network {
         address,
         listen: at.parse("listen", parse::listen).unwrap_or(address),
         interface: at.parse("interface", parse::text),
-        dhcp_mode: dhcp.parse("mode", dhcp_mode).unwrap_or(DhcpMode::Full),
-        dhcp_port: dhcp.parse("port", parse::port).unwrap_or(67),
+        dhcp_mode: dhcp.choice("mode", &DhcpMode::WORDS, alias).unwrap_or(DhcpMode::Full),
+        dhcp_port: dhcp.number("port", 0, u16::MAX.into()).unwrap_or(67),
         subnets: subnets(&mut dhcp, address),
-        tftp_port: tftp.parse("port", parse::port).unwrap_or(69),
+        tftp_port: tftp.number("port", 0, u16::MAX.into()).unwrap_or(69),
         tftp_root: tftp.parse("root", parse::path(base)),
         ipxe: at.parse("ipxe", parse::path(base)).unwrap_or_else(|| IPXE.into()),
-        http_port: http.parse("port", parse::port).unwrap_or(9999),
+        http_port: http.number("port", 0, u16::MAX.into()).unwrap_or(9999),
     };
     if network.dhcp_mode != DhcpMode::Off && network.dhcp_port != 0 && network.dhcp_port == network.tftp_port {
         let message = format!("DHCP and TFTP both want UDP port {}", network.dhcp_port);
@@ -106,34 +105,16 @@ fn network(mut at: Section<'_>, base: &Path) -> Network {
     network
 }
 
-fn dhcp_mode(text: &str) -> Result<DhcpMode, String> {
-    match text {
-        "full" => Ok(DhcpMode::Full),
-        "proxy" => Ok(DhcpMode::Proxy),
-        // A bare `off` may have been meant as YAML 1.1's false.
-        "off" | "false" => Ok(DhcpMode::Off),
-        _ => Err(format!("`{text}` is none of full, proxy, off")),
-    }
-}
-
 fn subnets(dhcp: &mut Section<'_>, address: Ipv4Addr) -> Vec<Subnet> {
     let findings = dhcp.findings();
-    let nodes = match dhcp.get("subnets").map(|node| (node, &node.data)) {
-        None => return Vec::new(),
-        Some((_, Data::List(nodes))) => nodes,
-        Some((node, _)) => {
-            findings.error(node.place, "wrong-type", "`network.dhcp.subnets` must be a list", None);
-            return Vec::new();
-        }
-    };
     let mut list: Vec<Subnet> = Vec::new();
-    for node in nodes {
-        let at = Section::new("network.dhcp.subnets[]", Some(node), node.place, findings);
+    for at in dhcp.sections("subnets") {
+        let place = at.place("");
         let Some(subnet) = subnet(at, address) else { continue };
         let overlaps = |other: &&Subnet| other.net.contains(&subnet.net) || subnet.net.contains(&other.net);
         if let Some(other) = list.iter().find(overlaps) {
             let message = format!("subnet {} overlaps {}", subnet.net, other.net);
-            findings.error(node.place, "subnet-overlap", message, None);
+            findings.error(place, "subnet-overlap", message, None);
         }
         list.push(subnet);
     }
@@ -184,19 +165,15 @@ fn deploy(mut at: Section<'_>, base: &Path) -> Deploy {
     let deploy = Deploy {
         username: at.parse("username", parse::text).unwrap_or_else(|| "deploy".into()),
         ssh_key: at.parse("ssh_key", parse::path(base)),
-        ssh_port: at.parse("ssh_port", parse::port).unwrap_or(22),
+        ssh_port: at.number("ssh_port", 0, u16::MAX.into()).unwrap_or(22),
     };
     at.finish();
     deploy
 }
 
 fn debian(mut at: Section<'_>) -> Debian {
-    let url = |text: &str| match text.trim_end_matches('/') {
-        url if url.starts_with("http://") || url.starts_with("https://") => Ok(url.to_string()),
-        _ => Err(format!("`{text}` is not a http:// or https:// URL")),
-    };
     let debian = Debian {
-        mirror: at.parse("mirror", url).unwrap_or_default(),
+        mirror: at.parse("mirror", parse::http_url).unwrap_or_default(),
         release: at.parse("release", parse::text).unwrap_or_else(|| "bookworm".into()),
     };
     at.finish();
@@ -217,21 +194,21 @@ fn ansible(mut at: Section<'_>, base: &Path) -> Ansible {
 /// `<id>: <file>`, in the order in which they are written.
 fn vault_ids(at: &mut Section<'_>, base: &Path) -> Vec<(String, PathBuf)> {
     let Some(node) = at.get("vault_ids") else { return Vec::new() };
-    let Data::Map(entries) = &node.data else {
+    let Some(entries) = node.map() else {
         let message = "`ansible.vault_ids` must be a mapping of ids to password files";
         at.findings().error(node.place, "wrong-type", message, None);
         return Vec::new();
     };
     let mut ids = Vec::new();
     for (key, value) in entries {
-        let id = key.scalar().unwrap_or_default();
+        let id = &*key.text;
         // What stands in a header between semicolons, and on Ansible's command line before an `@`.
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
         if id.is_empty() || id.starts_with('-') || !id.chars().all(fits) {
             let message = "a vault id is made of letters, digits, `.`, `_` and `-`";
             at.findings().error(key.place, "bad-value", message, None);
-        } else if let Some(file) = at.read_scalar(&format!("ansible.vault_ids.{id}"), value, parse::path(base)) {
-            ids.push((id, file));
+        } else if let Some(file) = at.read_text(&format!("ansible.vault_ids.{id}"), value, parse::path(base)) {
+            ids.push((id.to_owned(), file));
         }
     }
     ids
@@ -255,9 +232,9 @@ fn secrets(mut at: Section<'_>, base: &Path) -> SecretSources {
 fn bmc(mut at: Section<'_>, base: &Path, defaults: &Policy) -> Bmc {
     let bmc = Bmc {
         tls: bmc_tls(&mut at, base),
-        concurrency: at.parse("concurrency", parse::count).unwrap_or(defaults.concurrent_bmc),
-        port: at.parse("port", parse::port).unwrap_or(443),
-        ipmi_port: at.parse("ipmi_port", parse::port).unwrap_or(623),
+        concurrency: at.number("concurrency", 1, 100_000).unwrap_or(defaults.concurrent_bmc),
+        port: at.number("port", 0, u16::MAX.into()).unwrap_or(443),
+        ipmi_port: at.number("ipmi_port", 0, u16::MAX.into()).unwrap_or(623),
     };
     at.finish();
     bmc
@@ -266,26 +243,23 @@ fn bmc(mut at: Section<'_>, base: &Path, defaults: &Policy) -> Bmc {
 /// `pin`, `insecure`, `ca:FILE`, or a mapping with `ca`.
 fn bmc_tls(at: &mut Section<'_>, base: &Path) -> BmcTls {
     let Some(node) = at.get("tls") else { return BmcTls::Pin };
-    if let Data::Map(_) = node.data {
-        let mut section = Section::new("bmc.tls", Some(node), node.place, at.findings());
+    if node.map().is_some() {
+        let mut section = at.section("tls");
         let file = section.require("ca", parse::path(base)).unwrap_or_default();
         section.finish();
         return BmcTls::Ca(file);
     }
-    let read = |text: &str| match text {
-        "pin" => Ok(BmcTls::Pin),
-        "insecure" => Ok(BmcTls::Insecure),
-        _ => match text.strip_prefix("ca:").map(str::trim) {
-            Some(file) => parse::path(base)(file).map(BmcTls::Ca),
-            None => Err(format!("`{text}` is none of pin, insecure, ca:FILE")),
-        },
-    };
-    at.read_scalar("bmc.tls", node, read).unwrap_or(BmcTls::Pin)
+    if let Some(file) = node.scalar().and_then(|(text, _)| text.strip_prefix("ca:")) {
+        let file = at.parse("tls", |_| parse::path(base)(file.trim()));
+        return file.map_or(BmcTls::Pin, BmcTls::Ca);
+    }
+    let insecure = at.choice("tls", &[("pin", false), ("insecure", true), ("ca:FILE", false)], None);
+    if insecure == Some(true) { BmcTls::Insecure } else { BmcTls::Pin }
 }
 
 fn limits(mut at: Section<'_>, defaults: &Policy) -> Limits {
     let limits = Limits {
-        concurrent_installs: at.parse("concurrent_installs", parse::count).unwrap_or(defaults.concurrent_installs),
+        concurrent_installs: at.number("concurrent_installs", 1, 100_000).unwrap_or(defaults.concurrent_installs),
         boot_timeout: at.parse("boot_timeout", parse::pause).unwrap_or(defaults.boot_timeout),
         install_timeout: at.parse("install_timeout", parse::pause).unwrap_or(defaults.install_timeout),
         first_boot_timeout: at.parse("first_boot_timeout", parse::pause).unwrap_or(defaults.first_boot_timeout),
@@ -297,14 +271,16 @@ fn limits(mut at: Section<'_>, defaults: &Policy) -> Limits {
 }
 
 /// Checks that the whole is a mapping, reads it, and gives every finding.
-pub fn read(text: &str, base: &Path, path: &str) -> (Option<Settings>, Vec<crate::model::Finding>) {
-    let document = match super::node::read(text, path) {
-        Ok(document) => document,
-        Err(finding) => return (None, vec![finding]),
+pub fn read(text: &str, base: &Path, path: &str) -> (Option<Settings>, Vec<Finding>) {
+    let mut found = Vec::new();
+    let document = yaml::parse(path, text.as_bytes(), &mut found).filter(|_| found.is_empty());
+    let Some(document) = document else {
+        found.iter_mut().for_each(|finding| finding.code = "yaml".into());
+        return (None, found);
     };
     let findings = Findings::new(path);
     let settings = settings(Section::new("", Some(&document), (1, 1), &findings), base);
     let findings = findings.into_sorted();
-    let failed = findings.iter().any(|finding| finding.severity == crate::model::Severity::Error);
+    let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
     ((!failed).then_some(settings), findings)
 }

@@ -12,7 +12,7 @@ use crate::repo::Tree;
 use crate::repo::read::{Fields, Reader};
 use crate::repo::tree::{self, Found};
 use crate::repo::vault;
-use crate::repo::yaml::{Node, Place};
+use crate::yaml::{Node, Place};
 
 /// What a hook is given.
 #[derive(Default)]

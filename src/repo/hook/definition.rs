@@ -11,7 +11,7 @@ use super::typed;
 use crate::model::{HookProgram, Place, Rerun, Scope};
 use crate::repo::file::KEYS;
 use crate::repo::read::{Fields, Reader};
-use crate::repo::yaml::Node;
+use crate::yaml::{Node, scalar};
 
 /// A hook that can be used in a `bootstrap.yml`.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,29 +127,12 @@ impl Definition {
 /// A time limit such as `90s`, `30m`, `1h` or `1h30m`.
 pub fn time_limit(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Duration> {
     let text = reader.line(node, what)?;
-    let value = duration(&text).filter(|value| !value.is_zero() && *value <= MAX_TIME);
+    let value = scalar::duration(&text).ok().filter(|value| !value.is_zero() && *value <= MAX_TIME);
     if value.is_none() {
         let message = format!("`{what}` cannot be `{text}`");
         reader.error(node.place, "bad-value", message, "write for example 90s, 30m or 1h30m; seven days at most");
     }
     value
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let (mut rest, mut seconds) = (text, 0_u64);
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let count: u64 = rest[..digits].parse().ok()?;
-        let unit = match rest[digits..].chars().next()? {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            _ => return None,
-        };
-        seconds = seconds.checked_add(count.checked_mul(unit)?)?;
-        rest = &rest[digits + 1..];
-    }
-    Some(Duration::from_secs(seconds))
 }
 
 /// `rerun`

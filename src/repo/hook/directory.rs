@@ -12,7 +12,7 @@ use crate::repo::Tree;
 use crate::repo::read::Reader;
 use crate::repo::tree::{self, Found};
 use crate::repo::vars::Scope;
-use crate::repo::yaml;
+use crate::yaml;
 
 static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/hooks");
 

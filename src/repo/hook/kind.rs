@@ -8,7 +8,7 @@ use serde_json::{Number, Value, json};
 use crate::model::Secret;
 use crate::repo::disk::check_disk;
 use crate::repo::read::Reader;
-use crate::repo::yaml::{Node, Plain};
+use crate::yaml::{Node, Plain};
 
 /// The type of an argument.
 #[derive(Clone, Debug, PartialEq)]

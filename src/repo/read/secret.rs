@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use super::super::secret::Source;
 use super::super::vars::Trouble;
-use super::super::yaml::{Node, Place, Value};
 use super::Reader;
 use crate::model::Secret;
+use crate::yaml::{Node, Place, Value};
 
 impl Reader<'_> {
     /// The node, decrypted, its Jinja worked out, for values that never reach a file that is committed.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Number, Value};
 
 use crate::model::Secret;
-use crate::repo::read::nearest;
-use crate::repo::yaml::{Plain, meaning};
+use crate::yaml::word::nearest;
+use crate::yaml::{Plain, meaning};
 
 /// What is to be changed, and what cannot be.
 #[derive(Debug, Default)]

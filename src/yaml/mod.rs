@@ -1,16 +1,20 @@
 //! YAML as a tree in which every node knows its line and column, with the habits of YAML 1.1 that PyYAML and Ansible
 //! taught people.
 //!
-//! A generic tree, and not typed deserialization, because *all* findings have to come out of one run: a wrong type
-//! in one host must not hide the next host's. The typed reading is in [`read`](super::read).
+//! A generic tree and not typed deserialization, because one run must give *all* findings: a wrong type in one host must
+//! not hide the next host's. Settings and repository both read their values from here ([`scalar`]), so that the same text
+//! means the same in both. Pure; imports `model`.
 
 use std::sync::Arc;
 
-use super::vault::HEADER;
-
 mod parse;
+pub mod scalar;
+pub mod word;
 
 pub use parse::{MAX_BYTES, parse};
+
+/// What every text of Ansible Vault begins with.
+pub const VAULT_HEADER: &str = "$ANSIBLE_VAULT;";
 
 /// Line and column, from 1.
 pub type Place = (u32, u32);
@@ -139,7 +143,7 @@ impl Node {
         match self.tag.as_deref() {
             Some("vault" | "vault-encrypted") => true,
             Some("unsafe") => false,
-            _ => self.scalar().is_some_and(|(text, _)| text.starts_with(HEADER)),
+            _ => self.scalar().is_some_and(|(text, _)| text.starts_with(VAULT_HEADER)),
         }
     }
 
