@@ -30,13 +30,7 @@ pub(super) async fn bind(
         DhcpMode::Full | DhcpMode::Proxy => Some(dhcp::bind(&ctx).await?),
     };
     let tftp = tftp::bind(&ctx).await?;
-    let mut counters: Vec<http::Counters> = Vec::new();
-    if let Some(dhcp) = &dhcp {
-        let dhcp = dhcp.counters();
-        counters.push(Arc::new(move || dhcp.snapshot()));
-    }
-    let tftp_counters = tftp.counters();
-    counters.push(Arc::new(move || tftp_counters.snapshot()));
+    let counters = dhcp.iter().map(dhcp::Server::counters).chain([tftp.counters()]).collect();
     let http = http::bind(&ctx).await?.with_counters(counters);
     let addr = http.local_addr();
     let mut tasks = JoinSet::new();

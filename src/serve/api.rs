@@ -55,7 +55,10 @@ async fn front(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let glance = app.glance();
     let mut rack = Rack::of(&glance.world, &glance.plan);
     rack.standings = chain::standings(&app.ctx, &glance.world, &rack, glance.now);
-    let html = page::render(&rack, glance.now, &nonce);
+    let html = match page::render(&rack, glance.now, &nonce) {
+        Ok(html) => html,
+        Err(error) => return message(StatusCode::INTERNAL_SERVER_ERROR, format!("the page cannot be made: {error}")),
+    };
     let policy = page::content_security_policy(&nonce);
     let mut response = ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
     let headers = response.headers_mut();

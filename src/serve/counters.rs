@@ -1,37 +1,49 @@
 //! What a server counts, by kind and outcome; never by machine.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// Names of counters: what was heard (with the server's prefix, as in `dhcp_discover`), and what became of it. The last
-/// one takes whatever is not listed.
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+
+/// Names of counters: what was heard, and what became of it.
 pub type Names = &'static [(&'static str, &'static str)];
 
-/// A server's counters, for `/metrics`.
-#[derive(Debug)]
+/// A server's counters, for `/metrics`: `rackwright_dhcp_discover_total{outcome="offer"}`.
+#[derive(Clone, Debug)]
 pub struct Counters {
-    prefix: &'static str,
-    names: Names,
-    values: Vec<AtomicU64>,
+    server: &'static str,
+    kinds: Arc<BTreeMap<&'static str, Family<[(&'static str, &'static str); 1], Counter>>>,
 }
 
 impl Counters {
     /// All at zero.
-    pub fn new(prefix: &'static str, names: Names) -> Self {
-        Counters { prefix, names, values: names.iter().map(|_| AtomicU64::new(0)).collect() }
+    pub fn new(server: &'static str, names: Names) -> Self {
+        let mut kinds = BTreeMap::<_, Family<_, _>>::new();
+        for (kind, outcome) in names {
+            drop(kinds.entry(*kind).or_default().get_or_create(&[("outcome", *outcome)]));
+        }
+        Counters { server, kinds: Arc::new(kinds) }
     }
 
-    /// Counts one; `kind` goes without the prefix. A pair nobody listed is counted under the last name.
-    pub fn count(&self, kind: &str, outcome: &str) {
-        let is_meant = |(name, word): &(&str, &str)| name.strip_prefix(self.prefix) == Some(kind) && *word == outcome;
-        let listed = self.names.iter().position(is_meant);
-        if let Some(value) = listed.map_or(self.values.last(), |index| self.values.get(index)) {
-            value.fetch_add(1, Ordering::Relaxed);
+    /// Counts one.
+    pub fn count(&self, kind: &str, outcome: &'static str) {
+        if let Some(outcomes) = self.kinds.get(kind).or_else(|| self.kinds.get("other")) {
+            outcomes.get_or_create(&[("outcome", outcome)]).inc();
         }
     }
 
-    /// Every counter: kind (with the prefix), outcome, how often since the start.
-    pub fn snapshot(&self) -> Vec<(&'static str, &'static str, u64)> {
-        let values = self.values.iter().map(|value| value.load(Ordering::Relaxed));
-        self.names.iter().zip(values).map(|((kind, outcome), value)| (*kind, *outcome, value)).collect()
+    /// How often it was counted since the start; `None` for what was never listed or counted.
+    pub fn get(&self, kind: &str, outcome: &'static str) -> Option<u64> {
+        self.kinds.get(kind)?.get(&[("outcome", outcome)]).map(|counter| counter.get())
+    }
+
+    /// Shows them in a registry.
+    pub(super) fn register(&self, registry: &mut Registry) {
+        for (kind, outcomes) in self.kinds.iter() {
+            let name = format!("{}_{kind}", self.server);
+            registry.register(name, "What was heard, by what became of it", outcomes.clone());
+        }
     }
 }

@@ -1,30 +1,29 @@
 //! The DHCP server: sockets around pure halves, [`wire`] (bytes), [`respond`](respond::respond) (what is answered),
-//! [`netboot`] (what firmware is told, and all that is answered beside another server) and [`way`] (to where).
+//! [`netboot`] (what firmware is told, and all that is answered beside another server) and [`destination`] (to where).
 //!
 //! An OFFER needs no memory; an ACK is sent only after the lease is durable, and waiting for that holds nobody else up.
 
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::Arc;
 
 use super::Context;
+use super::counters::Counters;
+use super::udp::Listener;
 use crate::settings::DhcpMode;
 
 pub mod counters;
+pub mod destination;
 pub mod frame;
-mod links;
+mod interfaces;
 pub mod netboot;
 pub mod notes;
 mod packet;
 pub mod respond;
-mod session;
-mod socket;
-pub mod way;
+mod server;
 pub mod wire;
 
-pub use counters::DhcpCounters;
+use destination::{BOOT_SERVERS, WELL_KNOWN};
 use packet::PacketSocket;
-use socket::Port;
-use way::{BOOT_SERVERS, WELL_KNOWN};
+use server::{DhcpServer, Sockets};
 
 /// Why the DHCP server cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -46,11 +45,8 @@ pub enum ServeError {
 
 /// A DHCP server whose sockets are bound.
 pub struct Server {
-    main: Port,
-    /// Beside another server: where clients ask that have an address by now.
-    boot: Option<Port>,
-    packets: Option<PacketSocket>,
-    counters: Arc<DhcpCounters>,
+    sockets: Sockets,
+    counters: Counters,
 }
 
 /// Binds the sockets that `network.dhcp` asks for.
@@ -69,7 +65,11 @@ pub async fn bind(ctx: &Context) -> Result<Server, ServeError> {
         let wanted = SocketAddrV4::new(ip, port);
         let at = SocketAddrV4::new(network.listen, port);
         let interface = network.interface.clone();
-        Port::bind(wanted, interface.as_deref()).map_err(|source| ServeError::Bind { address: at, interface, source })
+        Listener::bind(wanted, interface.as_deref()).map_err(|source| ServeError::Bind {
+            address: at,
+            interface,
+            source,
+        })
     };
     let main = open(network.dhcp_port)?;
     let boot = match network.dhcp_port {
@@ -79,7 +79,7 @@ pub async fn bind(ctx: &Context) -> Result<Server, ServeError> {
         _ => Some(open(0)?),
     };
     let packets = if network.dhcp_port == WELL_KNOWN && !proxy { packet_socket() } else { None };
-    Ok(Server { main, boot, packets, counters: Arc::new(DhcpCounters::new("dhcp_", counters::NAMES)) })
+    Ok(Server { sockets: Sockets { main, boot, packets }, counters: counters::new() })
 }
 
 fn packet_socket() -> Option<PacketSocket> {
@@ -97,21 +97,21 @@ fn packet_socket() -> Option<PacketSocket> {
 impl Server {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
-        SocketAddr::V4(self.main.local())
+        SocketAddr::V4(self.sockets.main.local())
     }
 
     /// Where it listens for clients that have an address from another server.
     pub fn boot_addr(&self) -> Option<SocketAddr> {
-        self.boot.as_ref().map(|port| SocketAddr::V4(port.local()))
+        self.sockets.boot.as_ref().map(|port| SocketAddr::V4(port.local()))
     }
 
     /// What it counts.
-    pub fn counters(&self) -> Arc<DhcpCounters> {
+    pub fn counters(&self) -> Counters {
         self.counters.clone()
     }
 
     /// Serves until the inbox closes.
     pub async fn run(self, ctx: Context) {
-        session::Session::new(ctx, self.main, self.boot, self.packets, self.counters).run().await;
+        DhcpServer::new(ctx, self.sockets, self.counters).run().await;
     }
 }

@@ -4,6 +4,7 @@
 //! body and request has a bound; what a handler has to say comes from `plan` (see [`boot`], [`super::api`]) or goes to
 //! the inbox ([`checkin`], [`push`]).
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,10 +25,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::trace::Service as Step;
+use super::counters::Counters;
+use super::trace::{Exchange, HttpAsked, HttpOutcome};
 use super::{Context, api};
 use crate::model::{Secret, Time, World};
-use crate::plan::boot::host_by_address;
 use crate::plan::{Plan, plan};
 
 pub mod assets;
@@ -39,8 +40,6 @@ pub mod metrics;
 mod places;
 pub mod push;
 pub mod select;
-
-pub use metrics::Counters;
 
 /// Listeners of `/api/v1/events` at once; more are told to come back.
 const MAX_LISTENERS: usize = 64;
@@ -291,16 +290,14 @@ pub(crate) fn message(code: StatusCode, text: impl Into<String>) -> Response {
 pub(crate) struct Why(pub String);
 
 /// Notes an answer in the boot-chain trace of the machine that asked.
-pub(crate) fn note(ctx: &Context, peer: Peer, asked: impl FnOnce() -> String, response: &Response) {
-    if host_by_address(&ctx.world(), peer.ip()).is_some() {
-        let code = response.status().as_u16();
-        let outcome = match (response.extensions().get::<Why>(), response.body().size_hint().exact()) {
-            (Some(Why(why)), _) => format!("{code}: {why}"),
-            (None, Some(octets)) if response.status().is_success() => format!("{code}, {octets} octets"),
-            _ => code.to_string(),
-        };
-        ctx.note_at(peer.ip(), Step::Http, &asked(), &outcome);
-    }
+pub(crate) fn note(ctx: &Context, peer: Peer, method: &Method, path: fmt::Arguments<'_>, response: &Response) {
+    ctx.note_at(peer.ip(), || {
+        let length = response.body().size_hint().exact();
+        let why = response.extensions().get::<Why>().map(|Why(why)| why.as_str().into());
+        let octets = length.filter(|_| why.is_none() && response.status().is_success());
+        let asked = HttpAsked { head: method == Method::HEAD, path: path.to_string().into() };
+        Exchange::Http { asked, outcome: HttpOutcome { code: response.status().as_u16(), octets, why } }
+    });
 }
 
 /// The answer when the loop is overloaded or stopping.

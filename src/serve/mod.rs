@@ -18,6 +18,7 @@ pub mod http;
 pub mod images;
 pub mod tftp;
 pub mod trace;
+mod udp;
 
 /// An event on its way to the daemon's loop, and where its verdict goes once the event is durable.
 pub struct Signal {
@@ -97,9 +98,9 @@ impl Context {
     }
 
     /// Notes a step of the boot chain of the machine at `source`, when the address is leased to one.
-    pub fn note_at(&self, source: IpAddr, by: trace::Service, asked: &str, outcome: &str) {
+    pub fn note_at(&self, source: IpAddr, exchange: impl FnOnce() -> trace::Exchange) {
         if let Some(mac) = crate::plan::boot::host_by_address(&self.world(), source) {
-            self.trace.note(mac, self.now(), by, asked, outcome);
+            self.trace.note(mac, self.now(), exchange());
         }
     }
 

@@ -4,34 +4,33 @@
 //! |---|---|
 //! | [`wire`] | packets; pure |
 //! | [`options`] | what a client asks and what it gets; pure |
-//! | [`transfer`] | one transfer's machine; pure |
+//! | [`transfer`] | one transfer's state machine; pure |
 //! | [`files`] | what a name means; for everything that belongs to a machine, `plan::boot` decides |
 //! | `source`, `claims` | where octets come from |
-//! | `session` | a machine with its socket and its alarm |
-//! | `desk` | who is being served |
-//! | `socket` | sockets that answer from the address that was asked |
+//! | `sender` | a transfer with its socket and its alarm |
+//! | `transfers` | who is being served |
+//! | `socket` | a transfer's socket |
 
 use std::net::{SocketAddr, SocketAddrV4};
-use std::sync::Arc;
 
 use super::Context;
 
 mod claims;
 pub mod counters;
-mod desk;
 pub mod files;
 pub mod options;
-mod session;
+mod sender;
 mod socket;
 mod source;
 pub mod transfer;
+mod transfers;
 pub mod wire;
 
-pub use counters::TftpCounters;
-use desk::Desk;
-use socket::Listener;
+use super::counters::Counters;
+use super::udp::Listener;
+use transfers::Transfers;
 
-/// Open files that a full desk and the rest of the daemon need.
+/// Open files that all transfers and the rest of the daemon need.
 const OPEN_FILES: u64 = 8192;
 
 /// Why the TFTP server cannot be started.
@@ -58,8 +57,7 @@ pub enum ServeError {
 /// A TFTP server whose socket is bound.
 pub struct Server {
     listener: Listener,
-    local: SocketAddr,
-    counters: Arc<TftpCounters>,
+    counters: Counters,
 }
 
 /// Binds `network.tftp`.
@@ -68,36 +66,35 @@ pub async fn bind(ctx: &Context) -> Result<Server, ServeError> {
     let network = &ctx.settings.network;
     let address = SocketAddrV4::new(network.listen, network.tftp_port);
     ctx.library.check().map_err(|error| ServeError::Root { path: error.path, source: error.source })?;
-    let fail = |source| ServeError::Bind { address, source };
-    let listener = Listener::bind(address).map_err(fail)?;
-    let local = listener.local_addr().map_err(fail)?;
+    let listener = Listener::bind(address, None).map_err(|source| ServeError::Bind { address, source })?;
     socket::raise_file_limit(OPEN_FILES);
-    Ok(Server { listener, local, counters: Arc::new(TftpCounters::new("tftp_", counters::NAMES)) })
+    Ok(Server { listener, counters: counters::new() })
 }
 
 impl Server {
     /// Where it listens.
     pub fn local_addr(&self) -> SocketAddr {
-        self.local
+        SocketAddr::V4(self.listener.local())
     }
 
     /// What it counts.
-    pub fn counters(&self) -> Arc<TftpCounters> {
+    pub fn counters(&self) -> Counters {
         self.counters.clone()
     }
 
     /// Serves until the inbox closes, or the socket is lost.
     pub async fn run(self, ctx: Context) {
-        let Server { mut listener, counters, .. } = self;
-        let mut desk = Desk::new(ctx.clone(), counters);
+        let Server { listener, counters } = self;
+        let mut transfers = Transfers::new(ctx.clone(), counters);
         let mut buffer = [0; wire::LONGEST_REQUEST];
         loop {
             tokio::select! {
                 () = ctx.inbox.0.closed() => return,
-                () = desk.ended() => {}
+                () = transfers.ended() => {}
                 heard = listener.receive(&mut buffer) => match heard {
                     Ok(heard) => {
-                        desk.packet(buffer.get(..heard.length).unwrap_or_default(), heard.client, heard.asked);
+                        let packet = buffer.get(..heard.length).unwrap_or_default();
+                        transfers.packet(packet, heard.from, heard.to.filter(|_| heard.unicast));
                     }
                     Err(error) => return tracing::error!(%error, "TFTP ended"),
                 },

@@ -5,9 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use rackwright::model::{Policy, World};
-use rackwright::serve::dhcp::counters::{self as dhcp, DhcpCounters};
-use rackwright::serve::http::Counters;
-use rackwright::serve::tftp::counters::{self as tftp, TftpCounters};
+use rackwright::serve::{dhcp, tftp};
 use serde_json::{Value, json};
 
 use super::generated::{code, hold, table};
@@ -23,10 +21,7 @@ async fn server() -> Rig {
     world.desired = Some(Arc::new(valid(&read_tree(&root().join("repo-schema/example")))));
     world.adopted = true;
     (world.git.fetched_at, world.git.published_at) = (Some(NOW), Some(NOW));
-    let dhcp = DhcpCounters::new("dhcp_", dhcp::NAMES);
-    let tftp = TftpCounters::new("tftp_", tftp::NAMES);
-    let counters: Vec<Counters> = vec![Arc::new(move || dhcp.snapshot()), Arc::new(move || tftp.snapshot())];
-    Rig::counting(settings(), world, counters).await
+    Rig::counting(settings(), world, vec![dhcp::counters::new(), tftp::counters::new()]).await
 }
 
 #[tokio::test]

@@ -221,7 +221,13 @@ async fn the_trace_shows_what_a_known_machine_asked() {
     assert_eq!(rig.get("/assets/none").await.code, 404);
     assert_eq!(rig.get("/boot/52:54:00:aa:bb:11/boot.ipxe").await.code, 200);
     rig.post("/checkin/host", b"{\"action\":\"claim\",\"host_macaddr\":\"52:54:00:aa:bb:11\"}").await;
-    let told: Vec<_> = rig.ctx.trace.of(mac).into_iter().map(|step| (step.by, step.asked, step.outcome)).collect();
+    let told: Vec<_> = rig
+        .ctx
+        .trace
+        .of(mac)
+        .into_iter()
+        .map(|step| (step.exchange.service(), step.exchange.asked(), step.exchange.outcome()))
+        .collect();
     let [kernel, none, script, claim] = &told[..] else { panic!("{told:?}") };
     assert_eq!(*kernel, (Service::Http, "GET /assets/vmlinuz".into(), "200, 6 octets".into()));
     assert_eq!(*none, (Service::Http, "GET /assets/none".into(), "404".into()));

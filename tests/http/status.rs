@@ -16,9 +16,7 @@ use rackwright::model::{
 };
 use rackwright::serve::api::events::{News, news};
 use rackwright::serve::api::openapi::document;
-use rackwright::serve::dhcp::counters::{self as dhcp_counters, DhcpCounters};
-use rackwright::serve::http::Counters;
-use rackwright::serve::tftp::counters::{self as tftp_counters, TftpCounters};
+use rackwright::serve::{dhcp, tftp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -88,17 +86,15 @@ fn series(text: &str) -> BTreeMap<String, f64> {
 #[tokio::test]
 async fn metrics_count_by_kind_and_never_by_host() {
     // As `daemon::servers` hands them over.
-    let dhcp = Arc::new(DhcpCounters::new("dhcp_", dhcp_counters::NAMES));
-    let tftp = Arc::new(TftpCounters::new("tftp_", tftp_counters::NAMES));
+    let (dhcp, tftp) = (dhcp::counters::new(), tftp::counters::new());
     dhcp.count("discover", "offer");
     dhcp.count("discover", "offer");
     tftp.count("read", "claim");
-    let counters: Vec<Counters> = vec![Arc::new(move || dhcp.snapshot()), Arc::new(move || tftp.snapshot())];
     let mut world = world();
     world.git.fetched_at = Some(NOW - Duration::from_secs(90));
     world.git.publish_failure = Some(failure());
     world.foreign_dhcp = Some(([192, 0, 2, 66].into(), NOW));
-    let rig = Rig::counting(settings(), world, counters).await;
+    let rig = Rig::counting(settings(), world, vec![dhcp, tftp]).await;
     rig.post("/checkin/host", br#"{"action":"install-start"}"#).await;
     rig.post("/checkin/host", br#"{"action":"install-start"}"#).await;
     rig.post("/checkin/host", b"junk").await;

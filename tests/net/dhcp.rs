@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rackwright::model::*;
+use rackwright::serve::counters::Counters;
 use rackwright::serve::dhcp;
 use rackwright::settings::DhcpMode;
 
 use crate::rig::net::*;
 use crate::rig::net_dhcp::*;
 
-async fn serve(world: World) -> (Loop, SocketAddr, Arc<dhcp::DhcpCounters>, tokio::task::JoinSet<()>) {
+async fn serve(world: World) -> (Loop, SocketAddr, Counters, tokio::task::JoinSet<()>) {
     let daemon = Loop::start(world, settings(ip("127.0.0.1"), None));
     let server = dhcp::bind(&daemon.ctx).await.unwrap();
     let (address, counters) = (server.local_addr(), server.counters());
@@ -20,8 +21,8 @@ async fn serve(world: World) -> (Loop, SocketAddr, Arc<dhcp::DhcpCounters>, toki
     (daemon, address, counters, tasks)
 }
 
-fn count(counters: &dhcp::DhcpCounters, kind: &str, outcome: &str) -> u64 {
-    counters.snapshot().into_iter().find(|(k, o, _)| k.strip_prefix("dhcp_") == Some(kind) && *o == outcome).unwrap().2
+fn count(counters: &Counters, kind: &str, outcome: &'static str) -> u64 {
+    counters.get(kind, outcome).unwrap()
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rackwright::model::*;
 use rackwright::plan::boot::{self, FileAnswer};
 use rackwright::serve::dhcp;
+use rackwright::serve::dhcp::destination::{Destination, destination, to_asker};
 use rackwright::serve::dhcp::netboot::{self, Port};
-use rackwright::serve::dhcp::respond::{Answer, Here, Reason};
-use rackwright::serve::dhcp::way::{Way, destination, to_asker};
+use rackwright::serve::dhcp::respond::{Answer, DropReason, Here};
 use rackwright::serve::dhcp::wire::{self, Kind, Reply, option};
 use rackwright::settings::DhcpMode;
 
@@ -59,7 +59,11 @@ fn firmware_is_offered_its_boot_file_and_no_address() {
         let classes = offer.options.iter().filter(|(code, _)| *code == option::VENDOR_CLASS).count();
         assert_eq!(classes, 1);
         let to = destination(&offer, &request_of(&raw), "0.0.0.0:68".parse().unwrap(), 67);
-        assert_eq!(to, Way::Udp("255.255.255.255:68".parse().unwrap()), "whatever the flag: it has no address yet");
+        assert_eq!(
+            to,
+            Destination::Udp("255.255.255.255:68".parse().unwrap()),
+            "whatever the flag: it has no address yet"
+        );
     }
 }
 
@@ -71,31 +75,31 @@ fn who_has_an_address_is_acknowledged_on_the_boot_servers_port() {
     assert_eq!((ack.kind, ack.ciaddr, ack.yiaddr), (Kind::Ack, client, Ipv4Addr::UNSPECIFIED));
     assert_eq!(ack.file, "ipxe.efi");
     let from = "192.0.2.50:4011".parse().unwrap();
-    assert_eq!(to_asker(&request_of(&raw), from), Way::Udp(from));
+    assert_eq!(to_asker(&request_of(&raw), from), Destination::Udp(from));
     let silent = edk2_pxe(3, mac(3));
-    assert_eq!(to_asker(&request_of(&silent), from), Way::Udp(from), "some leave ciaddr out");
+    assert_eq!(to_asker(&request_of(&silent), from), Destination::Udp(from), "some leave ciaddr out");
     assert_eq!(answer(&edk2_pxe(8, mac(3)).ciaddr(client), Port::Boot).kind, Kind::Ack);
 }
 
 #[test]
 fn everything_else_is_the_other_servers() {
     for raw in [bmc(1, mac(2)), bmc(1, mac(3)), uboot(1, mac(3)), bmc(1, mac(99))] {
-        assert_eq!(ask(&raw, Port::Server), Answer::Drop(Reason::NoNetworkBoot));
+        assert_eq!(ask(&raw, Port::Server), Answer::Drop(DropReason::NoNetworkBoot));
     }
     for kind in [3, 4, 7, 8] {
-        assert_eq!(ask(&edk2_pxe(kind, mac(3)), Port::Server), Answer::Drop(Reason::NotOurs));
+        assert_eq!(ask(&edk2_pxe(kind, mac(3)), Port::Server), Answer::Drop(DropReason::NotOurs));
     }
     for kind in [1, 4, 7] {
-        assert_eq!(ask(&edk2_pxe(kind, mac(3)), Port::Boot), Answer::Drop(Reason::NotOurs));
+        assert_eq!(ask(&edk2_pxe(kind, mac(3)), Port::Boot), Answer::Drop(DropReason::NotOurs));
     }
     // An architecture without a loader, and a BMC that says it is firmware.
     let arm32 = Raw::new(1, mac(3)).with(93, [0, 10]).with(60, "PXEClient:Arch:00010:UNDI:003000");
-    assert_eq!(ask(&arm32, Port::Server), Answer::Drop(Reason::NoNetworkBoot));
-    assert_eq!(ask(&edk2_pxe(1, mac(2)), Port::Server), Answer::Drop(Reason::NoNetworkBoot));
+    assert_eq!(ask(&arm32, Port::Server), Answer::Drop(DropReason::NoNetworkBoot));
+    assert_eq!(ask(&edk2_pxe(1, mac(2)), Port::Server), Answer::Drop(DropReason::NoNetworkBoot));
     // An interface that does not face the boot network.
     let elsewhere = Here { segments: &[], ..HERE };
     let heard = netboot::respond(&beside(), &request_of(&edk2_pxe(1, mac(3))), elsewhere, Port::Server);
-    assert_eq!(heard, Answer::Drop(Reason::UnknownSegment));
+    assert_eq!(heard, Answer::Drop(DropReason::UnknownSegment));
     let relayed =
         netboot::respond(&beside(), &request_of(&edk2_pxe(1, mac(3)).relay("192.0.2.1")), elsewhere, Port::Server);
     assert_eq!(kinds(&relayed), "offer", "relays were told to bring us what they bring");
@@ -132,8 +136,8 @@ async fn both_ports_answer_over_sockets() {
     assert!(daemon.events().is_empty(), "nothing is leased here");
     assert!(matches!(wire::parse(&ack), Ok(wire::Packet::FromServer(_))));
     let steps = daemon.ctx.trace.of(mac(3));
-    let said: Vec<_> = steps.iter().map(|step| (step.asked.as_str(), step.outcome.as_str())).collect();
+    let said: Vec<_> = steps.iter().map(|step| (step.exchange.asked(), step.exchange.outcome())).collect();
     let file = "ipxe.efi from 10.255.255.1";
-    assert_eq!(said[0], ("discover (UEFI x64 PXE) by relay 127.0.0.1", format!("offer, {file}").as_str()));
-    assert_eq!(said[1], ("request 127.0.0.1 (UEFI x64 PXE)", format!("ack, {file}").as_str()));
+    assert_eq!(said[0], ("discover (UEFI x64 PXE) by relay 127.0.0.1".to_owned(), format!("offer, {file}")));
+    assert_eq!(said[1], ("request 127.0.0.1 (UEFI x64 PXE)".to_owned(), format!("ack, {file}")));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use rackwright::model::*;
-use rackwright::serve::dhcp::respond::{Answer, Reason};
+use rackwright::serve::dhcp::respond::{Answer, DropReason};
 use rackwright::serve::dhcp::wire::option;
 
 use crate::rig::net::*;
@@ -18,7 +18,7 @@ fn a_relays_option_goes_back_bit_by_bit_and_last() {
     let (_, message, bytes) = reply(&rack(), &raw);
     assert_eq!(options(&bytes).last().unwrap(), &(82, info.to_vec()));
     assert_eq!(message.giaddr(), ip("10.255.255.2"));
-    assert_eq!(asked(&rack(), &edk2_pxe(1, mac(3)).relay("192.0.2.1")), Answer::Drop(Reason::UnknownSegment));
+    assert_eq!(asked(&rack(), &edk2_pxe(1, mac(3)).relay("192.0.2.1")), Answer::Drop(DropReason::UnknownSegment));
 }
 
 /// Every option 82 of a packet as it lies there.
@@ -83,7 +83,11 @@ fn relays_and_clients_choose_the_subnet() {
     let near = [5, 4, 10, 255, 255, 0];
     assert_eq!(offered(&wish.relay("10.255.255.2").with(82, near)).0, 10);
     let unknown = bmc(1, mac(2)).relay("10.255.255.2").with(82, [5, 4, 203, 0, 113, 0]);
-    assert_eq!(asked(&world, &unknown), Answer::Drop(Reason::UnknownSegment), "no address of another subnet instead");
+    assert_eq!(
+        asked(&world, &unknown),
+        Answer::Drop(DropReason::UnknownSegment),
+        "no address of another subnet instead"
+    );
     // Without a relay nobody may speak as one.
     assert_eq!(offered(&bmc(1, mac(2)).with(82, link)).0, 10);
 }
@@ -119,6 +123,6 @@ fn relays_that_cannot_be_are_not_answered() {
     assert_eq!((hops(0), hops(16), hops(17), hops(255)), ("offer", "offer", "too-many-hops", "too-many-hops"));
     for nobody in ["255.255.255.255", "224.0.0.1", "0.0.0.9"] {
         let raw = bmc(1, mac(2)).relay(nobody).with(82, [5, 4, 192, 0, 2, 0]);
-        assert_eq!(asked(&world, &raw), Answer::Drop(Reason::BadRelay), "{nobody}");
+        assert_eq!(asked(&world, &raw), Answer::Drop(DropReason::BadRelay), "{nobody}");
     }
 }

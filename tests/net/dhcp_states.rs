@@ -8,9 +8,9 @@ use std::time::Duration;
 use rackwright::model::*;
 use rackwright::plan::report::report;
 use rackwright::plan::{plan, reduce};
+use rackwright::serve::dhcp::destination::{Destination, destination};
 use rackwright::serve::dhcp::notes;
-use rackwright::serve::dhcp::respond::{Answer, Here, Offers, Reason, respond};
-use rackwright::serve::dhcp::way::{Way, destination};
+use rackwright::serve::dhcp::respond::{Answer, DropReason, Here, Offers, respond};
 use rackwright::serve::dhcp::wire::{Kind, option};
 
 use crate::rig::net::*;
@@ -91,8 +91,8 @@ fn where_answers_go() {
     let at = |raw: &Raw, from: &str, port| {
         let (reply, ..) = reply(&world, raw);
         match destination(&reply, &request_of(raw), from.parse().unwrap(), port) {
-            Way::Udp(to) => to.to_string(),
-            Way::Hardware(to) => format!("frame to {to}"),
+            Destination::Udp(to) => to.to_string(),
+            Destination::Hardware(to) => format!("frame to {to}"),
         }
     };
     let direct = bmc(1, mac(2));
@@ -146,7 +146,7 @@ fn the_server_is_named_by_the_address_it_was_heard_at() {
     assert_eq!(ack.option(option::SERVER_ID), Some(&[10, 255, 255, 1][..]));
     // An interface without an address on a served segment is not served.
     let nowhere = Here { id: TWO[0], segments: &[], ours: &TWO, broadcast: true };
-    assert_eq!(heard(&world, &bmc(1, mac(2)), nowhere), Answer::Drop(Reason::UnknownSegment));
+    assert_eq!(heard(&world, &bmc(1, mac(2)), nowhere), Answer::Drop(DropReason::UnknownSegment));
     assert_eq!(kinds(&heard(&world, &bmc(1, mac(2)).relay("192.0.2.9"), nowhere)), "offer");
 }
 
@@ -219,17 +219,19 @@ fn a_full_range_is_said_to_be_full() {
 #[test]
 fn the_trace_names_client_question_and_answer() {
     let (world, zero) = (rack(), Ipv4Addr::UNSPECIFIED);
-    let asked = |raw: &Raw| notes::asked(&request_of(raw));
+    let asked = |raw: &Raw| notes::asked(&request_of(raw)).to_string();
     assert_eq!(asked(&edk2_pxe(1, mac(3))), "discover (UEFI x64 PXE)");
     assert_eq!(asked(&edk2_http(1, mac(3))), "discover (UEFI x64 HTTP boot)");
     assert_eq!(asked(&ipxe(3, mac(3)).with(50, [192, 0, 2, 7])), "request 192.0.2.7 (iPXE)");
     assert_eq!(asked(&bmc(1, mac(2)).relay("10.255.255.2")), "discover by relay 10.255.255.2");
     let (offer, ..) = reply(&world, &edk2_pxe(1, mac(3)));
-    assert_eq!(notes::answered(&offer), format!("offer {}, ipxe.efi from 10.255.255.1", offer.yiaddr));
+    assert_eq!(notes::answered(&offer).to_string(), format!("offer {}, ipxe.efi from 10.255.255.1", offer.yiaddr));
     let (script, ..) = reply(&world, &ipxe(1, mac(3)));
-    assert!(notes::answered(&script).ends_with("http://10.255.255.1:9999/boot/52:54:00:00:00:03/boot.ipxe"));
+    assert!(
+        notes::answered(&script).to_string().ends_with("http://10.255.255.1:9999/boot/52:54:00:00:00:03/boot.ipxe")
+    );
     let (nak, ..) = reply(&world, &bmc(3, mac(2)).ciaddr(ip("10.255.255.7")));
-    assert_eq!(notes::answered(&nak), "nak: this address is not yours on this segment");
+    assert_eq!(notes::answered(&nak).to_string(), "nak: this address is not yours on this segment");
     assert_eq!((nak.yiaddr, nak.ciaddr), (zero, zero));
     // Renewals and strangers would push a boot chain out.
     let belongs = |raw: &Raw| notes::belongs(&world, &request_of(raw));

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rackwright::model::*;
+use rackwright::serve::counters::Counters;
 use rackwright::serve::tftp::{self, ServeError};
 use tempfile::TempDir;
 
@@ -15,7 +15,7 @@ use crate::rig::net::*;
 pub struct Site {
     pub daemon: Loop,
     pub server: SocketAddr,
-    counters: Arc<tftp::TftpCounters>,
+    counters: Counters,
     pub dir: TempDir,
     _tasks: tokio::task::JoinSet<()>,
 }
@@ -56,13 +56,8 @@ pub async fn site_at(world: World, listen: Ipv4Addr) -> Site {
     Site { daemon, server: address, counters, dir, _tasks: tasks }
 }
 
-pub fn count(site: &Site, kind: &str, outcome: &str) -> u64 {
-    site.counters
-        .snapshot()
-        .into_iter()
-        .find(|(k, o, _)| k.strip_prefix("tftp_") == Some(kind) && *o == outcome)
-        .unwrap()
-        .2
+pub fn count(site: &Site, kind: &str, outcome: &'static str) -> u64 {
+    site.counters.get(kind, outcome).unwrap()
 }
 
 pub fn rrq(name: &str, options: &[(&str, &str)]) -> Vec<u8> {

@@ -39,7 +39,7 @@ async fn blocks(client: &Client, wanted: &[u16]) {
 }
 
 /// Waits until the counter has reached this.
-async fn counted(site: &Site, kind: &str, outcome: &str, wanted: u64) {
+async fn counted(site: &Site, kind: &str, outcome: &'static str, wanted: u64) {
     let reached = async {
         while count(site, kind, outcome) < wanted {
             tokio::task::yield_now().await;
@@ -272,7 +272,8 @@ async fn the_trace_shows_how_far_a_machine_came() {
     counted(&site, "transfer", "completed", 1).await;
     // A transfer's end takes the place of its beginning.
     let steps = site.daemon.ctx.trace.of(mac(3));
-    let steps: Vec<_> = steps.iter().map(|step| (step.asked.as_str(), step.outcome.as_str())).collect();
+    let steps: Vec<_> = steps.iter().map(|step| (step.exchange.asked(), step.exchange.outcome())).collect();
+    let steps: Vec<_> = steps.iter().map(|(asked, outcome)| (asked.as_str(), outcome.as_str())).collect();
     let (size, whole) = ("undionly.kpxe tsize=0 blksize=1468", "undionly.kpxe blksize=512 windowsize=4 timeout=10");
     assert_eq!(
         steps,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rackwright::model::{Event, NoticeKind, Policy, Receiver, Secret, Time, Verdict, World};
 use rackwright::plan::reduce;
+use rackwright::serve::counters::Counters;
 use rackwright::serve::{Context, Inbox, http};
 use rackwright::settings::{
     Ansible, Bmc, BmcTls, Debian, Deploy, DhcpMode, Limits, Network, Notifications, Repository, SecretSources,
@@ -80,7 +81,7 @@ impl Rig {
         Rig::counting(settings, world, Vec::new()).await
     }
 
-    pub async fn counting(settings: Settings, world: World, counters: Vec<http::Counters>) -> Rig {
+    pub async fn counting(settings: Settings, world: World, counters: Vec<Counters>) -> Rig {
         let (sender, view) = watch::channel(Arc::new(world));
         let (inbox, mut signals) = Inbox::new();
         let ctx = Context::new(view, inbox, || NOW, Arc::new(settings));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rackwright::model::status::HostStatus;
 use rackwright::model::{Desired, Mac, Time};
 use rackwright::serve::api::chain::Traced;
-use rackwright::serve::trace::Service;
+use rackwright::serve::dhcp::wire::Kind;
+use rackwright::serve::trace::{BootFile, Client, DhcpAsked, DhcpOutcome, Exchange, Grant, TftpAsked, TftpOutcome};
 
 use crate::rig::git::Rig as Repository;
 use crate::rig::http::{NOW, Rig, settings};
@@ -20,12 +21,19 @@ async fn stuck() -> (Rig, Mac) {
     world.desired = Some(Arc::new(Desired::new(None, [cluster()], [host(1)], Vec::new())));
     let rig = Rig::with(settings(), world).await;
     let (boot, at) = (mac(3), |seconds: i64| Time(NOW.0 - 180_000 + seconds * 1000));
+    let exchange = |kind, address, outcome| {
+        let client = Client::Firmware { arch: Some(7), http: false };
+        Exchange::Dhcp { asked: DhcpAsked { kind, client, address, relay: None }, outcome }
+    };
+    let server = [10, 255, 255, 1].into();
+    let grant = Grant {
+        address: Some([10, 255, 255, 100].into()),
+        boot: Some(BootFile::Tftp { name: "ipxe.efi".into(), server }),
+    };
     for n in 0..3 {
-        let offer = "offer 10.255.255.100, ipxe.efi from 10.255.255.1";
-        rig.ctx.trace.note(boot, at(n * 4), Service::Dhcp, "discover (UEFI x64 PXE)", offer);
+        rig.ctx.trace.note(boot, at(n * 4), exchange(Kind::Discover, None, DhcpOutcome::Offer(grant.clone())));
     }
-    let ack = "ack 10.255.255.100, ipxe.efi from 10.255.255.1";
-    rig.ctx.trace.note(boot, at(9), Service::Dhcp, "request 10.255.255.100 (UEFI x64 PXE)", ack);
+    rig.ctx.trace.note(boot, at(9), exchange(Kind::Request, grant.address, DhcpOutcome::Ack(grant)));
     (rig, boot)
 }
 
@@ -72,7 +80,9 @@ async fn explain_prints_the_last_attempt_of_a_running_daemon() {
     ] {
         assert!(said.contains(line), "`{line}` is not in:\n{said}");
     }
-    rig.ctx.trace.note(boot, NOW, Service::Tftp, "ipxe.efi tsize=0", "aborted by the client: User aborted (code 8)");
+    let asked = TftpAsked { name: "ipxe.efi".into(), options: "tsize=0".into(), write: false };
+    let outcome = TftpOutcome::Aborted { code: 8, message: "User aborted".into() };
+    rig.ctx.trace.note(boot, NOW, Exchange::Tftp { asked, outcome });
     assert!(explain().await.contains("Network boot: under way: after it asked for ipxe.efi"));
 }
 

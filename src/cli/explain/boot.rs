@@ -42,7 +42,8 @@ pub fn print(chain: Option<&BootChain>, out: &mut dyn Write) -> anyhow::Result<(
 fn steps(attempt: &Attempt, began: Time) -> Table {
     let mut table = Table::new(&["AFTER", "SERVICE", "ASKED", "OUTCOME"]);
     for step in &attempt.steps {
-        let cells = [relative(step.at, began), step.by.as_str().into(), asked(step), step.outcome.clone()];
+        let cells =
+            [relative(step.at, began), step.exchange.service().as_str().into(), asked(step), step.exchange.outcome()];
         table.row(cells.map(|cell| (cell, Style::new())));
     }
     table
@@ -51,8 +52,10 @@ fn steps(attempt: &Attempt, began: Time) -> Table {
 /// `discover (BIOS PXE) ×5 over 21.0s`
 fn asked(step: &Step) -> String {
     match step.count {
-        1 => step.asked.clone(),
-        count => format!("{} ×{count} over {}", step.asked, relative(step.last, step.at).trim_start_matches('+')),
+        1 => step.exchange.asked(),
+        count => {
+            format!("{} ×{count} over {}", step.exchange.asked(), relative(step.last, step.at).trim_start_matches('+'))
+        }
     }
 }
 
@@ -69,23 +72,33 @@ fn relative(at: Time, began: Time) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serve::trace::{Service, Standing};
+    use crate::serve::dhcp::wire::Kind;
+    use crate::serve::trace::{
+        Client, DhcpAsked, DhcpOutcome, Exchange, Grant, HttpAsked, HttpOutcome, Standing, TftpAsked, TftpOutcome,
+    };
 
     #[test]
     fn the_newest_attempt_is_a_table_with_relative_times() {
-        let step = |at: i64, last: i64, count, by, asked: &str, outcome: &str| Step {
+        let step = |at: i64, last: i64, count, exchange| Step {
             at: Time(1_800_000_000_000 + at),
             last: Time(1_800_000_000_000 + last),
             count,
-            by,
-            asked: asked.into(),
-            outcome: outcome.into(),
+            exchange,
         };
-        let steps = [
-            step(0, 21_000, 5, Service::Dhcp, "discover (BIOS PXE)", "offer 192.0.2.7"),
-            step(22_400, 22_400, 1, Service::Tftp, "undionly.kpxe tsize=0", "sent 1 octets"),
-            step(125_000, 125_000, 1, Service::Http, "GET /boot/x/boot.ipxe", "200, 7 octets"),
-        ];
+        let client = Client::Firmware { arch: Some(0), http: false };
+        let dhcp = Exchange::Dhcp {
+            asked: DhcpAsked { kind: Kind::Discover, client, address: None, relay: None },
+            outcome: DhcpOutcome::Offer(Grant { address: Some([192, 0, 2, 7].into()), boot: None }),
+        };
+        let tftp = Exchange::Tftp {
+            asked: TftpAsked { name: "undionly.kpxe".into(), options: "tsize=0".into(), write: false },
+            outcome: TftpOutcome::Sent { octets: 1 },
+        };
+        let http = Exchange::Http {
+            asked: HttpAsked { head: false, path: "/boot/x/boot.ipxe".into() },
+            outcome: HttpOutcome { code: 200, octets: Some(7), why: None },
+        };
+        let steps = [step(0, 21_000, 5, dhcp), step(22_400, 22_400, 1, tftp), step(125_000, 125_000, 1, http)];
         let attempts = vec![Attempt::default(), Attempt { number: 7, steps: steps.into(), dropped: 3 }];
         let standing = Standing { stuck: true, sentence: "stuck somewhere".into() };
         let mut out = anstream::StripStream::new(Vec::new());

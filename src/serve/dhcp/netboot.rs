@@ -3,7 +3,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::respond::{Answer, Here, Reason, check_relay, identifier};
+use super::respond::{Answer, DropReason, Here, check_relay, identifier};
 use super::wire::{Kind, Reply, Request, option};
 use crate::model::World;
 use crate::plan::boot::{self, BootOptions, Firmware};
@@ -53,15 +53,15 @@ pub fn respond(world: &World, request: &Request, here: Here<'_>, port: Port) -> 
     let kind = match (port, request.kind) {
         (Port::Server, Kind::Discover) => Kind::Offer,
         (Port::Boot, Kind::Request | Kind::Inform) => Kind::Ack,
-        _ => return Answer::Drop(Reason::NotOurs),
+        _ => return Answer::Drop(DropReason::NotOurs),
     };
     let Some(boot) =
         boot::dhcp(world, request.mac, firmware).filter(|_| firmware.pxe || firmware.http || firmware.ipxe)
     else {
-        return Answer::Drop(Reason::NoNetworkBoot);
+        return Answer::Drop(DropReason::NoNetworkBoot);
     };
     if port == Port::Server && !on_our_segment(world, request, here) {
-        return Answer::Drop(Reason::UnknownSegment);
+        return Answer::Drop(DropReason::UnknownSegment);
     }
     let mut list = vec![(option::SERVER_ID, identifier(request, here).octets().to_vec())];
     // iPXE knows a boot server without addresses by the vendor class alone.

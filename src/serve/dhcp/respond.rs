@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnet::Ipv4Net;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::netboot;
 use super::wire::{Kind, Reply, Request, option};
@@ -53,12 +55,13 @@ pub enum Answer {
     /// Nothing: the dynamic range of the client's subnet is used up.
     Exhausted(Ipv4Net),
     /// Nothing, and why.
-    Drop(Reason),
+    Drop(DropReason),
 }
 
 /// Why a well-formed request is not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DropReason {
     /// No subnet of ours holds the segment it comes from.
     UnknownSegment,
     /// Fields that the message needs are missing.
@@ -77,18 +80,18 @@ pub enum Reason {
     NoNetworkBoot,
 }
 
-impl Reason {
+impl DropReason {
     /// One word for counters and logs.
     pub fn as_str(self) -> &'static str {
         match self {
-            Reason::UnknownSegment => "unknown-segment",
-            Reason::Incomplete => "incomplete",
-            Reason::NotHeld => "not-held",
-            Reason::PerhapsTheirs => "perhaps-theirs",
-            Reason::TooManyHops => "too-many-hops",
-            Reason::BadRelay => "bad-relay",
-            Reason::NotOurs => "not-ours",
-            Reason::NoNetworkBoot => "no-network-boot",
+            DropReason::UnknownSegment => "unknown-segment",
+            DropReason::Incomplete => "incomplete",
+            DropReason::NotHeld => "not-held",
+            DropReason::PerhapsTheirs => "perhaps-theirs",
+            DropReason::TooManyHops => "too-many-hops",
+            DropReason::BadRelay => "bad-relay",
+            DropReason::NotOurs => "not-ours",
+            DropReason::NoNetworkBoot => "no-network-boot",
         }
     }
 }
@@ -137,7 +140,7 @@ pub fn respond(world: &World, request: &Request, here: Here<'_>, offers: &Offers
     let site = &world.policy.site;
     let segment = segment(world, request, here);
     let Some((segment, subnet)) = segment.and_then(|ip| Some((ip, site.subnet_of(ip)?))) else {
-        return Answer::Drop(Reason::UnknownSegment);
+        return Answer::Drop(DropReason::UnknownSegment);
     };
     let talk = Talk { world, site, request, here, id: identifier(request, here), segment, subnet, now };
     match request.kind {
@@ -147,19 +150,19 @@ pub fn respond(world: &World, request: &Request, here: Here<'_>, offers: &Offers
         Kind::Release => talk.release(),
         Kind::Inform => talk.inform(),
         // `wire::parse` lets only a client's types through.
-        Kind::Offer | Kind::Ack | Kind::Nak => Answer::Drop(Reason::Incomplete),
+        Kind::Offer | Kind::Ack | Kind::Nak => Answer::Drop(DropReason::Incomplete),
     }
 }
 
 /// Whether what a relay wrote can be answered at all.
-pub fn check_relay(request: &Request) -> Result<(), Reason> {
+pub fn check_relay(request: &Request) -> Result<(), DropReason> {
     let relay = request.giaddr;
     if request.hops > MOST_HOPS {
-        return Err(Reason::TooManyHops);
+        return Err(DropReason::TooManyHops);
     }
     // An answer goes to this address, so it must be somebody's.
     if relay.is_broadcast() || relay.is_multicast() || relay.octets()[0] == 0 && request.relayed() {
-        return Err(Reason::BadRelay);
+        return Err(DropReason::BadRelay);
     }
     Ok(())
 }
@@ -213,7 +216,7 @@ impl Talk<'_> {
         let request = self.request;
         let first = match lease::choose(self.world, request.mac, request.requested, self.segment, self.now) {
             Ok((ip, _)) => ip,
-            Err(lease::NoLease::UnknownSegment) => return Answer::Drop(Reason::UnknownSegment),
+            Err(lease::NoLease::UnknownSegment) => return Answer::Drop(DropReason::UnknownSegment),
             Err(lease::NoLease::Exhausted) => return Answer::Exhausted(self.subnet.net),
         };
         let free = |ip: &Ipv4Addr| *ip != request.giaddr && !offers.promised(*ip, request.mac, self.now);
@@ -254,7 +257,7 @@ impl Talk<'_> {
             // RENEWING, REBINDING; some clients leave the options of SELECTING in.
             (_, None, Some(ip)) => self.lease(ip, self.fits(ip)),
             (_, Some(wish), Some(ip)) if wish == ip => self.lease(ip, self.fits(ip)),
-            _ => Answer::Drop(Reason::Incomplete),
+            _ => Answer::Drop(DropReason::Incomplete),
         }
     }
 
@@ -271,7 +274,7 @@ impl Talk<'_> {
         let theirs = |(_, seen): (Ipv4Addr, Time)| self.now.since(seen) < FOREIGN_FOR;
         let unknown = self.request.server_id.is_none() && self.world.leases.of(self.request.mac).is_none();
         if !granted && unknown && self.world.foreign_dhcp.is_some_and(theirs) {
-            return Answer::Drop(Reason::PerhapsTheirs);
+            return Answer::Drop(DropReason::PerhapsTheirs);
         }
         if !granted {
             return Answer::Send(self.refuse("this address is not yours on this segment"));
@@ -283,7 +286,7 @@ impl Talk<'_> {
     }
 
     fn decline(&self) -> Answer {
-        let Some(ip) = self.request.requested else { return Answer::Drop(Reason::Incomplete) };
+        let Some(ip) = self.request.requested else { return Answer::Drop(DropReason::Incomplete) };
         let mac = self.request.mac;
         self.if_held(ip, Event::Declined { mac, ip, until: self.now + DECLINED_FOR })
     }
@@ -296,13 +299,13 @@ impl Talk<'_> {
     fn if_held(&self, ip: Ipv4Addr, event: Event) -> Answer {
         let addressed = self.request.server_id.is_none_or(|id| self.is_us(id));
         let held = self.world.leases.holder(ip).is_some_and(|lease| lease.mac == Some(self.request.mac));
-        if held && addressed { Answer::Tell(event) } else { Answer::Drop(Reason::NotHeld) }
+        if held && addressed { Answer::Tell(event) } else { Answer::Drop(DropReason::NotHeld) }
     }
 
     /// RFC 2131 section 4.3.5: configuration only; neither `yiaddr` nor times.
     fn inform(&self) -> Answer {
         if self.request.ciaddr.is_unspecified() {
-            return Answer::Drop(Reason::Incomplete);
+            return Answer::Drop(DropReason::Incomplete);
         }
         let mut reply = self.grant(Kind::Ack, Ipv4Addr::UNSPECIFIED);
         reply.ciaddr = self.request.ciaddr;

@@ -5,6 +5,9 @@
 
 use std::net::Ipv4Addr;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::model::Mac;
 use crate::plan::boot::Firmware;
 
@@ -58,7 +61,8 @@ pub mod option {
 }
 
 /// Option 53 (RFC 2131).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// DHCPDISCOVER
     Discover = 1,

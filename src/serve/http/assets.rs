@@ -28,7 +28,7 @@ pub(super) async fn get(
         Found::File(held) => serve(held, &path, &method, &headers, instant(app.ctx.now())).await,
         Found::Outside | Found::Missing => message(StatusCode::NOT_FOUND, "no such file"),
     };
-    super::note(&app.ctx, peer, || format!("{method} /assets/{path}"), &response);
+    super::note(&app.ctx, peer, &method, format_args!("/assets/{path}"), &response);
     response
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn get(
     };
     let answer = file(&app.ctx.world(), mac, &name, peer.ip());
     let response = respond(&app.ctx, answer, peer.0, method == Method::HEAD).await;
-    super::note(&app.ctx, peer, || format!("{method} /boot/{mac}/{name}"), &response);
+    super::note(&app.ctx, peer, &method, format_args!("/boot/{mac}/{name}"), &response);
     response
 }
 

@@ -18,7 +18,7 @@ use crate::model::{CheckIn, CheckInAction, ClaimBy, Event, Mac, Token, Verdict, 
 use crate::plan::boot::{Decision, decide};
 use crate::serve::Context;
 use crate::serve::claim::{ClaimError, mint, record};
-use crate::serve::trace::Service;
+use crate::serve::trace::{CheckinAsked, CheckinOutcome, Exchange};
 
 /// Octets of a check-in.
 pub(super) const LIMIT: usize = 64 << 10;
@@ -45,12 +45,11 @@ pub enum Parsed {
 }
 
 impl Parsed {
-    /// The action's word, for counting.
-    fn action(&self) -> &'static str {
+    fn action(&self) -> CheckinAsked {
         match self {
-            Parsed::Report(report) => report.action.as_str(),
-            Parsed::Claim { .. } => "claim",
-            Parsed::WrongToken { action } => action.as_str(),
+            Parsed::Report(report) => CheckinAsked::Report(report.action),
+            Parsed::Claim { .. } => CheckinAsked::Claim,
+            Parsed::WrongToken { action } => CheckinAsked::Report(*action),
         }
     }
 }
@@ -154,14 +153,14 @@ async fn take(app: &App, peer: Peer, token: Option<&str>, body: Body) -> Respons
     let body = match read_body(body, LIMIT).await {
         Ok(body) => body,
         Err(response) => {
-            app.metrics.checkin("unknown", "invalid");
+            app.metrics.checkin("unknown", CheckinOutcome::Invalid);
             return *response;
         }
     };
     let parsed = match parse_checkin(&body, token, peer.ip()) {
         Ok(parsed) => parsed,
         Err(reason) => {
-            app.metrics.checkin("unknown", "invalid");
+            app.metrics.checkin("unknown", CheckinOutcome::Invalid);
             tracing::info!(source = %peer.ip(), reason, "check-in not understood");
             return message(StatusCode::BAD_REQUEST, reason);
         }
@@ -172,41 +171,41 @@ async fn take(app: &App, peer: Peer, token: Option<&str>, body: Body) -> Respons
         Parsed::Claim { mac } => claim_token(&app.ctx, mac, peer.0).await,
         Parsed::WrongToken { .. } => refused("wrong token: this is no token of ours".into()),
     };
-    app.metrics.checkin(action, outcome);
-    app.ctx.note_at(peer.ip(), Service::Checkin, action, outcome);
-    if outcome != "accepted" {
-        tracing::info!(source = %peer.ip(), action, outcome, "check-in not taken");
+    app.metrics.checkin(action.as_str(), outcome);
+    app.ctx.note_at(peer.ip(), || Exchange::Checkin { asked: action, outcome });
+    if outcome != CheckinOutcome::Accepted {
+        tracing::info!(source = %peer.ip(), %action, %outcome, "check-in not taken");
     }
     response
 }
 
-async fn report_in(ctx: &Context, report: CheckIn) -> (&'static str, Response) {
+async fn report_in(ctx: &Context, report: CheckIn) -> (CheckinOutcome, Response) {
     match ctx.inbox.tell(Event::CheckedIn(report)).await {
-        Ok(Verdict::Ok) => ("accepted", message(StatusCode::OK, "received checkin from Host")),
+        Ok(Verdict::Ok) => (CheckinOutcome::Accepted, message(StatusCode::OK, "received checkin from Host")),
         Ok(Verdict::Refused(reason)) => refused(reason),
-        Err(_) => ("busy", busy()),
+        Err(_) => (CheckinOutcome::Busy, busy()),
     }
 }
 
-fn refused(reason: String) -> (&'static str, Response) {
-    ("refused", message(StatusCode::CONFLICT, reason))
+fn refused(reason: String) -> (CheckinOutcome, Response) {
+    (CheckinOutcome::Refused, message(StatusCode::CONFLICT, reason))
 }
 
 /// Gives an installer its token: only to a machine that is to be installed now, by an installer that claims this way,
 /// at the address leased to it.
-async fn claim_token(ctx: &Context, mac: Mac, peer: SocketAddr) -> (&'static str, Response) {
+async fn claim_token(ctx: &Context, mac: Mac, peer: SocketAddr) -> (CheckinOutcome, Response) {
     let world = ctx.world();
     if let Err(reason) = may_claim(&world, decide(&world, mac), mac, peer.ip()) {
         return refused(reason);
     }
     let token = match mint() {
         Ok(token) => token,
-        Err(_) => return ("busy", busy()),
+        Err(_) => return (CheckinOutcome::Busy, busy()),
     };
     match record(ctx, mac, peer, &token).await {
-        Ok(()) => ("accepted", granted(&world, &token)),
+        Ok(()) => (CheckinOutcome::Accepted, granted(&world, &token)),
         Err(ClaimError::Refused(reason)) => refused(reason),
-        Err(ClaimError::Busy | ClaimError::NoRandomness) => ("busy", busy()),
+        Err(ClaimError::Busy | ClaimError::NoRandomness) => (CheckinOutcome::Busy, busy()),
     }
 }
 

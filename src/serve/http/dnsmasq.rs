@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::checkin::{LIMIT, address, mac, object, quoted, text};
 use super::{App, busy, message, read_body};
 use crate::model::{Event, LeaseOrigin, Time, Verdict};
+use crate::serve::trace::CheckinOutcome;
 use crate::settings::DhcpMode;
 
 /// How long a lease lasts when the notice does not say, or says something in the past.
@@ -75,20 +76,20 @@ pub(super) async fn post(State(app): State<Arc<App>>, body: Body) -> Response {
     response
 }
 
-async fn take(app: &App, body: &[u8]) -> (&'static str, Response) {
-    let received = || ("accepted", message(StatusCode::OK, "received checkin from DNSMasq"));
+async fn take(app: &App, body: &[u8]) -> (CheckinOutcome, Response) {
+    let received = || (CheckinOutcome::Accepted, message(StatusCode::OK, "received checkin from DNSMasq"));
     let event = match parse_notice(body, app.ctx.now()) {
         Ok(Some(event)) => event,
         Ok(None) => return received(),
-        Err(reason) => return ("invalid", message(StatusCode::BAD_REQUEST, reason)),
+        Err(reason) => return (CheckinOutcome::Invalid, message(StatusCode::BAD_REQUEST, reason)),
     };
     if app.ctx.settings.network.dhcp_mode == DhcpMode::Full {
         let reason = "network.dhcp.mode is full: addresses are leased here, so another server's leases do not count";
-        return ("refused", message(StatusCode::CONFLICT, reason));
+        return (CheckinOutcome::Refused, message(StatusCode::CONFLICT, reason));
     }
     match app.ctx.inbox.tell(event).await {
         Ok(Verdict::Ok) => received(),
-        Ok(Verdict::Refused(reason)) => ("refused", message(StatusCode::CONFLICT, reason)),
-        Err(_) => ("busy", busy()),
+        Ok(Verdict::Refused(reason)) => (CheckinOutcome::Refused, message(StatusCode::CONFLICT, reason)),
+        Err(_) => (CheckinOutcome::Busy, busy()),
     }
 }

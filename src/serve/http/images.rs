@@ -33,6 +33,6 @@ pub(super) async fn get(
         }
         Image::Unknown => message(StatusCode::NOT_FOUND, "no such image"),
     };
-    super::note(&app.ctx, peer, || format!("{method} /images/{sha256}/{name}"), &response);
+    super::note(&app.ctx, peer, &method, format_args!("/images/{sha256}/{name}"), &response);
     response
 }

@@ -1,8 +1,7 @@
 //! `GET /metrics`: OpenMetrics text. Counted by state and reason, never labelled by host.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::AtomicU64;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -16,27 +15,12 @@ use prometheus_client::registry::Registry;
 use super::{App, Glance, message};
 use crate::model::{Failure, Time, World};
 use crate::serve::api::rack::Rack;
-
-/// Another server's counters: each call gives (what was heard, what became of it, how many so far), for example
-/// `("dhcp_discover", "offer", 12)`, shown as `rackwright_dhcp_discover_total{outcome="offer"} 12`.
-pub type Counters = Arc<dyn Fn() -> Vec<(&'static str, &'static str, u64)> + Send + Sync>;
+use crate::serve::counters::Counters;
+use crate::serve::trace::CheckinOutcome;
 
 type Labels<const N: usize> = [(&'static str, String); N];
-type Counts<const N: usize> = Family<LabelVec<N>, Counter>;
-
-/// A fixed number of labels.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct LabelVec<const N: usize>(Labels<N>);
-
-impl<const N: usize> prometheus_client::encoding::EncodeLabelSet for LabelVec<N> {
-    fn encode(&self, encoder: &mut prometheus_client::encoding::LabelSetEncoder<'_>) -> Result<(), std::fmt::Error> {
-        use prometheus_client::encoding::EncodeLabel as _;
-        for (name, value) in &self.0 {
-            (*name, value.as_str()).encode(encoder.encode_label())?;
-        }
-        Ok(())
-    }
-}
+type Counts<const N: usize> = Family<Labels<N>, Counter>;
+type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 
 /// What the HTTP server counts.
 pub(crate) struct Metrics {
@@ -53,13 +37,13 @@ impl Metrics {
 
     /// A request was answered. `route` is a route's pattern, never a path.
     pub fn request(&self, route: String, code: StatusCode) {
-        let labels = LabelVec([("route", route), ("code", code.as_str().to_owned())]);
+        let labels = [("route", route), ("code", code.as_str().to_owned())];
         self.requests.get_or_create(&labels).inc();
     }
 
     /// A check-in came in.
-    pub fn checkin(&self, action: &'static str, outcome: &'static str) {
-        let labels = LabelVec([("action", action.to_owned()), ("outcome", outcome.to_owned())]);
+    pub fn checkin(&self, action: &'static str, outcome: CheckinOutcome) {
+        let labels = [("action", action.to_owned()), ("outcome", outcome.to_string())];
         self.checkins.get_or_create(&labels).inc();
     }
 
@@ -71,34 +55,21 @@ impl Metrics {
         register_rack(&mut registry, &Rack::of(&glance.world, &glance.plan));
         register_leases(&mut registry, &glance.world, glance.now);
         register_git(&mut registry, &glance.world, glance.now);
-        self.register_others(&mut registry);
+        self.others.iter().for_each(|counters| counters.register(&mut registry));
         let mut text = String::new();
         encode(&mut text, &registry)?;
         Ok(text)
     }
-
-    fn register_others(&self, registry: &mut Registry) {
-        let mut families: BTreeMap<&'static str, Counts<1>> = BTreeMap::new();
-        for (what, outcome, count) in self.others.iter().flat_map(|counters| counters()) {
-            let labels = LabelVec([("outcome", outcome.to_owned())]);
-            families.entry(what).or_default().get_or_create(&labels).inc_by(count);
-        }
-        for (what, family) in families {
-            registry.register(what, "What was heard, by what became of it", family);
-        }
-    }
 }
-
-type Gauges<const N: usize> = Family<LabelVec<N>, Gauge<i64, AtomicI64>>;
 
 fn register_rack(registry: &mut Registry, rack: &Rack) {
     let (hosts, clusters) = (Gauges::<2>::default(), Gauges::<1>::default());
     for host in rack.clusters.iter().flat_map(|(_, hosts)| hosts) {
         let labels = [("state", host.state.to_string()), ("condition", host.condition.status.to_string())];
-        hosts.get_or_create(&LabelVec(labels)).inc();
+        hosts.get_or_create(&labels).inc();
     }
     for (cluster, _) in &rack.clusters {
-        clusters.get_or_create(&LabelVec([("state", cluster.state.to_string())])).inc();
+        clusters.get_or_create(&[("state", cluster.state.to_string())]).inc();
     }
     registry.register("hosts", "Hosts of the repository, by state and condition", hosts);
     registry.register("clusters", "Clusters of the repository, by state", clusters);
@@ -119,7 +90,7 @@ fn register_rack(registry: &mut Registry, rack: &Rack) {
 fn register_leases(registry: &mut Registry, world: &World, now: Time) {
     let (used, size) = (Gauges::<1>::default(), Gauges::<1>::default());
     for subnet in &world.policy.site.subnets {
-        let label = LabelVec([("subnet", subnet.net.to_string())]);
+        let label = [("subnet", subnet.net.to_string())];
         let range = u32::from(subnet.first)..=u32::from(subnet.last);
         let held = |ip| range.contains(&u32::from(ip));
         let count = world.leases.iter().filter(|lease| lease.until > now && held(lease.ip)).count();

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::counters::TftpCounters;
 use super::source::Unavailable;
 use super::wire::code;
 use crate::model::{Mac, Time, Token};
 use crate::serve::Context;
 use crate::serve::claim::{self, ClaimError};
+use crate::serve::counters::Counters;
 
 /// Makes the claim of one transfer.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct Claimer {
     /// Those of the last seconds.
     pub claims: Arc<Claims>,
     /// Where they are counted.
-    pub counters: Arc<TftpCounters>,
+    pub counters: Counters,
     /// The boot MAC it is for.
     pub mac: Mac,
     /// Who asks.

@@ -1,20 +1,15 @@
-//! The two kinds of sockets: the one that hears requests and knows which of our addresses was asked, and one for each
-//! transfer, which speaks from that address and to one client only (RFC 1350 section 4: a transfer's own port is its
-//! name).
+//! A transfer's socket: it speaks from the address that was asked and to one client only (RFC 1350 section 4: a transfer's
+//! own port is its name).
 
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sockopt};
-use nix::sys::socket::{getsockopt, setsockopt};
-use tokio::io::Interest;
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use tokio::net::UdpSocket;
 
 use super::wire;
 
-/// Octets of requests that may wait to be read: a rack that is powered on at once.
-const WAITING_REQUESTS: usize = 1 << 20;
 /// The system divides one long packet into so many at most.
 const MOST_SEGMENTS: usize = 64;
 /// And takes no longer one than this (an IP packet's length, less its headers).
@@ -22,79 +17,20 @@ pub const LONGEST_BURST: usize = 65_535 - 28;
 /// Path MTU when the system does not say: an Ethernet's.
 const USUAL_MTU: u32 = 1500;
 
-/// A request as it came.
-pub struct Heard {
-    /// Its octets in the buffer.
-    pub length: usize,
-    /// Who sent it.
-    pub client: SocketAddrV4,
-    /// Which of our addresses it was sent to; `None` for a broadcast.
-    pub asked: Option<Ipv4Addr>,
-}
-
-/// The socket that hears requests.
-pub struct Listener {
-    socket: UdpSocket,
-    control: Vec<u8>,
-}
-
-impl Listener {
-    /// Binds it.
-    pub fn bind(address: SocketAddrV4) -> io::Result<Listener> {
-        let socket = std::net::UdpSocket::bind(address)?;
-        socket.set_nonblocking(true)?;
-        setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
-        // Past the system's limit if we may, else up to it.
-        setsockopt(&socket, sockopt::RcvBufForce, &WAITING_REQUESTS)
-            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &WAITING_REQUESTS))?;
-        let control = nix::cmsg_space!(nix::libc::in_pktinfo);
-        Ok(Listener { socket: UdpSocket::from_std(socket)?, control })
-    }
-
-    /// Where it listens.
-    pub fn local_addr(&self) -> io::Result<std::net::SocketAddr> {
-        self.socket.local_addr()
-    }
-
-    /// The next packet. A longer one than the buffer, or one whose sender is no IPv4 address, has no length.
-    pub async fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Heard> {
-        let Listener { socket, control } = self;
-        socket.async_io(Interest::READABLE, || receive(socket, buffer, control)).await
-    }
-}
-
-fn receive(socket: &UdpSocket, buffer: &mut [u8], control: &mut [u8]) -> io::Result<Heard> {
-    let mut octets = [IoSliceMut::new(buffer)];
-    let heard = recvmsg::<SockaddrIn>(socket.as_raw_fd(), &mut octets, Some(control), MsgFlags::empty())?;
-    let whole = !heard.flags.contains(MsgFlags::MSG_TRUNC);
-    let info = heard.cmsgs()?.find_map(|message| match message {
-        ControlMessageOwned::Ipv4PacketInfo(info) => Some(info),
-        _ => None,
-    });
-    // For a broadcast the address to answer from is not the one it was sent to.
-    let address = |octets: u32| Ipv4Addr::from(octets.to_ne_bytes());
-    let asked = info.filter(|info| info.ipi_addr.s_addr == info.ipi_spec_dst.s_addr);
-    Ok(Heard {
-        length: if whole && heard.address.is_some() { heard.bytes } else { 0 },
-        client: heard.address.map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), SocketAddrV4::from),
-        asked: asked.map(|info| address(info.ipi_addr.s_addr)),
-    })
-}
-
 /// A transfer's socket.
-pub struct Line {
+pub struct TransferSocket {
     socket: UdpSocket,
     /// Octets of the packets that the system divides a long one into; 0 when it does not.
     segment: usize,
 }
 
-impl Line {
+impl TransferSocket {
     /// A port of its own at `asked`, for packets from and to `client` only.
-    pub fn open(asked: Ipv4Addr, client: SocketAddrV4) -> io::Result<Line> {
+    pub fn open(asked: Ipv4Addr, client: SocketAddrV4) -> io::Result<TransferSocket> {
         let socket = std::net::UdpSocket::bind(SocketAddrV4::new(asked, 0))?;
         socket.set_nonblocking(true)?;
         socket.connect(client)?;
-        Ok(Line { socket: UdpSocket::from_std(socket)?, segment: 0 })
+        Ok(TransferSocket { socket: UdpSocket::from_std(socket)?, segment: 0 })
     }
 
     /// The longest packet that goes to the client in one piece, as far as the system knows.
@@ -110,7 +46,7 @@ impl Line {
     }
 
     /// Sends packets of `length` octets each (the last one may be shorter) that lie one behind the other; gives how many
-    /// were sent. None for want of room: see [`Line::writable`].
+    /// were sent. None for want of room: see [`TransferSocket::writable`].
     pub fn try_send(&mut self, packets: &[u8], length: usize) -> io::Result<usize> {
         let most = if self.segment == length { MOST_SEGMENTS.min(LONGEST_BURST / length) } else { 1 };
         let mut sent = 0;
@@ -184,8 +120,8 @@ pub fn raise_file_limit(wanted: u64) {
     }
 }
 
-impl AsFd for Line {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+impl AsFd for TransferSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }

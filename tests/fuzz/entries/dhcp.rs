@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rackwright::model::{Event, Policy, Subnet, Time, Verdict, World};
 use rackwright::plan::reduce;
+use rackwright::serve::dhcp::destination::{destination, to_asker};
 use rackwright::serve::dhcp::netboot::{self, Port};
 use rackwright::serve::dhcp::respond::{Answer, Here, Offers, respond};
-use rackwright::serve::dhcp::way::{destination, to_asker};
 use rackwright::serve::dhcp::wire::{self, Kind, Packet, Reply, Request, option, options};
 use rackwright::serve::dhcp::{frame, notes};
 
@@ -62,8 +62,8 @@ fn check(reply: &Reply, request: &Request) {
         destination(reply, request, from, port);
     }
     to_asker(request, from);
-    assert!(notes::asked(request).len() < 200);
-    notes::answered(reply);
+    assert!(notes::asked(request).to_string().len() < 200);
+    notes::answered(reply).to_string();
 }
 
 /// A datagram to port 67, or a frame that is overheard.

@@ -1,4 +1,4 @@
-//! One transfer from its first packet to its last: the pure machine, its socket, its source and its alarm.
+//! One transfer from its first packet to its last: the state machine, its socket, its source and its alarm.
 //!
 //! In lock-step an acknowledgement costs one receive and one send; a window costs one send when the system can divide it.
 
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::options::Terms;
-use super::socket::{LONGEST_BURST, Line};
+use super::socket::{LONGEST_BURST, TransferSocket};
 use super::source::{Coming, Source, Unavailable};
 use super::transfer::{Due, Ending, Transfer};
 use super::wire::{self, Packet, code};
@@ -23,9 +23,9 @@ const LONGEST_PACKET: usize = 512;
 /// Packets read before anything is sent: more than an honest client sends in that time.
 const READ_AT_ONCE: usize = 64;
 
-/// What a listener and a running transfer know of each other.
+/// What the listener and a running transfer tell each other.
 #[derive(Debug, Default)]
-pub struct Between {
+pub struct Shared {
     /// The client has acknowledged something: if it sends its request again, it has started over.
     pub heard: AtomicBool,
     /// The client has sent its request again before that.
@@ -33,8 +33,8 @@ pub struct Between {
 }
 
 /// A transfer about to begin.
-pub struct Session {
-    line: Line,
+pub struct Sender {
+    socket: TransferSocket,
     transfer: Transfer,
     source: Source,
     block: usize,
@@ -54,13 +54,13 @@ enum Stop {
     Wants(u64),
 }
 
-impl Session {
+impl Sender {
     /// A transfer of `source` on these terms.
-    pub fn new(line: Line, terms: &Terms, source: Source) -> Session {
+    pub fn new(socket: TransferSocket, terms: &Terms, source: Source) -> Sender {
         let oack = wire::oack(&terms.accepted);
         let block = usize::from(terms.block);
-        Session {
-            line,
+        Sender {
+            socket,
             transfer: Transfer::new(terms),
             source,
             block,
@@ -72,13 +72,13 @@ impl Session {
     }
 
     /// Carries it through.
-    pub async fn run(mut self, between: &Between) -> Result<Ending, Unavailable> {
+    pub async fn run(mut self, shared: &Shared) -> Result<Ending, Unavailable> {
         let alarm = sleep_until(self.began + self.transfer.deadline());
         tokio::pin!(alarm);
         let mut coming: Option<Coming> = None;
         loop {
-            self.hear();
-            between.heard.store(self.transfer.is_heard(), Ordering::Relaxed);
+            self.receive();
+            shared.heard.store(self.transfer.is_heard(), Ordering::Relaxed);
             let stop = self.send();
             if let Some(ending) = self.transfer.ending() {
                 return Ok(ending.clone());
@@ -96,9 +96,9 @@ impl Session {
                     coming = None;
                     self.take(fetched)?;
                 }
-                _ = self.line.readable() => {}
-                _ = self.line.writable(), if matches!(stop, Stop::Full) => {}
-                () = between.again.notified(), if !self.transfer.is_heard() => {
+                _ = self.socket.readable() => {}
+                _ = self.socket.writable(), if matches!(stop, Stop::Full) => {}
+                () = shared.again.notified(), if !self.transfer.is_heard() => {
                     self.transfer.asked_again(self.began.elapsed());
                 }
                 () = &mut alarm => {
@@ -120,16 +120,16 @@ impl Session {
             Ok(())
         });
         if let Err(why) = &outcome {
-            self.line.try_send_last(&wire::error(why.code, &why.message));
+            self.socket.try_send_last(&wire::error(why.code, &why.message));
         }
         outcome
     }
 
-    /// Hears everything that has come.
-    fn hear(&mut self) {
+    /// Takes every packet that has come.
+    fn receive(&mut self) {
         let mut buffer = [0; LONGEST_PACKET];
         for _ in 0..READ_AT_ONCE {
-            match self.line.try_receive(&mut buffer) {
+            match self.socket.try_receive(&mut buffer) {
                 Ok(length) => match Packet::parse(buffer.get(..length).unwrap_or_default()) {
                     Ok(Packet::Ack(number)) => {
                         self.transfer.acknowledged(number, self.began.elapsed());
@@ -153,13 +153,13 @@ impl Session {
     fn send(&mut self) -> Stop {
         while let Some(due) = self.transfer.due() {
             let sent = match due {
-                Due::Oack => self.line.try_send(&self.oack, self.oack.len()),
+                Due::Oack => self.socket.try_send(&self.oack, self.oack.len()),
                 Due::Blocks { first, count } => {
                     self.fill(first, count);
                     if self.burst.is_empty() {
                         return Stop::Wants((first - 1) * self.block as u64);
                     }
-                    self.line.try_send(&self.burst, self.block + HEADER)
+                    self.socket.try_send(&self.burst, self.block + HEADER)
                 }
             };
             match sent {
@@ -177,7 +177,7 @@ impl Session {
     fn fill(&mut self, first: u64, count: u16) {
         let packet = self.block + HEADER;
         if count > 1 && self.burst.capacity() == 0 {
-            self.line.divide(packet);
+            self.socket.divide(packet);
         }
         self.burst.clear();
         let most = usize::from(count).min(LONGEST_BURST / packet);

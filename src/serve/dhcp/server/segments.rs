@@ -19,13 +19,13 @@ const ROOM_FOR: Duration = Duration::from_secs(60);
 
 /// What was told, and when.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub(super) struct Segments {
     foreign: BTreeMap<Ipv4Addr, Time>,
     /// Ranges that are used up, and when a client last went without an address for it.
     full: BTreeMap<Ipv4Net, Time>,
 }
 
-impl Watch {
+impl Segments {
     /// Another server was heard.
     pub(super) fn foreign(&mut self, ctx: &Context, server: Ipv4Addr, now: Time) {
         if self.foreign.get(&server).is_some_and(|at| now.since(*at) < FOREIGN_EVERY) {

@@ -11,9 +11,9 @@ pub const CLIENTS: u16 = 68;
 /// Where boot servers are asked (PXE 2.1 section 2.4).
 pub const BOOT_SERVERS: u16 = 4011;
 
-/// The way back to a client.
+/// Where an answer goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Destination {
     /// An address that takes part in IP: a relay, a client with an address, or everybody on the segment.
     Udp(SocketAddrV4),
     /// A client that is to have this address and does not yet: it cannot answer ARP, so that the frame must be written
@@ -26,13 +26,13 @@ pub fn broadcast(port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::BROADCAST, port)
 }
 
-/// The way of an answer from our server `port` to a request from `from`.
+/// Where an answer from our server `port` that was asked from `from`.
 ///
 /// With a server port other than 67 a relayed request is answered to where it came from, and a direct one to the port
 /// above ours, so that many simulated machines can share one address space.
-pub fn destination(reply: &Reply, request: &Request, from: SocketAddrV4, port: u16) -> Way {
+pub fn destination(reply: &Reply, request: &Request, from: SocketAddrV4, port: u16) -> Destination {
     if port != WELL_KNOWN {
-        return Way::Udp(match (request.relayed(), from.ip().is_unspecified()) {
+        return Destination::Udp(match (request.relayed(), from.ip().is_unspecified()) {
             (true, _) => from,
             (false, true) => broadcast(port.saturating_add(1)),
             (false, false) => SocketAddrV4::new(*from.ip(), port.saturating_add(1)),
@@ -40,20 +40,20 @@ pub fn destination(reply: &Reply, request: &Request, from: SocketAddrV4, port: u
     }
     let wants_broadcast = request.flags & 0x8000 != 0;
     if request.relayed() {
-        Way::Udp(SocketAddrV4::new(request.giaddr, WELL_KNOWN))
+        Destination::Udp(SocketAddrV4::new(request.giaddr, WELL_KNOWN))
     } else if reply.kind == Kind::Nak {
-        Way::Udp(broadcast(CLIENTS))
+        Destination::Udp(broadcast(CLIENTS))
     } else if !request.ciaddr.is_unspecified() {
-        Way::Udp(SocketAddrV4::new(request.ciaddr, CLIENTS))
+        Destination::Udp(SocketAddrV4::new(request.ciaddr, CLIENTS))
     } else if wants_broadcast || reply.yiaddr.is_unspecified() {
-        Way::Udp(broadcast(CLIENTS))
+        Destination::Udp(broadcast(CLIENTS))
     } else {
-        Way::Hardware(SocketAddrV4::new(reply.yiaddr, CLIENTS))
+        Destination::Hardware(SocketAddrV4::new(reply.yiaddr, CLIENTS))
     }
 }
 
-/// The way of a boot server's answer: the client has an address, and waits on the port it asked from.
-pub fn to_asker(request: &Request, from: SocketAddrV4) -> Way {
+/// Where a boot server's answer goes: the client has an address, and waits on the port it asked from.
+pub fn to_asker(request: &Request, from: SocketAddrV4) -> Destination {
     let ip = if request.ciaddr.is_unspecified() { *from.ip() } else { request.ciaddr };
-    Way::Udp(SocketAddrV4::new(ip, from.port()))
+    Destination::Udp(SocketAddrV4::new(ip, from.port()))
 }

@@ -15,7 +15,7 @@ const ETHERNET: u16 = 1;
 
 /// One interface.
 #[derive(Clone, Debug, Default)]
-pub struct Link {
+pub struct Interface {
     /// Its name, for logs.
     pub name: String,
     /// Our addresses on it that are on served segments, `network.address` first.
@@ -24,7 +24,7 @@ pub struct Link {
     pub hardware: Option<LinkAddr>,
 }
 
-impl Link {
+impl Interface {
     /// Its hardware address.
     pub fn mac(&self) -> Option<Mac> {
         self.hardware?.addr().map(Mac)
@@ -33,15 +33,15 @@ impl Link {
 
 /// The interfaces, by index, and every address that is ours.
 #[derive(Clone, Debug, Default)]
-pub struct Links {
-    links: BTreeMap<u32, Link>,
+pub struct Interfaces {
+    by_index: BTreeMap<u32, Interface>,
     ours: Vec<Ipv4Addr>,
 }
 
-impl Links {
+impl Interfaces {
     /// Asks the system. Without an answer nothing is served directly, and relayed requests still are.
-    pub fn read(site: &Site, proxy: bool) -> Links {
-        let mut links = Links { links: BTreeMap::new(), ours: vec![site.address] };
+    pub fn read(site: &Site, proxy: bool) -> Interfaces {
+        let mut interfaces = Interfaces { by_index: BTreeMap::new(), ours: vec![site.address] };
         let entries = match getifaddrs() {
             Ok(entries) => entries.collect::<Vec<_>>(),
             Err(error) => {
@@ -59,16 +59,16 @@ impl Links {
             let name = entry.interface_name.split(':').next().unwrap_or_default();
             let Some(hardware) = by_name.get(name) else { continue };
             let loopback = entry.flags.contains(InterfaceFlags::IFF_LOOPBACK);
-            links.add(name, *hardware, (!loopback).then_some(address.ip()), site, proxy);
-            links.ours.push(address.ip());
+            interfaces.add(name, *hardware, (!loopback).then_some(address.ip()), site, proxy);
+            interfaces.ours.push(address.ip());
         }
-        links.links.values_mut().for_each(|link| link.served.sort_by_key(|ip| *ip != site.address));
-        links
+        interfaces.by_index.values_mut().for_each(|link| link.served.sort_by_key(|ip| *ip != site.address));
+        interfaces
     }
 
     fn add(&mut self, name: &str, hardware: LinkAddr, address: Option<Ipv4Addr>, site: &Site, proxy: bool) {
         let Ok(index) = u32::try_from(hardware.ifindex()) else { return };
-        let link = self.links.entry(index).or_insert_with(|| Link {
+        let link = self.by_index.entry(index).or_insert_with(|| Interface {
             name: name.to_owned(),
             served: Vec::new(),
             hardware: (hardware.hatype() == ETHERNET && hardware.halen() == 6).then_some(hardware),
@@ -79,8 +79,8 @@ impl Links {
     }
 
     /// The interface with this index.
-    pub fn get(&self, index: u32) -> Option<&Link> {
-        self.links.get(&index)
+    pub fn get(&self, index: u32) -> Option<&Interface> {
+        self.by_index.get(&index)
     }
 
     /// Whether the address is one of this machine's.
@@ -89,8 +89,8 @@ impl Links {
     }
 
     /// The interfaces on served segments.
-    pub fn served(&self) -> impl Iterator<Item = (u32, &Link)> {
-        self.links.iter().filter(|(_, link)| !link.served.is_empty()).map(|(index, link)| (*index, link))
+    pub fn served(&self) -> impl Iterator<Item = &Interface> {
+        self.by_index.values().filter(|it| !it.served.is_empty())
     }
 
     /// Where a datagram to `to` was heard.

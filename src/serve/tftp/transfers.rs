@@ -1,6 +1,6 @@
-//! The desk where requests come in: who is being served, whose request replaces another, and what became of each.
+//! The transfers under way: who is being served, whose request replaces another, and what became of each.
 //!
-//! One listener owns it, so that there is no lock; each request is a task of its own, so that nobody waits for another's
+//! One listener owns them, so that there is no lock; each request is a task of its own, so that nobody waits for another's
 //! disk, claim or slowness.
 
 use std::collections::HashMap;
@@ -11,16 +11,16 @@ use std::sync::atomic::Ordering;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::claims::{Claimer, Claims};
-use super::counters::TftpCounters;
 use super::files::{self, Found};
 use super::options::Terms;
-use super::session::{Between, Session};
-use super::socket::{self, Line};
+use super::sender::{Sender, Shared};
+use super::socket::{self, TransferSocket};
 use super::source::{Body, Source, Unavailable};
 use super::transfer::Ending;
 use super::wire::{self, Mode, Packet, Request, code};
 use crate::serve::Context;
-use crate::serve::trace::Service;
+use crate::serve::counters::Counters;
+use crate::serve::trace::{Exchange, TftpAsked, TftpOutcome};
 
 /// Transfers at once; a machine that is refused asks again.
 pub const TRANSFERS: usize = 1024;
@@ -29,30 +29,30 @@ pub const TRANSFERS: usize = 1024;
 type Pair = (SocketAddrV4, Ipv4Addr);
 
 /// Those being served.
-pub struct Desk {
+pub struct Transfers {
     ctx: Context,
-    counters: Arc<TftpCounters>,
+    counters: Counters,
     claims: Arc<Claims>,
-    tasks: JoinSet<Outcome>,
+    tasks: JoinSet<Ended>,
     pairs: HashMap<Pair, Running>,
-    running: HashMap<Id, (Pair, String)>,
+    running: HashMap<Id, (Pair, TftpAsked)>,
 }
 
 /// A request being answered.
 struct Running {
     task: AbortHandle,
     packet: Vec<u8>,
-    between: Arc<Between>,
+    shared: Arc<Shared>,
 }
 
-/// What became of a request: the counter, and what the trace says.
-type Outcome = (&'static str, &'static str, String);
+/// What became of a request: the counter, and what the trace keeps.
+type Ended = ((&'static str, &'static str), TftpOutcome);
 
-impl Desk {
+impl Transfers {
     /// Nobody is served yet.
-    pub fn new(ctx: Context, counters: Arc<TftpCounters>) -> Desk {
+    pub fn new(ctx: Context, counters: Counters) -> Transfers {
         let (claims, tasks) = (Arc::default(), JoinSet::new());
-        Desk { ctx, counters, claims, tasks, pairs: HashMap::new(), running: HashMap::new() }
+        Transfers { ctx, counters, claims, tasks, pairs: HashMap::new(), running: HashMap::new() }
     }
 
     /// A packet has come to the port of requests.
@@ -64,8 +64,10 @@ impl Desk {
             Ok(Packet::Read(request)) => self.read(packet, &request, (client, asked)),
             Ok(Packet::Write(request)) => {
                 self.counters.count("write", "refused");
-                self.note(client, &format!("write {}", wire::shown(request.name)), "refused: this server is read only");
-                socket::refuse(asked, client, code::DENIED, "this server is read only");
+                let why = "this server is read only";
+                let asked_for = TftpAsked { write: true, ..described(&request) };
+                note(&self.ctx, client, asked_for, TftpOutcome::Refused { why: why.into() });
+                socket::refuse(asked, client, code::DENIED, why);
             }
             Ok(_) => self.counters.count("other", "stray"),
             Err(wire::Malformed) => self.counters.count("other", "malformed"),
@@ -76,17 +78,17 @@ impl Desk {
         let (client, asked) = pair;
         let refuse = |outcome, code, message: &str| {
             self.counters.count("read", outcome);
-            self.note(client, &described(request), &format!("refused: {message}"));
+            note(&self.ctx, client, described(request), TftpOutcome::Refused { why: message.into() });
             socket::refuse(asked, client, code, message);
         };
         if request.mode != Mode::Octet {
             return refuse("refused", code::ILLEGAL, "only octet (binary) transfers are served");
         }
         if let Some(earlier) = self.pairs.get(&pair) {
-            if earlier.packet == packet && !earlier.between.heard.load(Ordering::Relaxed) && !earlier.task.is_finished()
+            if earlier.packet == packet && !earlier.shared.heard.load(Ordering::Relaxed) && !earlier.task.is_finished()
             {
                 self.counters.count("read", "repeated");
-                return earlier.between.again.notify_one();
+                return earlier.shared.again.notify_one();
             }
             // A port has one transfer: whoever asks anew has given the old one up.
             earlier.task.abort();
@@ -94,25 +96,25 @@ impl Desk {
         if self.running.len() >= TRANSFERS {
             return refuse("busy", code::OTHER, "too many transfers; try again");
         }
-        let between = Arc::new(Between::default());
-        let answer = Answer {
+        let shared = Arc::new(Shared::default());
+        let job = Job {
             ctx: self.ctx.clone(),
             counters: self.counters.clone(),
             claims: self.claims.clone(),
             pair,
             packet: packet.to_vec(),
-            between: between.clone(),
+            shared: shared.clone(),
         };
-        let task = self.tasks.spawn(answer.give());
+        let task = self.tasks.spawn(job.run());
         self.running.insert(task.id(), (pair, described(request)));
-        self.pairs.insert(pair, Running { task, packet: packet.to_vec(), between });
+        self.pairs.insert(pair, Running { task, packet: packet.to_vec(), shared });
     }
 
     /// Waits for a request to have been answered, and accounts for it; for ever while there is none.
     pub async fn ended(&mut self) {
         let Some(ended) = self.tasks.join_next_with_id().await else { return std::future::pending().await };
-        let (id, (kind, word, text)) = match ended {
-            Ok((id, outcome)) => (id, outcome),
+        let (id, ((kind, word), outcome)) = match ended {
+            Ok((id, ended)) => (id, ended),
             Err(error) => (error.id(), unfinished(&error)),
         };
         let Some((pair, asked)) = self.running.remove(&id) else { return };
@@ -121,54 +123,52 @@ impl Desk {
         }
         self.counters.count(kind, word);
         if kind == "transfer" && word != "completed" || word == "refused" {
-            tracing::info!(client = %pair.0, asked, outcome = text, "TFTP");
+            tracing::info!(client = %pair.0, %asked, %outcome, "TFTP");
         } else {
-            tracing::debug!(client = %pair.0, asked, outcome = text, "TFTP");
+            tracing::debug!(client = %pair.0, %asked, %outcome, "TFTP");
         }
-        self.note(pair.0, &asked, &text);
-    }
-
-    fn note(&self, client: SocketAddrV4, asked: &str, outcome: &str) {
-        self.ctx.note_at((*client.ip()).into(), Service::Tftp, asked, outcome);
+        note(&self.ctx, pair.0, asked, outcome);
     }
 }
 
-fn unfinished(error: &JoinError) -> Outcome {
+fn note(ctx: &Context, client: SocketAddrV4, asked: TftpAsked, outcome: TftpOutcome) {
+    ctx.note_at((*client.ip()).into(), || Exchange::Tftp { asked, outcome });
+}
+
+fn unfinished(error: &JoinError) -> Ended {
     if error.is_cancelled() {
-        return ("transfer", "replaced", "given up for a new request from the same port".into());
+        return (("transfer", "replaced"), TftpOutcome::Replaced);
     }
     tracing::error!(%error, "a TFTP transfer failed");
-    ("transfer", "failed", "failed: a mistake in the server".into())
+    (("transfer", "failed"), TftpOutcome::Failed { why: "a mistake in the server".into() })
 }
 
 /// What is asked, for the trace: the name as far as it can be shown, and the options.
-fn described(request: &Request) -> String {
-    let mut text = wire::shown(request.name);
-    for (name, value) in &request.options {
-        text.extend([" ", &wire::shown(name.as_bytes()), "=", &wire::shown(value.as_bytes())]);
-    }
-    text
+fn described(request: &Request) -> TftpAsked {
+    let options = request.options.iter().map(|(name, value)| format!("{name}={value}"));
+    let options = options.collect::<Vec<_>>().join(" ");
+    TftpAsked { name: wire::shown(request.name).into(), options: wire::shown(options.as_bytes()).into(), write: false }
 }
 
 /// The answer to one request.
-struct Answer {
+struct Job {
     ctx: Context,
-    counters: Arc<TftpCounters>,
+    counters: Counters,
     claims: Arc<Claims>,
     pair: Pair,
     packet: Vec<u8>,
-    between: Arc<Between>,
+    shared: Arc<Shared>,
 }
 
-impl Answer {
-    async fn give(self) -> Outcome {
-        let Ok(Packet::Read(request)) = Packet::parse(&self.packet) else {
-            return ("other", "malformed", "refused: not a request".into());
-        };
+impl Job {
+    async fn run(self) -> Ended {
         let (client, asked) = self.pair;
         let refuse = |outcome, code, message: &str| {
             socket::refuse(asked, client, code, message);
-            ("read", outcome, format!("refused: {message}"))
+            (("read", outcome), TftpOutcome::Refused { why: message.into() })
+        };
+        let Ok(Packet::Read(request)) = Packet::parse(&self.packet) else {
+            return refuse("refused", code::ILLEGAL, "not a request");
         };
         // Names that are not UTF-8 are none of ours.
         let name = str::from_utf8(request.name).unwrap_or_default();
@@ -185,35 +185,31 @@ impl Answer {
             Found::Missing => return refuse(kind, code::NOT_FOUND, "no such file"),
             Found::Refused(why) => return refuse(kind, code::DENIED, &why),
         };
-        let line = match Line::open(asked, client) {
-            Ok(line) => line,
+        let socket = match TransferSocket::open(asked, client) {
+            Ok(socket) => socket,
             Err(error) => {
                 tracing::warn!(%client, %error, "no socket for a TFTP transfer");
                 return refuse("busy", code::OTHER, "no socket for the transfer; try again");
             }
         };
         self.counters.count("read", kind);
-        self.transfer(&request, line, Source::new(body)).await
+        self.transfer(&request, socket, Source::new(body)).await
     }
 
-    async fn transfer(&self, request: &Request<'_>, line: Line, source: Source) -> Outcome {
-        let terms = Terms::new(request, source.length(), line.mtu());
-        let Terms { length, block, window, .. } = terms;
-        let begins = format!("sending {length} octets in blocks of {block}, {window} at once");
-        self.ctx.note_at((*self.pair.0.ip()).into(), Service::Tftp, &described(request), &begins);
-        let ending = Session::new(line, &terms, source).run(&self.between).await;
-        let (word, text) = match ending {
-            Ok(Ending::Completed) => ("completed", format!("sent {length} octets")),
-            Ok(Ending::Unconfirmed) => {
-                ("unconfirmed", format!("sent {length} octets; the last acknowledgement never came"))
-            }
+    async fn transfer(&self, request: &Request<'_>, socket: TransferSocket, source: Source) -> Ended {
+        let terms = Terms::new(request, source.length(), socket.mtu());
+        let Terms { length: octets, block, window, .. } = terms;
+        note(&self.ctx, self.pair.0, described(request), TftpOutcome::Sending { octets, block, window });
+        let (word, outcome) = match Sender::new(socket, &terms, source).run(&self.shared).await {
+            Ok(Ending::Completed) => ("completed", TftpOutcome::Sent { octets }),
+            Ok(Ending::Unconfirmed) => ("unconfirmed", TftpOutcome::Unconfirmed { octets }),
             Ok(Ending::Aborted { code, message }) => {
-                ("aborted", format!("aborted by the client: {message} (code {code})"))
+                ("aborted", TftpOutcome::Aborted { code, message: message.into() })
             }
-            Ok(Ending::Closed { after }) => ("aborted", format!("the client closed its port after block {after}")),
-            Ok(Ending::TimedOut { after }) => ("timed-out", format!("timed out after block {after}")),
-            Err(Unavailable { message, .. }) => ("failed", format!("failed: {message}")),
+            Ok(Ending::Closed { after }) => ("aborted", TftpOutcome::Closed { after }),
+            Ok(Ending::TimedOut { after }) => ("timed-out", TftpOutcome::TimedOut { after }),
+            Err(Unavailable { message, .. }) => ("failed", TftpOutcome::Failed { why: message.into() }),
         };
-        ("transfer", word, text)
+        (("transfer", word), outcome)
     }
 }
