@@ -40,7 +40,7 @@ pub async fn open(settings: &Settings, world: &World, spec: &HostSpec, force: bo
         _ => anyhow!("{fault}"),
     };
     // Also where everything else goes over Redfish, which has no console.
-    let endpoint = endpoint::endpoint(settings, spec, &endpoint::facts(world, spec), force).map_err(failed)?;
+    let endpoint = endpoint::endpoint(settings, spec, world, force).map_err(failed)?;
     let console = manual::console(&endpoint).await.map_err(failed)?;
     eprintln!("Serial console of {} over its BMC at {}.", spec.id, endpoint.address);
     eprintln!("To leave: Enter, then ~ and a full stop. Within an SSH session: Enter, ~ twice, then a full stop.");

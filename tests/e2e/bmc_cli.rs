@@ -3,7 +3,9 @@
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use rackwright::drive::bmc::BmcLock;
 use rackwright::model::PowerState;
+use rackwright::settings;
 use rackwright::sim::rack::MachineView;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
@@ -121,6 +123,34 @@ async fn a_person_looks_and_switches_while_the_daemon_runs() {
 
     let none_left = |machines: &[MachineView]| machines.iter().all(|view| view.sessions == 0);
     rig.rack().wait_until(none_left).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_command_waits_while_another_process_uses_the_bmc() {
+    let rig = Rig::completed(1).await;
+    let none_left = |machines: &[MachineView]| machines.iter().all(|view| view.sessions == 0);
+    rig.rack().wait_until(none_left).await;
+    let state_dir = settings::load(&rig.stage.dir.join("rackwright.yaml")).unwrap().state_dir;
+    let address = rig.machine(HOST).bmc_ip.unwrap().into();
+    let lock = BmcLock::take(&state_dir, address, Duration::from_secs(30)).await.unwrap();
+    let commands: [&[&str]; 5] =
+        [&[HOST, "info"], &[HOST, "diag"], &["--all", "diag"], &[HOST, "power", "status"], &[HOST, "boot", "none"]];
+    let released = std::sync::atomic::AtomicBool::new(false);
+    let waits = async |args: &[&str]| {
+        let said = bmc(&rig, args).await;
+        (args.join(" "), released.load(std::sync::atomic::Ordering::SeqCst), said.code)
+    };
+    let release = async {
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        assert_eq!(rig.machine(HOST).sessions, 0, "nobody has logged in beside the lock's holder");
+        released.store(true, std::sync::atomic::Ordering::SeqCst);
+        drop(lock);
+    };
+    let (ended, ()) = tokio::join!(futures_util::future::join_all(commands.map(waits)), release);
+    for (command, after_release, code) in ended {
+        assert!(after_release, "`{command}` went past the lock");
+        assert_eq!(code, Some(0), "`{command}`");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,8 +32,7 @@ pub fn power(
         }
     }
     let state = runtime.block_on(async {
-        let facts = endpoint::facts(scene.world, spec);
-        let endpoint = endpoint::endpoint(scene.settings, spec, &facts, scene.args.force)?;
+        let endpoint = endpoint::endpoint(scene.settings, spec, scene.world, scene.args.force)?;
         manual::power(&endpoint, word).await
     });
     let state = state.map_err(said)?;
@@ -46,8 +45,7 @@ pub fn power(
 }
 
 pub async fn boot(scene: &Scene<'_>, spec: &HostSpec, device: Device, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let facts = endpoint::facts(scene.world, spec);
-    let endpoint = endpoint::endpoint(scene.settings, spec, &facts, scene.args.force).map_err(said)?;
+    let endpoint = endpoint::endpoint(scene.settings, spec, scene.world, scene.args.force).map_err(said)?;
     let boot = manual::boot(&endpoint, device).await.map_err(said)?;
     match scene.args.format {
         Format::Text => writeln!(out, "{}: {}", spec.id, boot_text(&boot))?,

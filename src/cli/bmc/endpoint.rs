@@ -14,13 +14,8 @@ pub(crate) fn facts(world: &World, spec: &HostSpec) -> Arc<HostFacts> {
 
 /// How a host's BMC is spoken to, and where its lock is. An account that was refused is not tried again unless `force`:
 /// every further failure may lock it.
-pub(crate) fn endpoint(
-    settings: &Settings,
-    spec: &HostSpec,
-    facts: &HostFacts,
-    force: bool,
-) -> Result<Endpoint, Fault> {
-    let mut known = facts.clone();
+pub(crate) fn endpoint(settings: &Settings, spec: &HostSpec, world: &World, force: bool) -> Result<Endpoint, Fault> {
+    let mut known = facts(world, spec).as_ref().clone();
     if force {
         known.bmc.refused.clear();
     }

@@ -79,7 +79,7 @@ pub async fn all(settings: &Settings, world: &World, specs: &[Arc<HostSpec>], ho
 
 pub async fn one(settings: &Settings, world: &World, spec: &HostSpec, how: How) -> Answer {
     let facts = endpoint::facts(world, spec);
-    let endpoint = match endpoint::endpoint(settings, spec, &facts, how.force) {
+    let endpoint = match endpoint::endpoint(settings, spec, world, how.force) {
         Ok(endpoint) => endpoint,
         Err(fault) => return unasked(spec, &facts, Some(fault)),
     };

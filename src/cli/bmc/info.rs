@@ -13,8 +13,7 @@ use crate::drive::bmc::manual::{
 use crate::model::{HostSpec, size};
 
 pub async fn info(scene: &Scene<'_>, spec: &HostSpec, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let facts = endpoint::facts(scene.world, spec);
-    let endpoint = endpoint::endpoint(scene.settings, spec, &facts, scene.args.force).map_err(act::said)?;
+    let endpoint = endpoint::endpoint(scene.settings, spec, scene.world, scene.args.force).map_err(act::said)?;
     let look = manual::look(&endpoint, Depth { log: 0, clock: crate::cli::now }).await.map_err(act::said)?;
     match scene.args.format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&look)?)?,

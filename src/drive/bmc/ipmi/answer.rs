@@ -1,11 +1,10 @@
 //! What `ipmitool` prints, read tolerantly: vendors leave lines out, pad them, and put text where numbers belong.
 
+use super::super::text::meaningful;
 use crate::model::{Mac, PowerState};
 
 /// Lines of one answer that are read; a system event log has the most.
 const LINES: usize = 4096;
-/// Characters of one text that are kept.
-const TEXT: usize = 200;
 
 /// Boot flags: parameter 5 of Get System Boot Options (IPMI 2.0 section 28.13, table 28-14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +102,7 @@ impl Pairs {
         let pair = |line: &str| {
             // Values have colons too, names do not; `lan print` continues a value under an empty name.
             let (name, value) = line.split_once(':')?;
-            let (name, value) = (clean(name)?, clean(value)?);
+            let (name, value) = (meaningful(name)?, meaningful(value)?);
             Some((name, value))
         };
         Pairs(lines(text).filter_map(|line| pair(&line)).collect())
@@ -167,7 +166,7 @@ impl Sensor {
 /// `Inlet Temp       | 23 degrees C      | ok`
 pub fn sensors(text: &str) -> Vec<Sensor> {
     let sensor = |line: &str| {
-        let mut columns = line.split('|').map(|column| clean(column).unwrap_or_default());
+        let mut columns = line.split('|').map(|column| meaningful(column).unwrap_or_default());
         let (name, reading, status) = (columns.next()?, columns.next()?, columns.next()?);
         (!name.is_empty()).then_some(Sensor { name, reading, status })
     };
@@ -188,7 +187,7 @@ pub struct Record {
 /// `   2 | 11/21/2026 | 07:48:00 | Temperature Inlet Temp | Upper Critical going high | Asserted`
 pub fn records(text: &str) -> Vec<Record> {
     let record = |line: &str| {
-        let columns: Vec<_> = line.split('|').filter_map(clean).collect();
+        let columns: Vec<_> = line.split('|').filter_map(meaningful).collect();
         let [id, date, time, event @ ..] = &columns[..] else { return None };
         u16::from_str_radix(id, 16).ok()?;
         Some(Record { id: id.clone(), at: format!("{date} {time}"), event: event.join(", ") })
@@ -199,10 +198,4 @@ pub fn records(text: &str) -> Vec<Record> {
 /// The lines of an answer, as many as are read, without control characters.
 pub fn lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().take(LINES).map(|line| line.chars().filter(|c| !c.is_control()).collect())
-}
-
-/// A text that says something, without control characters and of bounded length.
-fn clean(text: &str) -> Option<String> {
-    let text: String = text.trim().chars().filter(|c| !c.is_control()).take(TEXT).collect();
-    (!text.is_empty()).then_some(text)
 }
