@@ -93,5 +93,5 @@ fn no_file_needs_one_that_needs_it() {
     assert_eq!(circle(&texts("use super::{g, self as a};")).len(), 2);
     assert_eq!(circle(&texts("fn f() { super::g() }")).len(), 2);
     assert_eq!(circle(&texts("use crate::{a::{T}, c};")).len(), 2);
-    assert_eq!(circle(&texts("#[cfg(test)] mod tests { use super::*; }")), [""; 0]);
+    assert_eq!(circle(&texts("#[cfg(test)]\nmod tests { use super::*; }")), [""; 0]);
 }

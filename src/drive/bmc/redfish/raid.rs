@@ -131,16 +131,12 @@ impl Work<'_> {
         }
         let unit = &disks.controllers[disks.drives[drives[0]].controller];
         let Some(volumes) = &unit.volumes else {
-            return Err(self.raid_not_supported(&format!(
-                "`{}` makes no volumes",
-                unit.name.as_deref().unwrap_or("the controller")
-            )));
+            let name = unit.name.as_deref().unwrap_or("the controller");
+            return Err(self.raid_not_supported(&format!("`{name}` makes no volumes")));
         };
         if !self.apply {
-            return Ok(Some(Disk::Later(
-                pending("the disk can be brought to what is wanted", None, Stage::Next),
-                false,
-            )));
+            let next = pending("the disk can be brought to what is wanted", None, Stage::Next);
+            return Ok(Some(Disk::Later(next, false)));
         }
         if self.is_off() {
             return Ok(Some(Disk::Later(self.switch_on("for its RAID controller").await?, false)));
