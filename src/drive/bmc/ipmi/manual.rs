@@ -1,4 +1,4 @@
-//! What a person asks of a BMC over IPMI by hand.
+//! What an operator asks of a BMC over IPMI by hand.
 
 use super::super::manual::types::{Boot, Depth, Device, LogEntry, Look, Power, Sensors};
 use super::boot::{self, BootFlags};
@@ -7,7 +7,7 @@ use super::tool::Ipmitool;
 use super::{answer, look};
 use crate::model::{Fault, PowerState, Protocol, Reason};
 
-/// Reads what a person wants to know. IPMI tells neither sessions nor a clock whose time zone is known.
+/// Reads what an operator wants to know. IPMI tells neither sessions nor a clock whose time zone is known.
 pub async fn look(bmc: &Ipmitool, depth: Depth) -> Result<Look, Fault> {
     let inventory = look::inventory(bmc, None).await?;
     let flags = boot::flags(bmc).await?;
@@ -55,7 +55,7 @@ fn boot_of(flags: BootFlags) -> Boot {
     Boot { enabled: enabled.to_owned(), target, mode: Some(if flags.efi { "UEFI" } else { "Legacy" }.to_owned()) }
 }
 
-/// Switches the machine as a person says, and waits until it is so.
+/// Switches the machine as an operator says, and waits until it is so.
 pub async fn power(bmc: &Ipmitool, word: Power) -> Result<PowerState, Fault> {
     let now = power::state(bmc).await?;
     let off = now == PowerState::Off;

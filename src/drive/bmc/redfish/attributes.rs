@@ -205,15 +205,7 @@ impl Work<'_> {
 
     /// Where the BMC's attributes are, and what they are: behind Dell's links, else below the manager.
     async fn manager_resources(&self) -> Result<Vec<(String, Map<String, Value>)>, Fault> {
-        let managed = links(&self.system.body()["Links"]["ManagedBy"]);
-        let manager = match managed.into_iter().next() {
-            Some(manager) => Some(manager),
-            None => {
-                let list = self.session.get_if_any(link(&self.session.root["Managers"])).await?;
-                links(&list["Members"]).into_iter().next()
-            }
-        };
-        let Some(manager) = manager else { return Ok(Vec::new()) };
+        let Some(manager) = self.system.manager(self.session).await? else { return Ok(Vec::new()) };
         let body = self.session.get_unless_absent(Some(&manager)).await?;
         let mut paths = links(&body["Links"]["Oem"]["Dell"]["DellAttributes"]);
         if paths.is_empty() {

@@ -15,7 +15,7 @@ pub(super) async fn inventory(session: &Session, boot_mac: Option<Mac>) -> Resul
     let body = system.body();
     let quirk = quirk::of(&session.root, body);
     let walk = Walk::new(session);
-    let manager = manager(&walk, &session.root, body).await?;
+    let manager = walk.get(system.manager(session).await?.as_deref()).await?;
     let nics = nics::nics(&walk, body).await?;
     let (drives, volumes) = Storage::read(&walk, body).await?.inventory(&quirk);
     Ok(Inventory {
@@ -38,16 +38,6 @@ pub(super) async fn inventory(session: &Session, boot_mac: Option<Mac>) -> Resul
         power: Some(system.power()),
         incomplete: walk.incomplete(),
     })
-}
-
-/// The manager of the system, else the service's first.
-async fn manager(walk: &Walk<'_>, root: &Value, system: &Value) -> Result<Value, Fault> {
-    let manager = walk.get(link(&system["Links"]["ManagedBy"][0])).await?;
-    if manager.is_object() {
-        return Ok(manager);
-    }
-    let managers = walk.members(link(&root["Managers"])).await?;
-    walk.get(managers.first().map(String::as_str)).await
 }
 
 /// The address of the manager's own interface, not of the one that leads to its host.

@@ -1,9 +1,10 @@
-//! What a person asks of a Redfish service by hand.
+//! What an operator asks of a Redfish service by hand.
 
 use serde_json::Value;
 
 use super::super::manual::types::{Boot, Depth, Device, LogEntry, Look, Power};
 use super::boot;
+use super::collection::Walk;
 use super::inventory::inventory;
 use super::json::{array, link, links, text};
 use super::session::Session;
@@ -14,8 +15,7 @@ use crate::model::{BootMode, Fault, Mac, PowerState, Protocol, Reason, Time};
 pub(crate) async fn look(session: &Session, depth: Depth) -> Result<Look, Fault> {
     let inventory = inventory(session, None).await?;
     let system = System::find(session).await?;
-    let managers = session.get_if_any(link(&session.root["Managers"])).await?;
-    let manager = session.get_if_any(managers.pointer("/Members/0").and_then(link)).await?;
+    let manager = session.get_if_any(system.manager(session).await?.as_deref()).await?;
     let clock = manager["DateTime"].as_str().and_then(Time::parse);
     let clock_ahead = clock.map(|says| (says.0 - (depth.clock)().0) / 1000);
     let (sessions, session_limit) = sessions(session, &manager).await?;
@@ -44,13 +44,9 @@ fn led(system: &Value) -> Option<String> {
 
 /// MACs of the manager's own interfaces.
 async fn macs(session: &Session, manager: &Value) -> Result<Vec<Mac>, Fault> {
-    let list = session.get_if_any(link(&manager["EthernetInterfaces"])).await?;
-    let mut macs = Vec::new();
-    for path in links(&list["Members"]) {
-        let body = session.get_if_any(Some(&path)).await?;
-        let found = [&body["MACAddress"], &body["PermanentMACAddress"]];
-        macs.extend(found.into_iter().filter_map(|mac| mac.as_str()?.parse::<Mac>().ok()));
-    }
+    let interfaces = Walk::new(session).all(link(&manager["EthernetInterfaces"])).await?;
+    let told = interfaces.iter().flat_map(|(_, body)| [&body["MACAddress"], &body["PermanentMACAddress"]]);
+    let mut macs: Vec<Mac> = told.filter_map(|mac| mac.as_str()?.parse().ok()).collect();
     macs.sort_unstable();
     macs.dedup();
     Ok(macs)

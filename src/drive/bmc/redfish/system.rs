@@ -87,6 +87,16 @@ impl System {
             .sum()
     }
 
+    /// Where its manager is: the one it names, else the service's first.
+    pub(super) async fn manager(&self, session: &Session) -> Result<Option<String>, Fault> {
+        let managed = links(&self.body()["Links"]["ManagedBy"]).into_iter().next();
+        if managed.is_some() {
+            return Ok(managed);
+        }
+        let list = session.get_if_any(link(&session.root["Managers"])).await?;
+        Ok(links(&list["Members"]).into_iter().next())
+    }
+
     pub(super) async fn refresh(&mut self, session: &Session) -> Result<(), Fault> {
         self.reply = session.get(&self.path).await?;
         Ok(())
