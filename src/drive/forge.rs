@@ -108,7 +108,7 @@ fn advise(answer: &Answer) -> Result<(), Fault> {
 }
 
 /// The first line of a small file that holds a secret.
-pub fn secret_line(path: &Path, key: &str) -> Result<Secret, Fault> {
+pub(crate) fn secret_line(path: &Path, key: &str) -> Result<Secret, Fault> {
     let unreadable =
         |why: String| Fault::operator(Reason::SecretUnreadable, format!("{key}: {}: {why}", path.display()));
     let mut text = zeroize::Zeroizing::new(String::new());

@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 use crate::model::{ClusterName, Digest, Fault, Reason};
 
 /// Largest sum of all files of a copy, in bytes.
-pub const TOTAL_LIMIT: u64 = 64 << 20;
+pub(crate) const TOTAL_LIMIT: u64 = 64 << 20;
 /// How many files a copy may hold.
-pub const COUNT_LIMIT: usize = 10_000;
+pub(crate) const COUNT_LIMIT: usize = 10_000;
 
 /// Path in the repository -> file.
 pub type Files = BTreeMap<String, File>;

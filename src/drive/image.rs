@@ -6,26 +6,27 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
+use super::blocking;
 use crate::model::{Desired, Fault, ImageSource, ImageSpec, ImageStamp, Reason};
 
 mod fetch;
 mod signature;
 
-use fetch::Limits;
+use fetch::{Limits, disk};
 
 /// Octets of an image.
 const LARGEST: u64 = 8 << 30;
 /// Octets of a signature or a list of sums.
 const SMALL: u64 = 1 << 20;
-/// Octets read from the disk at once.
-const CHUNK: usize = 1 << 20;
+
+/// For the fault of work that was not finished.
+const WORK: &str = "work on the image store";
 
 /// Where images are kept, and what they come from.
 #[derive(Clone, Debug)]
@@ -44,14 +45,18 @@ impl Store {
         tokio::fs::create_dir_all(&self.dir).await.map_err(|error| disk("cannot make the image store", &error))?;
         let path = self.dir.join(&*image.sha256);
         let (kept, sha256) = (path.clone(), image.sha256.clone());
-        let right = blocking(move || Ok(digest_of(&kept).is_ok_and(|found| found == *sha256))).await?;
+        let is_right = move || {
+            let found = fetch::copy(&mut File::open(kept).ok()?, &mut io::sink(), u64::MAX).ok()?;
+            Some(found == *sha256)
+        };
+        let right = blocking(WORK, is_right).await?.unwrap_or(false);
         if right {
             self.check_signature(image, &path).await?;
         } else {
             let fresh = self.fetch(image).await?;
             self.check_signature(image, fresh.path()).await?;
             let (dir, path) = (self.dir.clone(), path.clone());
-            blocking(move || keep(fresh, &dir, &path)).await?;
+            blocking(WORK, move || keep(fresh, &dir, &path)).await??;
         }
         let data = tokio::fs::metadata(&path).await.map_err(|error| disk("cannot look at the image", &error))?;
         Ok(stamp(&data))
@@ -75,11 +80,11 @@ impl Store {
     /// Copies something into a temporary file of the store, and says its digest.
     async fn bring(&self, source: &ImageSource, limits: &Limits<'_>) -> Result<(NamedTempFile, String), Fault> {
         let dir = self.dir.clone();
-        let to = blocking(move || {
+        let to = blocking(WORK, move || {
             let to = tempfile::Builder::new().prefix(".part-").tempfile_in(&dir);
             to.map_err(|error| disk("cannot write to the image store", &error))
         })
-        .await?;
+        .await??;
         match source {
             ImageSource::Url(url) => fetch::url(&self.client, url, to, limits).await,
             ImageSource::Path(path) => {
@@ -87,7 +92,7 @@ impl Store {
                     return Err(Fault::operator(Reason::NoStaticRoot, "network.tftp.root is not set"));
                 };
                 let (path, octets) = (path.clone(), limits.octets);
-                blocking(move || fetch::path(&root, &path, to, octets)).await
+                blocking(WORK, move || fetch::path(&root, &path, to, octets)).await?
             }
         }
     }
@@ -117,7 +122,7 @@ impl Store {
             let what = format!("{} of {}", kind, image.name);
             let (fresh, _) = self.bring(source, &Limits { octets: SMALL, what: &what }).await?;
             let (dir, path) = (self.dir.clone(), path.clone());
-            blocking(move || keep(fresh, &dir, &path)).await?;
+            blocking(WORK, move || keep(fresh, &dir, &path)).await??;
         }
         Ok(path)
     }
@@ -131,7 +136,7 @@ impl Store {
             .flat_map(|image| [image.sha256.to_string(), format!("{}.sig", image.id), format!("{}.sums", image.id)])
             .collect();
         let dir = self.dir.clone();
-        let swept = blocking(move || {
+        let swept = blocking(WORK, move || {
             for entry in std::fs::read_dir(&dir).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
                 if !wanted.contains(&name) && !name.starts_with(".part-") && std::fs::remove_file(entry.path()).is_ok()
@@ -139,7 +144,6 @@ impl Store {
                     tracing::info!(name, "an image that nobody announces any more was removed");
                 }
             }
-            Ok(())
         });
         let _ = swept.await;
     }
@@ -166,49 +170,4 @@ fn keep(fresh: NamedTempFile, dir: &Path, path: &Path) -> Result<(), Fault> {
         File::open(dir)?.sync_all()
     });
     done.map_err(|error| disk("cannot keep the image", &error))
-}
-
-/// SHA-256 of a file, in hex.
-fn digest_of(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
-    loop {
-        match file.read(&mut chunk)? {
-            0 => return Ok(hex::encode(hash.finalize())),
-            read => hash.update(chunk.get(..read).unwrap_or_default()),
-        }
-    }
-}
-
-/// Copies what is read, up to a limit, and says its digest.
-fn copy(from: &mut impl Read, to: &mut impl Write, limit: u64) -> Result<String, Fault> {
-    let (mut hash, mut chunk, mut copied) = (Sha256::new(), vec![0; CHUNK], 0u64);
-    loop {
-        let read = from.read(&mut chunk).map_err(|error| disk("cannot read the file", &error))?;
-        let part = chunk.get(..read).unwrap_or_default();
-        copied += read as u64;
-        match read {
-            0 => return Ok(hex::encode(hash.finalize())),
-            _ if copied > limit => return Err(too_large(limit)),
-            _ => to.write_all(part).map_err(|error| disk("cannot write to the image store", &error))?,
-        }
-        hash.update(part);
-    }
-}
-
-fn too_large(limit: u64) -> Fault {
-    Fault::operator(Reason::TooLarge, format!("it is larger than {} MiB", limit >> 20))
-}
-
-/// The disk may have room, or be there, later.
-fn disk(what: &str, error: &io::Error) -> Fault {
-    Fault::transient(Reason::ImageStore, format!("{what}: {error}"))
-}
-
-/// Work that waits for the disk, away from the runtime's threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(_) => Err(Fault::transient(Reason::ImageStore, "working on the image store failed")),
-    }
 }

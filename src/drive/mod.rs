@@ -11,11 +11,13 @@ use crate::repo;
 use crate::settings::Settings;
 
 pub mod ansible;
+mod blocking;
 pub mod bmc;
 pub mod forge;
 pub mod generated;
 pub mod git;
 pub mod hook;
+mod hosts;
 pub mod http;
 pub mod image;
 pub mod log;
@@ -26,11 +28,13 @@ pub mod secrets;
 pub mod ssh;
 pub mod task;
 
+use blocking::blocking;
+
 /// Journals a fact in the middle of an action; resolves once it is durable.
 pub type JournalFact = Arc<dyn Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Everything that calls out.
-pub struct Drivers {
+pub(crate) struct Drivers {
     /// The repository.
     pub git: git::Git,
     http: reqwest::Client,
@@ -44,7 +48,7 @@ pub struct Drivers {
 }
 
 /// An action, with the World and the plan it was decided from.
-pub struct Job {
+pub(crate) struct Job {
     /// What to do.
     pub action: Action,
     /// The World at the time of the decision.

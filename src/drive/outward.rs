@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::git::{Seal, WriteBack};
-use super::{Drivers, forge, generated, notify};
+use super::{Drivers, blocking, forge, generated, notify};
 use crate::model::{ClusterName, CommitStatus, Digest, Fault, Notice, Outcome, Reason, Revision, TaskKind, World};
 use crate::repo::vault::{self, Sealer};
 
@@ -21,9 +21,7 @@ impl Drivers {
         let spec = world.desired.as_ref().and_then(|desired| desired.clusters.get(cluster)).ok_or_else(gone)?;
         let encrypt = spec.tasks.iter().any(|task| matches!(&task.kind, TaskKind::Ansible(it) if it.encrypt_generated));
         let (state_dir, name, id) = (self.settings.state_dir.clone(), cluster.clone(), id.clone());
-        let read = tokio::task::spawn_blocking(move || generated::read(&state_dir, &name, &id)).await;
-        let files =
-            read.map_err(|_| Fault::transient(Reason::DriverFailed, "reading the kept files was not finished"))??;
+        let files = blocking("reading the kept files", move || generated::read(&state_dir, &name, &id)).await??;
         let seal = if encrypt { Some(self.seal(cluster).await?) } else { None };
         let what = WriteBack { cluster: cluster.clone(), base: revision.cloned(), files, seal };
         Ok(Outcome::WrittenBack(self.git.write_back(what, (self.clock)()).await?))
@@ -32,9 +30,7 @@ impl Drivers {
     /// How a cluster's files are encrypted: with the vault password whose id is the cluster's name, else the first one.
     async fn seal(&self, cluster: &ClusterName) -> Result<Seal, Fault> {
         let (secrets, name) = (self.secrets.clone(), cluster.to_string());
-        let password = tokio::task::spawn_blocking(move || secrets.vault_password(&name)).await;
-        let password = password
-            .map_err(|_| Fault::transient(Reason::DriverFailed, "reading a vault password was not finished"))?;
+        let password = blocking("reading a vault password", move || secrets.vault_password(&name)).await?;
         let password = password.map_err(|why| Fault::operator(Reason::SecretMissing, why))?;
         let sealer = Sealer::new(password.clone());
         let opens =
@@ -76,7 +72,7 @@ impl Drivers {
             return;
         }
         let state_dir = self.settings.state_dir.clone();
-        let forgetting = tokio::task::spawn_blocking(move || {
+        let forgetting = blocking("forgetting what is pushed", move || {
             for (cluster, id) in pushed {
                 if let Err(error) = generated::forget(&state_dir, &cluster, &id) {
                     tracing::warn!(%cluster, %error, "files that are pushed cannot be removed from the state directory");

@@ -153,7 +153,7 @@ impl Run {
 
     /// Runs it to its end with our own standard input, output and error; gives its exit status, `None` when a signal
     /// ended it. No limit applies; its whole process group ends when the returned future is dropped.
-    pub async fn attached(self) -> Result<Option<i32>, ProcessError> {
+    pub(crate) async fn attached(self) -> Result<Option<i32>, ProcessError> {
         let name = self.program.to_string_lossy().into_owned();
         let mut command = self.command();
         command.stdin(Stdio::null()).stdout(Stdio::inherit()).stderr(Stdio::inherit());

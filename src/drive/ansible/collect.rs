@@ -17,7 +17,7 @@ use crate::model::{ClusterName, Digest};
 
 /// The files as they were before.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Baseline {
+pub(crate) struct Baseline {
     /// Whose they are.
     pub cluster: ClusterName,
     dirs: Vec<String>,

@@ -12,9 +12,9 @@ use tokio::net::unix::pipe;
 use crate::model::{Progress, TaskNews};
 
 /// The callback plugin that tells it.
-pub const PLUGIN: &str = include_str!("rackwright_events.py");
+pub(crate) const PLUGIN: &str = include_str!("rackwright_events.py");
 /// Its file's name.
-pub const PLUGIN_NAME: &str = "rackwright_events.py";
+pub(crate) const PLUGIN_NAME: &str = "rackwright_events.py";
 /// A longer line is not one of ours.
 const LONGEST: usize = 64 << 10;
 /// Hosts that are named: as failed, and in a message.
@@ -44,7 +44,7 @@ pub struct Trouble {
 
 /// What is known of a run.
 #[derive(Debug, Default)]
-pub struct Story {
+pub(crate) struct Story {
     /// How far it is.
     pub progress: Progress,
     /// Whether that is news.
@@ -100,13 +100,13 @@ impl Story {
     }
 
     /// Whether there is news.
-    pub fn has_news(&self) -> bool {
+    pub(crate) fn has_news(&self) -> bool {
         self.changed
     }
 
     /// `names`, when a run that has come to its end did nothing with any of them: no play was for them. Of single hosts that
     /// cannot be told, for tasks with `run_once` leave the others out.
-    pub fn untouched<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
+    pub(crate) fn untouched<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
         let names: Vec<_> = names.collect();
         let touched = !self.ended || names.iter().any(|name| self.hosts.contains_key(*name));
         if touched { Vec::new() } else { names }

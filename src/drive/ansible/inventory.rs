@@ -18,14 +18,14 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::super::task::TaskRun;
+use crate::drive::task::TaskRun;
 use crate::model::{AnsibleTask, Fault, HostId, HostSpec, Reason};
 use crate::plan;
 use crate::repo;
 
 /// A host, as Ansible is told of it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// Which.
     pub id: HostId,
     /// Its name in the inventory.
@@ -85,7 +85,7 @@ fn observed(at: &At, key_file: &Path, ssh: &str) -> Value {
 }
 
 /// The last source: variables of every host whose place is known, by its name.
-pub fn observations(hosts: &[Listed], key_file: &Path, ssh: &str) -> BTreeMap<String, Value> {
+pub(crate) fn observations(hosts: &[Listed], key_file: &Path, ssh: &str) -> BTreeMap<String, Value> {
     hosts.iter().filter_map(|host| Some((host.name.clone(), observed(host.at.as_ref()?, key_file, ssh)))).collect()
 }
 
@@ -106,7 +106,7 @@ pub fn known_hosts(hosts: &[Listed]) -> String {
 
 /// Options for `ssh` with which only the pinned keys count and nobody's configuration does. Ansible splits them as a shell
 /// does; `ssh` splits the file's name at blanks again and expands `%`.
-pub fn ssh_options(known_hosts: &Path) -> String {
+pub(crate) fn ssh_options(known_hosts: &Path) -> String {
     let file = known_hosts.to_string_lossy().replace('%', "%%");
     let words = [
         "-F none".to_owned(),
@@ -121,7 +121,7 @@ pub fn ssh_options(known_hosts: &Path) -> String {
 
 /// Puts what was observed behind the `host_vars` that the checkout has for a host, in `dir/host_vars`: a file becomes a
 /// directory with two in it, which Ansible reads in the order of their names.
-pub fn overrule(dir: &Path, observations: &BTreeMap<String, Value>) -> io::Result<()> {
+pub(crate) fn overrule(dir: &Path, observations: &BTreeMap<String, Value>) -> io::Result<()> {
     let home = dir.join("host_vars");
     for (name, values) in observations {
         let place = home.join(name);

@@ -72,7 +72,7 @@ impl Work {
     }
 
     /// What the run has made is safe elsewhere: nothing is to be brought out any more.
-    pub fn safe(&self) {
+    pub(crate) fn safe(&self) {
         // The worst that can come of this is a second copy.
         let _ = fs::remove_file(self.path(BASELINE));
     }

@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::given::Given;
+use super::job::Job;
 use super::verdict::End;
-use super::{Given, Job};
+use crate::drive::blocking;
 use crate::drive::log::Log;
 use crate::drive::process::{Mark, ProcessError, Run};
 use crate::model::{Fault, HookFile, HostSpec, Reason};
@@ -105,9 +107,7 @@ async fn furnish(job: &Job<'_>, given: &Given) -> Result<TempDir, Fault> {
         }
         Ok(dir)
     };
-    let made = tokio::task::spawn_blocking(make).await;
-    let made =
-        made.map_err(|_| Fault::transient(Reason::NoDirectory, format!("{}: its files cannot be laid", job.name())))?;
+    let made = blocking("making the directory of a hook", make).await?;
     made.map_err(|(path, error)| {
         let message = format!("{}: {}: {error}", job.name(), path.display());
         Fault::permanent(Reason::FileUnreadable, message)

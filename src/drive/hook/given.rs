@@ -13,7 +13,7 @@
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::Job;
+use super::job::Job;
 use crate::model::HostSpec;
 
 /// Longest entry of an environment (`MAX_ARG_STRLEN` of Linux), name, `=` and NUL included.
@@ -77,7 +77,7 @@ impl Given {
     }
 
     /// The environment as a text that a shell reads.
-    pub fn as_shell(&self) -> Zeroizing<String> {
+    pub(crate) fn as_shell(&self) -> Zeroizing<String> {
         // Made in one piece of memory: a growing text would leave copies behind.
         let size = self.env.iter().map(|(name, value)| name.len() + 4 * value.len() + 12).sum();
         let mut text = Zeroizing::new(String::with_capacity(size));

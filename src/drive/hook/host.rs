@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::given::quote;
+use super::given::{Given, quote};
+use super::job::Job;
 use super::verdict::End;
-use super::{Given, Job};
 use crate::drive::log::{Log, Stream};
 use crate::drive::ssh::{Files, Running, Said, Session, SshError};
 use crate::model::{Fault, HookFile, HostSpec, Reason};

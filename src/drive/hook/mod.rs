@@ -1,6 +1,6 @@
 //! Hooks: their programs, run on the bootstrap host or over SSH on the targets, one target after the other.
 //!
-//! What a program is given is the same in both places ([`Given`]): a private directory that is removed afterwards, beside
+//! What a program is given is the same in both places (`given`): a private directory that is removed afterwards, beside
 //! it `input.json` and `files/0`, `files/1`, …, `input.json` on standard input, and its arguments as environment variables.
 //! Nothing of that is ever part of a command line. It exits with 0 when it is done, with 75 (`EX_TEMPFAIL` of `sysexits.h`)
 //! when nothing was changed and it should be tried again later, with anything else when it failed. When it ends, what it
@@ -13,7 +13,6 @@
 //! | `verdict` | what an end means |
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::log::Log;
 use super::task::TaskRun;
@@ -22,21 +21,14 @@ use crate::model::{Fault, FaultClass, HookTask, HostId, HostSpec, OnFailure, Out
 mod bootstrap;
 mod given;
 mod host;
+mod job;
 mod verdict;
 
 pub use bootstrap::clear;
-pub use given::Given;
+use job::Job;
 
 /// How many targets' failures a hook's own tells; each target keeps its own.
 const TOLD: usize = 5;
-
-/// A hook, and what one run of it needs.
-struct Job<'a> {
-    hook: &'a HookTask,
-    run: &'a TaskRun<'a>,
-    /// Our own program.
-    own: &'a Path,
-}
 
 /// Runs a hook for all that it is due for. `own` is our own program, for programs that call it.
 pub async fn run(own: &Path, hook: &HookTask, run: &TaskRun<'_>) -> Result<Outcome, Fault> {
@@ -88,17 +80,6 @@ impl Job<'_> {
             Place::Host => host::run(self, host, first, log).await,
             Place::Bootstrap => bootstrap::run(self, Some(host), log).await,
         }
-    }
-
-    /// How long its program may take, each time.
-    fn time_limit(&self) -> Duration {
-        self.run.task.time_limit.unwrap_or(self.run.settings.ansible.timeout)
-    }
-
-    /// The hook, for messages.
-    fn name(&self) -> String {
-        let (name, kind) = (&self.run.task.name, &self.hook.program.name);
-        if name == kind { name.clone() } else { format!("{name} ({kind})") }
     }
 }
 

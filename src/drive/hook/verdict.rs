@@ -2,7 +2,7 @@
 //!
 //! A fault is transient only when nothing was begun, or when running the program twice is harmless.
 
-use super::Job;
+use super::job::Job;
 use crate::drive::log::Log;
 use crate::drive::ssh::SshError;
 use crate::model::{Fault, Reason};

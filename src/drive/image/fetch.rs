@@ -1,7 +1,7 @@
 //! Where an image's octets come from: a URL, or a file below the static root.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +10,6 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
-use super::{copy, disk, too_large};
 use crate::drive::http::failed;
 use crate::model::{Fault, Reason};
 
@@ -18,6 +17,9 @@ use crate::model::{Fault, Reason};
 const TOTAL: Duration = Duration::from_secs(2 * 3600);
 /// A word in the log at least every so many octets.
 const NEWS: u64 = 256 << 20;
+
+/// Octets read from the disk at once.
+const CHUNK: usize = 1 << 20;
 
 /// How much may come, and what it is.
 pub struct Limits<'a> {
@@ -108,4 +110,29 @@ pub fn path(root: &Path, path: &str, mut to: NamedTempFile, limit: u64) -> Resul
     }
     let digest = copy(&mut file, &mut to, limit)?;
     Ok((to, digest))
+}
+
+/// Copies what is read, up to a limit, and says its digest.
+pub(super) fn copy(from: &mut impl Read, to: &mut impl Write, limit: u64) -> Result<String, Fault> {
+    let (mut hash, mut chunk, mut copied) = (Sha256::new(), vec![0; CHUNK], 0u64);
+    loop {
+        let read = from.read(&mut chunk).map_err(|error| disk("cannot read the file", &error))?;
+        let part = chunk.get(..read).unwrap_or_default();
+        copied += read as u64;
+        match read {
+            0 => return Ok(hex::encode(hash.finalize())),
+            _ if copied > limit => return Err(too_large(limit)),
+            _ => to.write_all(part).map_err(|error| disk("cannot write to the image store", &error))?,
+        }
+        hash.update(part);
+    }
+}
+
+pub(super) fn too_large(limit: u64) -> Fault {
+    Fault::operator(Reason::TooLarge, format!("it is larger than {} MiB", limit >> 20))
+}
+
+/// The disk may have room, or be there, later.
+pub(super) fn disk(what: &str, error: &io::Error) -> Fault {
+    Fault::transient(Reason::ImageStore, format!("{what}: {error}"))
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{blocking, disk};
+use super::fetch::disk;
+use crate::drive::blocking;
 use crate::drive::process::{ProcessError, Run};
 use crate::model::{Fault, Keyring, Reason, SignatureSpec};
 
@@ -27,11 +28,11 @@ pub async fn check(
 ) -> Result<(), Fault> {
     // A home without anything in it, so that nobody's own keys and settings count; gone when this ends.
     let dir = dir.to_owned();
-    let home = blocking(move || {
+    let home = blocking("work on the image store", move || {
         let home = tempfile::Builder::new().prefix(".part-gpgv-").tempdir_in(dir);
         home.map_err(|error| disk("cannot write to the image store", &error))
     })
-    .await?;
+    .await??;
     let keyring = keyring(&wanted.keyring, home.path()).await?;
     let run = Run::new("gpgv").args(["--quiet", "--status-fd", "1", "--homedir"]).arg(home.path());
     let run = run.arg("--keyring").arg(&keyring).arg("--").arg(signature).arg(sums.unwrap_or(image));

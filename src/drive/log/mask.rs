@@ -14,7 +14,7 @@ const STARS: &str = "***";
 
 /// Finds secrets in text. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Mask {
+pub(crate) struct Mask {
     finder: Option<Arc<AhoCorasick>>,
     /// Length of the longest text that is looked for.
     longest: usize,

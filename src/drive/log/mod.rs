@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use self::mask::{Mask, clean};
+use self::mask::{Mask, clean};
 use crate::model::{Secret, Time};
 
 /// Logs that are kept of one task.
@@ -34,7 +34,7 @@ pub struct Bounds {
 }
 
 /// What logs of tasks hold: at most 16 MiB.
-pub const BOUNDS: Bounds = Bounds { head: 8 << 20, part: 4 << 20 };
+pub(crate) const BOUNDS: Bounds = Bounds { head: 8 << 20, part: 4 << 20 };
 
 /// Where a piece comes from: pieces of different origin are put together to lines apart from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

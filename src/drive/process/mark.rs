@@ -51,7 +51,7 @@ impl Mark {
     }
 
     /// Ends everything that bears it; gives how many processes that were, once they are gone.
-    pub async fn swept(&self) -> usize {
+    pub(crate) async fn swept(&self) -> usize {
         let id = self.id.clone();
         // Fails only when the runtime is shutting down; then the drop does it.
         tokio::task::spawn_blocking(move || end(&id).0).await.unwrap_or(0)

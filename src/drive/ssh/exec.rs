@@ -10,8 +10,8 @@ use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::time::timeout;
 
-use super::session::Peer;
-use super::{Session, SshError};
+use super::error::SshError;
+use super::session::{Peer, Session};
 
 /// Time for the other side to open a channel and to begin a command.
 const BEGIN: Duration = Duration::from_secs(20);
@@ -95,8 +95,8 @@ struct Ear {
 }
 
 impl Session {
-    /// Begins a command; the login shell of the user interprets it. Its standard input stays open until
-    /// [`Running::end_input`].
+    /// Begins a command; the login shell of the user interprets it. Its standard input stays open
+    /// as long as the session.
     pub async fn start(&self, command: &str) -> Result<Running, SshError> {
         let (channel, mouth) = self.channel().await?.split();
         let mut ear = Ear { channel, exit: None, peer: self.peer.clone() };
@@ -155,12 +155,6 @@ impl Running {
         sent.map_err(|error| self.ear.peer.lost(&error.to_string()))
     }
 
-    /// Ends its standard input.
-    pub async fn end_input(&self) {
-        // A channel that is gone has ended it already.
-        let _ = self.mouth.eof().await;
-    }
-
     /// The next piece of output; `None` when there is no more.
     pub async fn next(&mut self) -> Option<Said> {
         self.ear.next().await
@@ -173,7 +167,7 @@ impl Running {
     }
 
     /// It has not ended although it should have.
-    pub fn too_long(&self, limit: Duration) -> SshError {
+    pub(crate) fn too_long(&self, limit: Duration) -> SshError {
         self.ear.peer.timed_out(limit)
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey};
 
-use super::SshError;
+use super::error::SshError;
 
 /// Largest key file that is read.
 const FILE_LIMIT: u64 = 64 << 10;

@@ -10,11 +10,9 @@
 //! A host is let in by one public key, given beforehand or taken on the first connection; there is no list of known hosts
 //! of our own. We log in with one key, `deploy.ssh_key`. Nothing else is tried: no agent, no password, no `~/.ssh`.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{Fault, HostId, Outcome, PowerState, Reason};
+use crate::model::{Fault, Outcome, PowerState, Reason};
 
 mod error;
 mod exec;
@@ -26,36 +24,12 @@ pub use error::SshError;
 pub use exec::{Exit, Output, Running, Said};
 pub use key::{check as check_key, fingerprint};
 pub use put::Files;
-pub use session::Session;
+pub use session::{Session, Target};
 
 /// How long a short command of our own may take.
 const SHORT: Duration = Duration::from_secs(20);
 /// How much of its output is kept.
 const SHORT_OUTPUT: usize = 16 << 10;
-
-/// A host to connect to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Target {
-    /// Which host, for messages.
-    pub host: HostId,
-    /// Where it is.
-    pub address: IpAddr,
-    /// The SSH port (22).
-    pub port: u16,
-    /// User name (`deploy.username`).
-    pub user: String,
-    /// Private key (`deploy.ssh_key`).
-    pub key_file: PathBuf,
-    /// The host key it must show (OpenSSH public key); `None`: whichever it shows first.
-    pub host_key: Option<String>,
-}
-
-impl Target {
-    /// Host and address, for messages.
-    pub(super) fn who(&self) -> String {
-        format!("{} at {}", self.host, std::net::SocketAddr::new(self.address, self.port))
-    }
-}
 
 /// Connects, compares or learns the host key, and reads which boot the host is in.
 pub async fn reach(target: &Target) -> Result<Outcome, Fault> {

@@ -10,8 +10,8 @@ use russh_sftp::protocol::{FileAttributes, OpenFlags};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::session::Peer;
-use super::{Session, SshError};
+use super::error::SshError;
+use super::session::{Peer, Session};
 
 /// Time for the other side to begin the subsystem.
 const BEGIN: Duration = Duration::from_secs(20);

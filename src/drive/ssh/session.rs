@@ -1,6 +1,8 @@
 //! A session: connect, compare the host key, log in, close.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +12,9 @@ use russh::{Disconnect, Preferred};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::{SshError, Target, key};
+use super::error::SshError;
+use super::key;
+use crate::model::HostId;
 
 /// Time for the TCP connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -24,6 +28,30 @@ const SILENCE: Duration = Duration::from_secs(90);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How much of what a host says before login is kept.
 const BANNER: usize = 1 << 10;
+
+/// A host to connect to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Which host, for messages.
+    pub host: HostId,
+    /// Where it is.
+    pub address: IpAddr,
+    /// The SSH port (22).
+    pub port: u16,
+    /// User name (`deploy.username`).
+    pub user: String,
+    /// Private key (`deploy.ssh_key`).
+    pub key_file: PathBuf,
+    /// The host key it must show (OpenSSH public key); `None`: whichever it shows first.
+    pub host_key: Option<String>,
+}
+
+impl Target {
+    /// Host and address, for messages.
+    pub(super) fn who(&self) -> String {
+        format!("{} at {}", self.host, SocketAddr::new(self.address, self.port))
+    }
+}
 
 /// A connection to a host that showed the right key and let us in. Closed when dropped; [`close`](Session::close) says
 /// good-bye first.
