@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::drive::git::{Git, Local, local_path};
+use crate::drive::http;
 use crate::drive::secrets::Keeper;
 use crate::model::status::{ClusterStatus, Files, HostStatus, RackStatus, RejectedStatus, UnclaimedStatus};
 use crate::model::{ClusterName, Desired, Mac, Revision, StatusBranch};
@@ -185,12 +186,9 @@ async fn get<T: DeserializeOwned>(client: &reqwest::Client, url: &str) -> anyhow
     if !answer.status().is_success() {
         bail!("{}: {}", crate::settings::without_credentials(url), answer.status());
     }
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(reqwest::Error::without_url)? {
-        body.extend_from_slice(&chunk);
-        if body.len() > ANSWER_LIMIT {
-            bail!("the answer is larger than {} MiB", ANSWER_LIMIT >> 20);
-        }
+    let (body, more) = http::body(&mut answer, ANSWER_LIMIT).await.map_err(reqwest::Error::without_url)?;
+    if more {
+        bail!("the answer is larger than {} MiB", ANSWER_LIMIT >> 20);
     }
     serde_json::from_slice(&body).with_context(|| "this is not the answer of a rackwright daemon")
 }

@@ -6,8 +6,6 @@
 //! | GitLab | `POST <api>/projects/<path, encoded>/statuses/<sha>` | `PRIVATE-TOKEN` | 201 |
 //! | Gitea | `POST <api>/repos/<owner>/<name>/statuses/<sha>` | `Authorization: token` | 201 |
 
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 
 use reqwest::Client;
@@ -15,6 +13,7 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue}
 use serde_json::{Value, json};
 
 use super::http::{Answer, get, post};
+use super::private;
 use crate::model::{ClusterName, CommitState, CommitStatus, Fault, Reason, Secret};
 use crate::settings::{Forge, ForgeKind};
 
@@ -111,9 +110,8 @@ fn advise(answer: &Answer) -> Result<(), Fault> {
 pub(crate) fn secret_line(path: &Path, key: &str) -> Result<Secret, Fault> {
     let unreadable =
         |why: String| Fault::operator(Reason::SecretUnreadable, format!("{key}: {}: {why}", path.display()));
-    let mut text = zeroize::Zeroizing::new(String::new());
-    let file = fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    file.take(SECRET_LIMIT).read_to_string(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    let (bytes, _) = private::read(path, SECRET_LIMIT).map_err(|error| unreadable(error.to_string()))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| unreadable("it is not UTF-8 text".into()))?;
     match text.lines().next().map(str::trim) {
         Some(line) if !line.is_empty() => Ok(Secret::new(line)),
         _ => Err(unreadable("its first line is empty".into())),

@@ -5,13 +5,14 @@
 //! what it holds, so that a damaged one is noticed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::private;
 use crate::model::{ClusterName, Digest, Fault, Reason};
 
 /// Largest sum of all files of a copy, in bytes.
@@ -35,6 +36,15 @@ impl File {
     /// An ordinary file.
     pub fn new(data: impl Into<Vec<u8>>) -> Self {
         File { executable: false, data: Zeroizing::new(data.into()) }
+    }
+
+    /// Reads one; of a file larger than all of a copy may be, one byte more than that.
+    pub(crate) fn read(path: &Path) -> io::Result<Self> {
+        let mut file = fs::File::open(path)?;
+        let executable = file.metadata()?.permissions().mode() & 0o100 != 0;
+        let mut data = Zeroizing::new(Vec::new());
+        file.by_ref().take(TOTAL_LIMIT + 1).read_to_end(&mut data)?;
+        Ok(File { executable, data })
     }
 }
 
@@ -70,14 +80,12 @@ pub fn keep(state_dir: &Path, cluster: &ClusterName, files: &Files) -> io::Resul
     for stale in [&new, &place] {
         remove(stale)?;
     }
-    make_dirs(&new)?;
+    private::dir(&new)?;
     for (path, file) in files {
         let path = new.join(path);
-        path.parent().map_or(Ok(()), make_dirs)?;
+        path.parent().map_or(Ok(()), private::dir)?;
         let mode = if file.executable { 0o700 } else { 0o600 };
-        let mut out = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path)?;
-        out.write_all(&file.data)?;
-        out.sync_all()?;
+        private::write(&path, &file.data, mode)?.sync_all()?;
     }
     sync_dirs(&new)?;
     fs::rename(&new, &place)?;
@@ -117,21 +125,20 @@ fn collect(dir: &Path, prefix: &str, files: &mut Files, total: &mut u64) -> io::
             collect(&entry.path(), &format!("{path}/"), files, total)?;
             continue;
         }
-        *total = total.saturating_add(about.len());
-        if *total > TOTAL_LIMIT || files.len() >= COUNT_LIMIT {
-            return Err(io::Error::other(too_much()));
-        }
         if !about.is_file() {
             return Err(io::Error::other(format!("`{path}` is not a file")));
         }
-        let mut data = Zeroizing::new(Vec::with_capacity(usize::try_from(about.len()).unwrap_or_default()));
-        fs::File::open(entry.path())?.take(TOTAL_LIMIT).read_to_end(&mut data)?;
-        files.insert(path, File { executable: about.permissions().mode() & 0o100 != 0, data });
+        let file = File::read(&entry.path())?;
+        *total += file.data.len() as u64;
+        if *total > TOTAL_LIMIT || files.len() >= COUNT_LIMIT {
+            return Err(io::Error::other(too_much()));
+        }
+        files.insert(path, file);
     }
     Ok(())
 }
 
-fn too_much() -> String {
+pub(crate) fn too_much() -> String {
     format!("more than {COUNT_LIMIT} files, or {} MiB of them", TOTAL_LIMIT >> 20)
 }
 
@@ -151,13 +158,6 @@ fn remove(dir: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Makes a directory and those above it that are missing, for us alone.
-fn make_dirs(dir: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(dir)?;
-    fs::set_permissions(dir, Permissions::from_mode(0o700))
 }
 
 fn sync_dirs(dir: &Path) -> io::Result<()> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, Method, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, Method, Response, StatusCode, Url};
 use serde_json::Value;
 
 use crate::model::{Fault, Reason, Secret};
@@ -29,31 +29,38 @@ const REDIRECTS: usize = 3;
 
 /// Makes the client. It can be cloned and shared; connections are kept for a short while.
 pub fn client() -> Result<Client, Fault> {
-    match builder().build() {
-        Ok(client) => Ok(client),
-        Err(error) => {
-            // A system without CA certificates can still send plain HTTP; HTTPS fails there when it is used.
-            tracing::warn!(cause = %innermost(&error), "no CA certificates: outgoing HTTPS will fail");
-            let client = builder().tls_backend_preconfigured(without_roots()?).build();
-            client.map_err(|error| Fault::transient(Reason::NoHttpClient, innermost(&error)))
-        }
-    }
+    build(builder)
 }
 
 /// Makes the client for files of any length: no limit on the whole, but on every silence; redirects may lead anywhere,
 /// for mirrors do, and what comes is judged by its digest.
 pub fn downloads() -> Result<Client, Fault> {
-    let long = || builder().timeout(DOWNLOAD).read_timeout(SILENCE).redirect(Policy::limited(REDIRECTS));
-    match long().build() {
-        Ok(client) => Ok(client),
-        Err(_) => {
-            let client = long().tls_backend_preconfigured(without_roots()?).build();
-            client.map_err(|error| Fault::transient(Reason::NoHttpClient, innermost(&error)))
-        }
-    }
+    build(|| builder().timeout(DOWNLOAD).read_timeout(SILENCE).redirect(Policy::limited(REDIRECTS)))
 }
 
-fn builder() -> reqwest::ClientBuilder {
+fn build(make: impl Fn() -> ClientBuilder) -> Result<Client, Fault> {
+    make().build().or_else(|error| {
+        // A system without CA certificates can still send plain HTTP; HTTPS fails there when it is used.
+        tracing::warn!(cause = %innermost(&error), "no CA certificates: outgoing HTTPS will fail");
+        let client = make().tls_backend_preconfigured(without_roots()?).build();
+        client.map_err(|error| Fault::transient(Reason::NoHttpClient, innermost(&error)))
+    })
+}
+
+/// Reads a response's body, at most `limit` octets of it; says whether there was more.
+pub(crate) async fn body(response: &mut Response, limit: usize) -> reqwest::Result<(Vec<u8>, bool)> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk);
+        if body.len() > limit {
+            body.truncate(limit);
+            return Ok((body, true));
+        }
+    }
+    Ok((body, false))
+}
+
+fn builder() -> ClientBuilder {
     // The TLS library wants one cryptography provider for the process. Somebody else may have chosen before us.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder()
@@ -129,16 +136,8 @@ async fn exchange(
     let request = request.build().map_err(|_| invalid("the request cannot be made"))?;
     let mut answer = client.execute(request).await.map_err(|error| failed(what, &place, &error))?;
     let status = answer.status();
-    let mut read = Vec::new();
-    while read.len() < ANSWER {
-        match answer.chunk().await {
-            Ok(Some(chunk)) => read.extend_from_slice(&chunk),
-            Ok(None) => break,
-            // The status is what counts.
-            Err(_) => break,
-        }
-    }
-    read.truncate(ANSWER);
+    // The status is what counts.
+    let (read, _) = self::body(&mut answer, ANSWER).await.unwrap_or_default();
     Ok(Answer { place, status, body: String::from_utf8_lossy(&read).into_owned() })
 }
 

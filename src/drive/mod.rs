@@ -23,6 +23,7 @@ pub mod image;
 pub mod log;
 pub mod notify;
 mod outward;
+mod private;
 pub mod process;
 pub mod secrets;
 pub mod ssh;

@@ -3,8 +3,6 @@
 //! Everything here blocks, as loading a repository does; callers do both on a thread that may.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use super::private;
 use super::process::{Output, Run};
 use crate::model::{Digest, Secret};
 use crate::repo::secret::{Given, MAX_LINE, Secrets, Source};
@@ -211,21 +210,8 @@ fn blocking(run: Run) -> Result<Output, String> {
     ended.unwrap_or_else(|_| Err("running a program failed".to_owned()))
 }
 
-/// A file's bytes, and whether everybody on this host can read it. Only of regular files: nothing else ends.
 fn bytes_of(path: &Path, limit: u64) -> Result<(Zeroizing<Vec<u8>>, u32), String> {
-    let read = || {
-        let about = std::fs::metadata(path)?;
-        if !about.is_file() {
-            return Err(std::io::Error::other("it is not a regular file"));
-        }
-        let mut bytes = Zeroizing::new(Vec::with_capacity(about.len().min(limit + 1) as usize));
-        File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 > limit {
-            return Err(std::io::Error::other(format!("it is larger than {limit} bytes")));
-        }
-        Ok((bytes, about.permissions().mode()))
-    };
-    read().map_err(|error| error.to_string())
+    private::read(path, limit).map_err(|error| error.to_string())
 }
 
 fn digest_of(path: &Path) -> Digest {

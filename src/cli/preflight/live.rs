@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::Check;
 use crate::cli::source::client;
+use crate::drive::http;
 use crate::settings::Settings;
 
 /// What is fetched: the one file that every rack has.
@@ -60,14 +61,10 @@ impl Daemon {
         if !answer.status().is_success() {
             bail!("{}", answer.status());
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await? {
-            body.extend_from_slice(&chunk);
-            if body.len() > MOST {
-                bail!("larger than {} MiB", MOST >> 20);
-            }
+        match http::body(&mut answer, MOST).await? {
+            (body, false) => Ok(body),
+            (_, true) => bail!("larger than {} MiB", MOST >> 20),
         }
-        Ok(body)
     }
 }
 

@@ -5,14 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
-use crate::drive::generated::{COUNT_LIMIT, File, Files, TOTAL_LIMIT};
+use crate::drive::generated::{COUNT_LIMIT, File, Files, TOTAL_LIMIT, too_much};
 use crate::model::{ClusterName, Digest};
 
 /// The files as they were before.
@@ -38,7 +37,7 @@ impl Baseline {
     pub fn take(cluster: &ClusterName, root: &Path, dirs: Vec<String>) -> io::Result<Baseline> {
         let mut found = Found::default();
         dirs.iter().try_for_each(|dir| walk(root, dir, &mut found))?;
-        let read = |path: &String| Ok((path.clone(), print(&read(&root.join(path))?)));
+        let read = |path: &String| Ok((path.clone(), print(&File::read(&root.join(path))?)));
         let files = found.files.iter().map(read).collect::<io::Result<_>>()?;
         Ok(Baseline { cluster: cluster.clone(), dirs, files })
     }
@@ -49,14 +48,13 @@ impl Baseline {
         self.dirs.iter().try_for_each(|dir| walk(root, dir, &mut found))?;
         let (mut files, mut total) = (Files::new(), 0);
         for path in found.files {
-            let file = read(&root.join(&path))?;
+            let file = File::read(&root.join(&path))?;
             if self.files.get(&path) == Some(&print(&file)) {
                 continue;
             }
             total += file.data.len() as u64;
             if total > TOTAL_LIMIT || files.len() >= COUNT_LIMIT {
-                let limit = format!("more than {COUNT_LIMIT} files, or {} MiB of them", TOTAL_LIMIT >> 20);
-                return Err(io::Error::other(limit));
+                return Err(io::Error::other(too_much()));
             }
             files.insert(path, file);
         }
@@ -82,15 +80,6 @@ pub fn lay(root: &Path, files: &Files) -> io::Result<()> {
 
 fn print(file: &File) -> Digest {
     Digest::of([file.data.as_slice(), &[u8::from(file.executable)]])
-}
-
-fn read(path: &Path) -> io::Result<File> {
-    let mut file = fs::File::open(path)?;
-    let executable = file.metadata()?.permissions().mode() & 0o100 != 0;
-    let mut data = Zeroizing::new(Vec::new());
-    // One byte too many is more than is kept.
-    file.by_ref().take(TOTAL_LIMIT + 1).read_to_end(&mut data)?;
-    Ok(File { executable, data })
 }
 
 #[derive(Default)]

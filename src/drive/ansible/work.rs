@@ -1,13 +1,12 @@
 //! A run's private directory under the state directory: `work/<mark>/`, 0700, deleted afterwards; and what a run that was
 //! cut off had made is brought out of it first.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::collect::Baseline;
-use crate::drive::generated;
+use crate::drive::{generated, private};
 use crate::model::{ClusterName, TaskId};
 
 /// Longest directory for sockets. A socket's path has at most 107 bytes (unix(7)); `ssh` puts a name of 10, and while it
@@ -37,7 +36,7 @@ impl Work {
             work.elsewhere = Some(other);
         }
         for dir in [&work.dir, &work.dir.join("tmp"), &work.dir.join("plugins"), &work.sockets] {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            private::dir(dir)?;
         }
         Ok(work)
     }
@@ -60,8 +59,7 @@ impl Work {
     /// Writes a file for us alone.
     pub fn write(&self, name: &str, text: &str) -> io::Result<PathBuf> {
         let path = self.path(name);
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
-        file.write_all(text.as_bytes())?;
+        private::write(&path, text.as_bytes(), 0o600)?;
         Ok(path)
     }
 

@@ -7,9 +7,8 @@
 //! not there yet. It is reached as the repository itself is (known hosts, key); credentials of the repository's address
 //! go along only to the same server.
 
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use gix::ObjectId;
@@ -21,6 +20,7 @@ use super::mirror::{self, broken};
 use super::remote::{CALL_LIMIT, CLONE_LIMIT, Git, aside};
 use super::tree;
 use super::watch::local_path;
+use crate::drive::private;
 use crate::model::{Digest, Fault, Reason, Revision};
 
 /// Submodules of submodules are followed this deep.
@@ -55,7 +55,7 @@ impl Git {
     pub async fn checkout(&self, revision: &Revision, dir: &Path) -> Result<(), Fault> {
         let id = mirror::object_id(revision)?;
         let main = &self.0.caller;
-        private_dir(dir).map_err(|error| unusable(dir, error))?;
+        private::dir(dir).map_err(|error| unusable(dir, error))?;
         self.note(place(main, id, dir).await)?;
         let mut todo = vec![(main.clone(), id, dir.to_path_buf(), 0)];
         while let Some((parent, id, place, depth)) = todo.pop() {
@@ -139,16 +139,12 @@ fn unusable(dir: &Path, error: io::Error) -> Fault {
     Fault::transient(Reason::CheckoutFailed, format!("{}: {error}", dir.display()))
 }
 
-fn private_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
 /// Writes the files of a commit into a directory that is empty.
 async fn place(from: &Caller, commit: ObjectId, dir: &Path) -> Result<(), GitError> {
     let git_dir = dir.join(".git");
     let make = || -> io::Result<()> {
         for part in ["objects/info", "refs/heads"] {
-            private_dir(&git_dir.join(part))?;
+            private::dir(&git_dir.join(part))?;
         }
         let mut objects = from.mirror.join("objects").into_os_string().into_encoded_bytes();
         objects.push(b'\n');

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use reqwest::Url;
 
 use super::error::{GitError, classify};
 use crate::drive::process::{Output, Run};
@@ -29,7 +30,7 @@ const PASSED: [&str; 10] = [
 
 /// How to call `git` for one repository.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// The program.
     pub program: PathBuf,
     /// The bare mirror.
@@ -57,7 +58,7 @@ impl Caller {
     }
 
     /// For another repository, reached in the same way. Credentials go along only to the same server.
-    pub fn for_other(&self, url: &str, mirror: PathBuf) -> Caller {
+    pub(crate) fn for_other(&self, url: &str, mirror: PathBuf) -> Caller {
         let own = authorization(url);
         let inherited = || self.authorization.clone().filter(|_| server(url) == server(&self.remote));
         Caller { mirror, remote: without_credentials(url), authorization: own.or_else(inherited), ..self.clone() }
@@ -74,7 +75,7 @@ impl Caller {
     }
 
     /// Runs `git` on the mirror, whatever its exit status.
-    pub async fn try_run<A: AsRef<std::ffi::OsStr>>(
+    pub(crate) async fn try_run<A: AsRef<std::ffi::OsStr>>(
         &self,
         args: impl IntoIterator<Item = A>,
         limit: Duration,
@@ -122,22 +123,19 @@ fn ssh_command(key: Option<&Path>, known_hosts: Option<&Path>) -> OsString {
 
 /// The `Authorization` header for the credentials in a `https://user:password@host/…` address (RFC 7617).
 fn authorization(url: &str) -> Option<Secret> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    let (user, _) = authority.rsplit_once('@')?;
-    if !scheme.starts_with("http") {
+    let url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let (name, password) = (url.username(), url.password());
+    if name.is_empty() && password.is_none() {
         return None;
     }
-    let (name, password) = user.split_once(':').unwrap_or((user, ""));
-    let pair = [percent_decode(name), percent_decode(password)].join(&b':');
+    let pair = [percent_decode(name), percent_decode(password.unwrap_or_default())].join(&b':');
     Some(Secret::new(format!("Authorization: Basic {}", BASE64_STANDARD.encode(pair))))
 }
 
-/// Scheme, host and port of an address; nothing for one that has no scheme.
-fn server(url: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let authority = rest.split(['/', '?', '#']).next()?;
-    Some((scheme, authority.rsplit_once('@').map_or(authority, |(_, host)| host)))
+/// Scheme, host and port of an address; nothing for a path, or for a scheme other than HTTP's.
+fn server(url: &str) -> Option<(String, String, u16)> {
+    let url = Url::parse(url).ok()?;
+    Some((url.scheme().to_owned(), url.host_str()?.to_owned(), url.port_or_known_default()?))
 }
 
 fn percent_decode(text: &str) -> Vec<u8> {

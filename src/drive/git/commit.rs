@@ -18,7 +18,7 @@ use crate::plan::report::Files;
 pub const AUTHOR: (&str, &str) = ("rackwright", "rackwright@localhost");
 
 /// Entries at the root of the status branch that are ours to write and to remove; others are left as they are.
-pub const OWNED: [&str; 6] = ["README.md", "rack.yaml", "rejected.yaml", "clusters", "hosts", "boot"];
+pub(crate) const OWNED: [&str; 6] = ["README.md", "rack.yaml", "rejected.yaml", "clusters", "hosts", "boot"];
 
 /// How long making a signature may take.
 const SIGN_LIMIT: Duration = Duration::from_secs(20);
@@ -69,7 +69,7 @@ fn clean(message: &str) -> String {
 }
 
 /// Whether a commit is one of ours with this message.
-pub fn is_ours(repo: &gix::Repository, commit: ObjectId, message: &str) -> Result<bool, GitError> {
+pub(crate) fn is_ours(repo: &gix::Repository, commit: ObjectId, message: &str) -> Result<bool, GitError> {
     let commit = repo.find_commit(commit).map_err(broken)?;
     let author = commit.author().map_err(broken)?;
     Ok(author.email == AUTHOR.1 && commit.message_raw().map_err(broken)? == clean(message).as_str())

@@ -109,7 +109,7 @@ impl From<GitError> for Fault {
 }
 
 /// What git's failure means. `remote` is the repository's address, without credentials.
-pub fn classify(output: &Output, remote: &str) -> GitError {
+pub(crate) fn classify(output: &Output, remote: &str) -> GitError {
     let said = |words: &[&str]| words.iter().any(|word| output.stderr.contains(word));
     let message = format!("{remote}: {}", summary(&output.stderr));
     if said(&["Host key verification failed", "REMOTE HOST IDENTIFICATION HAS CHANGED", "No ED25519 host key"]) {
@@ -152,7 +152,7 @@ pub fn summary(stderr: &str) -> String {
 }
 
 /// Takes credentials out of every URL in a line.
-pub fn redact(line: &str) -> String {
+pub(crate) fn redact(line: &str) -> String {
     let clean = |word: &str| {
         let start = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(0);
         format!("{}{}", &word[..start], without_credentials(&word[start..]))

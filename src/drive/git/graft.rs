@@ -22,7 +22,7 @@ const NAMED: usize = 5;
 type Found = Option<(EntryMode, ObjectId)>;
 
 /// A tree that files are put into.
-pub struct Graft<'r> {
+pub(crate) struct Graft<'r> {
     /// Where objects are read and written.
     pub repo: &'r gix::Repository,
     /// The tree.

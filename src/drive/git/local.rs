@@ -28,7 +28,7 @@ impl Local {
     }
 
     /// The top of its working tree; `None` for a bare one.
-    pub fn workdir(&self) -> Option<PathBuf> {
+    pub(crate) fn workdir(&self) -> Option<PathBuf> {
         self.0.workdir().map(Path::to_path_buf)
     }
 

@@ -17,11 +17,11 @@ use super::error::GitError;
 use crate::model::Revision;
 
 /// The watched branch's head.
-pub const WATCHED: &str = "refs/rackwright/watched";
+pub(crate) const WATCHED: &str = "refs/rackwright/watched";
 /// The status branch's head at the remote.
 pub const STATUS: &str = "refs/rackwright/status-remote";
 /// Revisions that may be replayed.
-pub const LOADED: &str = "refs/rackwright/loaded/";
+pub(crate) const LOADED: &str = "refs/rackwright/loaded/";
 
 /// Nothing of ours may start by itself behind our back, and what was fetched must survive a power cut.
 const CONFIG: &str = "[core]
@@ -96,7 +96,7 @@ fn check(mirror: &Path) -> Result<(), GitError> {
 }
 
 /// Moves a mirror that cannot be used out of the way.
-pub fn move_aside(mirror: &Path) -> io::Result<()> {
+pub(crate) fn move_aside(mirror: &Path) -> io::Result<()> {
     let aside = mirror.with_extension("git.broken");
     let removed = if aside.is_dir() { fs::remove_dir_all(&aside) } else { fs::remove_file(&aside) };
     match removed {
@@ -107,7 +107,7 @@ pub fn move_aside(mirror: &Path) -> io::Result<()> {
 }
 
 /// Removes locks that a killed git left behind. Nobody else works on the mirror.
-pub fn remove_locks(mirror: &Path) -> io::Result<()> {
+pub(crate) fn remove_locks(mirror: &Path) -> io::Result<()> {
     let lock = |path: &Path| path.extension().is_some_and(|extension| extension == "lock");
     let mut dirs = vec![mirror.join("refs")];
     for entry in fs::read_dir(mirror)? {
@@ -167,7 +167,7 @@ pub fn sync(mirror: &Path, name: &str) -> Result<(), GitError> {
 }
 
 /// A revision's object id.
-pub fn object_id(revision: &Revision) -> Result<ObjectId, GitError> {
+pub(crate) fn object_id(revision: &Revision) -> Result<ObjectId, GitError> {
     ObjectId::from_hex(revision.as_str().as_bytes()).map_err(|_| broken(format!("`{revision}` is not a commit id")))
 }
 

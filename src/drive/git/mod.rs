@@ -27,12 +27,13 @@ mod tree;
 mod watch;
 mod writeback;
 
-pub use self::commit::{AUTHOR, OWNED};
+pub use self::commit::AUTHOR;
 pub use self::error::GitError;
 pub use self::local::Local;
 pub use self::rehearse::Reach;
 pub use self::remote::Git;
 pub use self::seal::Seal;
 pub use self::tree::Snapshot;
-pub use self::watch::{Watcher, local_path, watch};
+pub(crate) use self::watch::local_path;
+pub use self::watch::{Watcher, watch};
 pub use self::writeback::WriteBack;

@@ -27,7 +27,7 @@ pub(super) enum Pushed {
 }
 
 impl Git {
-    /// Makes the status branch hold exactly these files at our paths ([`OWNED`](super::OWNED)); files of others stay.
+    /// Makes the status branch hold exactly these files at our paths (`commit::OWNED`); files of others stay.
     /// Gives the commit, or `None` when nothing had to change. After a push whose end is not known the remote's head
     /// is looked up first, so that nothing is published twice.
     pub async fn publish(&self, files: &Files, message: &str, at: Time) -> Result<Option<Revision>, Fault> {
@@ -38,7 +38,7 @@ impl Git {
     /// Likewise, with a message that depends on the commit it is built on, whose `rack.yaml` is handed in: a push that
     /// was believed lost, or that a killed daemon had begun, may arrive at any moment, and what it told is not told
     /// again.
-    pub async fn publish_after(
+    pub(crate) async fn publish_after(
         &self,
         files: &Files,
         at: Time,

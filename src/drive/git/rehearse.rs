@@ -16,7 +16,7 @@ pub enum Reach {
 impl Git {
     /// Rehearses a push to the status branch. The remote asks for the right to write before it lists what it has, so a
     /// key that may only read is found out; hooks and branch protection speak only when something really comes.
-    pub async fn may_push(&self) -> Result<Reach, Fault> {
+    pub(crate) async fn may_push(&self) -> Result<Reach, Fault> {
         let _turn = self.turn().await?;
         let (watched, status) = self.note(self.sync().await)?;
         let name = &self.0.status_branch;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::error::GitError;
 
 /// Encrypts a text; the error says why not.
-pub type Encrypt = dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync;
+pub(crate) type Encrypt = dyn Fn(&[u8]) -> Result<Vec<u8>, String> + Send + Sync;
 
 /// Whether what is committed (first) stands for a text (second).
-pub type StandsFor = dyn Fn(&[u8], &[u8]) -> bool + Send + Sync;
+pub(crate) type StandsFor = dyn Fn(&[u8], &[u8]) -> bool + Send + Sync;
 
 /// Encryption of each file.
 #[derive(Clone)]

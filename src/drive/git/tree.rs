@@ -12,11 +12,11 @@ use crate::plan::report::Files;
 use crate::repo::{Entry, Tree};
 
 /// Largest file that is read, in bytes.
-pub const FILE_LIMIT: u64 = 4 << 20;
+pub(crate) const FILE_LIMIT: u64 = 4 << 20;
 /// Largest sum of all files that are read, in bytes.
-pub const TREE_LIMIT: u64 = 64 << 20;
+pub(crate) const TREE_LIMIT: u64 = 64 << 20;
 /// How many entries are read; Git lets one small object stand for any number of them.
-pub const ENTRY_LIMIT: usize = 200_000;
+pub(crate) const ENTRY_LIMIT: usize = 200_000;
 
 /// The files of a revision, and what was left out of them.
 #[derive(Clone, Debug, Default, PartialEq)]

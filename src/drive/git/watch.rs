@@ -56,7 +56,7 @@ pub fn watch(url: &str, branch: &str) -> Option<Watcher> {
 }
 
 /// The path of a remote on this machine: `file://…` or a path, not `host:path`.
-pub fn local_path(url: &str) -> Option<PathBuf> {
+pub(crate) fn local_path(url: &str) -> Option<PathBuf> {
     if let Some(path) = url.strip_prefix("file://") {
         return path.starts_with('/').then(|| path.into());
     }

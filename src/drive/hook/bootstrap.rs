@@ -1,9 +1,9 @@
 //! A hook on the bootstrap host, which is the one we run on: in a private directory `hooks/<random>` under the state
 //! directory, with a clean environment.
 
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use super::given::Given;
 use super::job::Job;
 use super::verdict::End;
-use crate::drive::blocking;
 use crate::drive::log::Log;
 use crate::drive::process::{Mark, ProcessError, Run};
+use crate::drive::{blocking, private};
 use crate::model::{Fault, HookFile, HostSpec, Reason};
 
 /// Where the directories are.
@@ -87,14 +87,16 @@ async fn furnish(job: &Job<'_>, given: &Given) -> Result<TempDir, Fault> {
             let path = path.to_owned();
             move |error| (path, error)
         };
-        DirBuilder::new().recursive(true).mode(0o700).create(&parent).map_err(at(&parent))?;
+        private::dir(&parent).map_err(at(&parent))?;
         let private = Permissions::from_mode(0o700);
         let dir = tempfile::Builder::new().prefix("").permissions(private).tempdir_in(&parent).map_err(at(&parent))?;
-        let write = |name: &str, bytes: &[u8], mode| write(&dir.path().join(name), bytes, mode).map_err(at(dir.path()));
+        let write = |name: &str, bytes: &[u8], mode| {
+            private::write(&dir.path().join(name), bytes, mode).map(|_| ()).map_err(at(dir.path()))
+        };
         write("input.json", &input, 0o600)?;
         write("run", &program, 0o700)?;
         let inside = dir.path().join("files");
-        DirBuilder::new().mode(0o700).create(&inside).map_err(at(&inside))?;
+        private::dir(&inside).map_err(at(&inside))?;
         for (index, file) in files.iter().enumerate() {
             match file {
                 HookFile::Bytes(bytes) => write(&format!("files/{index}"), bytes, 0o600)?,
@@ -112,8 +114,4 @@ async fn furnish(job: &Job<'_>, given: &Given) -> Result<TempDir, Fault> {
         let message = format!("{}: {}: {error}", job.name(), path.display());
         Fault::permanent(Reason::FileUnreadable, message)
     })
-}
-
-fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?.write_all(bytes)
 }

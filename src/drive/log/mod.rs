@@ -8,13 +8,13 @@
 mod mask;
 
 use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use self::mask::{Mask, clean};
+use super::private;
 use crate::model::{Secret, Time};
 
 /// Logs that are kept of one task.
@@ -73,7 +73,7 @@ impl Log {
 
     /// Likewise, with other bounds.
     pub fn bounded(dir: &Path, secrets: &[Secret], now: Time, bounds: Bounds) -> io::Result<Log> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        private::dir(dir)?;
         rotate(dir)?;
         let (path, head) = begin(dir, now)?;
         Ok(Log {
@@ -193,7 +193,7 @@ impl Log {
             self.left_out += std::mem::replace(&mut self.older, length);
         }
         if self.newer.is_none() {
-            self.newer = Some((private(&self.beside("newer"))?, 0));
+            self.newer = Some((private::create(&self.beside("newer"), 0o600)?, 0));
         }
         if let Some((file, length)) = &mut self.newer {
             *length += piece.len() as u64;
@@ -259,16 +259,12 @@ fn unfinished(bytes: &[u8]) -> usize {
     if have < wanted { have } else { 0 }
 }
 
-fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create_new(true).append(true).mode(0o600).open(path)
-}
-
 /// A new file with the time as its name; a log of the same second takes the next free one.
 fn begin(dir: &Path, now: Time) -> io::Result<(PathBuf, File)> {
     let mut time = now;
     loop {
         let path = dir.join(format!("{time}.log").replace(':', ""));
-        match private(&path) {
+        match private::create(&path, 0o600) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && time.since(now).as_secs() < 1000 => {
                 time = time + Duration::from_secs(1);
             }

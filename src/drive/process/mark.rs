@@ -4,14 +4,16 @@
 //! What cannot be found is a process that both cleared its environment and left the group, and one that begins its
 //! successor and ends faster than `/proc` is read.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, getpid, pidfd_open, pidfd_send_signal};
+
+use crate::drive::private;
 
 /// The environment variable that carries the mark.
 pub const VARIABLE: &str = "RACKWRIGHT_RUN";
@@ -34,7 +36,7 @@ pub struct Mark {
 impl Mark {
     /// A new mark, written durably to `running` in `dir` before anything can bear it.
     pub fn begin(dir: &Path) -> io::Result<Mark> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        private::dir(dir)?;
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let mark = Mark { id: hex::encode(random), file: dir.join(FILE) };

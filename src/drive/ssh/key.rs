@@ -1,12 +1,11 @@
 //! Keys: ours, and those of hosts. OpenSSH's formats only (`PROTOCOL.key` of OpenSSH; RFC 4253 section 6.6).
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey};
 
 use super::error::SshError;
+use crate::drive::private;
 
 /// Largest key file that is read.
 const FILE_LIMIT: u64 = 64 << 10;
@@ -27,10 +26,8 @@ pub fn check(path: &Path) -> Result<(), SshError> {
 /// Reads our private key.
 pub(super) fn ours(path: &Path) -> Result<PrivateKey, SshError> {
     let bad = |why: String| SshError::Key(format!("{}: {why}", path.display()));
-    let file = File::open(path).map_err(|error| bad(error.to_string()))?;
-    let mut text = zeroize::Zeroizing::new(String::new());
-    file.take(FILE_LIMIT).read_to_string(&mut text).map_err(|error| bad(error.to_string()))?;
-    let key = PrivateKey::from_openssh(text.as_bytes()).map_err(|_| {
+    let (text, _) = private::read(path, FILE_LIMIT).map_err(|error| bad(error.to_string()))?;
+    let key = PrivateKey::from_openssh(text.as_slice()).map_err(|_| {
         bad("it is no private key in OpenSSH's format; `ssh-keygen -t ed25519 -N ''` makes one".to_owned())
     })?;
     if key.is_encrypted() {
