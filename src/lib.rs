@@ -50,10 +50,12 @@
 //!     branch before it begins, so that a journal lost in between cannot hide it.
 //! 12. A server never acts and never decides; it answers and reports facts. A driver decides nothing that the plan could,
 //!     and never repeats an action: it performs one, and reports one outcome. Retries, backoff and budgets live in the
-//!     plan. Inside one action a driver may: pace its requests; wait for what it has ordered, and read it back; follow a
-//!     task that the other side names; after a refusal that had no effect, ask the same in the next form that is known
-//!     (another ETag, property, apply time, cipher suite or path; IPMI where there is no Redfish). It never shows a refused
-//!     account again, and never orders again what may have been done.
+//!     plan. Inside one action a driver may: pace its requests and its reports; wait for what it has ordered, and read it
+//!     back; follow a task that the other side names; repeat a few times a step that certainly had no effect (a push that
+//!     lost against another one, a program whose file is still open for writing); after a refusal without effect, ask the
+//!     same in the next form that is known (another ETag, property, apply time, cipher suite or path; IPMI where there is
+//!     no Redfish). It never shows a refused account again, and never orders again what may have been done. Each driver's
+//!     module says what it does of this.
 //! 13. Every host in the repository appears in every plan with a reason that a person can read.
 //! 14. Publishing the same World twice makes one commit. Nothing changed, same bytes, no commit.
 //! 15. Every queue has a bound, every subprocess a limit, every request a timeout. Secrets never reach a log, a commit or a

@@ -10,6 +10,18 @@
 //! | [`ipmi`] | IPMI 2.0, through `ipmitool` |
 //! | [`Endpoint`], [`Order`] | which BMC, and what it is told |
 //! | [`transport`] | HTTP and `ipmitool`, or a simulated BMC within the process |
+//!
+//! What one action does inside itself (law 12), all of it within [`Timeouts::action`]:
+//!
+//! - It begins 200 ms after the one before on the same BMC ([`Limits::pause`]), and asks for three resources at once.
+//! - It waits until a power state is reached, reads a boot override back three times, and looks five times at the task
+//!   that a small change became. What takes longer is [`Pending`](crate::model::Pending), which the plan looks at again.
+//! - After a refusal without effect it asks in another form: the service root with and without a slash, `If-Match` as
+//!   given, strong and `*`, the boot mode together with the device and alone, the settings resource instead of the system,
+//!   BIOS settings without an apply time, a RAID-1 in the words of three versions of the schema, cipher suite 3 after 17. A
+//!   redirect within the BMC is followed once.
+//! - A session that a previous run left open is ended with the password and, where the service wants a token, with that
+//!   of the new session. Credentials are shown once for each login, and never after a refusal.
 #![allow(missing_docs, reason = "the names of fields and functions say the rest")]
 
 mod endpoint;
