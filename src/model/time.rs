@@ -52,7 +52,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// An instant as people and programs are told it: RFC 3339, whole seconds; an empty text where there is none yet.
+/// An instant (RFC 3339, whole seconds).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
 #[schemars(inline, extend("format" = "date-time"))]
 pub struct Stamp(#[schemars(with = "String")] Time);

@@ -50,7 +50,8 @@ fn differences(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec
                 let items = value.as_array().into_iter().flatten().enumerate();
                 inner.extend(items.flat_map(|(n, it)| differences(document, rule, it, &format!("{at}/{n}"))));
             }
-            "required" => list()
+            // It is about objects only.
+            "required" if value.is_object() => list()
                 .iter()
                 .for_each(|name| expect(value.get(name.as_str().unwrap()).is_some(), &format!("with {name}"))),
             "required" | "properties" | "additionalProperties" => {}
