@@ -158,7 +158,9 @@ fn the_schema_the_words_and_serde_agree() {
 #[test]
 fn reasons_of_other_versions_are_read() {
     for word in OLD.split_whitespace() {
-        assert_eq!(word.parse::<Reason>().unwrap().as_str(), word);
+        let read = word.parse::<Reason>().unwrap();
+        let renamed = [("TaskFailed", Reason::AnsibleFailed), ("NotForBmcs", Reason::DriverFailed)];
+        assert!(read.as_str() == word || renamed.contains(&(word, read)), "{word} is read as {read}");
     }
     let fault: Fault = serde_json::from_str(r#"{"class":"permanent","reason":"NotYetKnown","message":"no"}"#).unwrap();
     assert_eq!(

@@ -186,7 +186,7 @@ impl Core {
         self.stop(signals).await
     }
 
-    /// Journals facts in one transaction, folds them, shows the new World, and tells their bringers.
+    /// Journals facts in one transaction, folds them, shows the new World, and sends each sender its verdict.
     fn take(&mut self, news: &mut VecDeque<Signal>) -> Result<(), DaemonError> {
         if news.is_empty() {
             return Ok(());

@@ -140,7 +140,7 @@ fn prepare_again(
     desk.try_bmc(spec, facts, view.spec.retries, Action::Prepare { host: spec.id.clone(), apply: true })
 }
 
-/// Ends the session that an earlier life of the daemon left open on a BMC that is asked nothing else now: any other
+/// Ends the session that a previous run left open on a BMC that is asked nothing else now: any other
 /// action would end it first. A few tries; after that the BMC's own time limit for idle sessions ends it.
 pub(super) fn release(desk: &mut Desk<'_>, spec: &HostSpec, facts: &HostFacts, retries: u32) -> Option<Step> {
     let left = facts.bmc.left_open && facts.bmc.session.is_some();

@@ -314,7 +314,7 @@ pub fn status() -> (ClusterStatus, HostStatus) {
     let evil = "<script>alert('x')</script> & \"y\"";
     let condition = Condition {
         status: ConditionStatus::Stalled,
-        reason: Reason::TaskFailed,
+        reason: Reason::AnsibleFailed,
         message: evil.into(),
         until: Some(Time::parse("2027-01-15T08:00:00Z").unwrap().into()),
     };
@@ -334,7 +334,7 @@ pub fn status() -> (ClusterStatus, HostStatus) {
             definition: None,
             covers: BTreeMap::new(),
             failed: BTreeMap::from([("cluster1/hv1".parse().unwrap(), evil.into())]),
-            fault: Some(Fault::operator(Reason::TaskFailed, evil)),
+            fault: Some(Fault::operator(Reason::AnsibleFailed, evil)),
             failed_at_run: None,
             announced: Some(Announced { run: 1, covers: BTreeMap::new() }),
             log: Some("runs/cluster1/hook-1-x/".into()),

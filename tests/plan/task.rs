@@ -235,12 +235,12 @@ fn a_configured_boot_never_means_success_by_itself() {
     let ansible = run(&mut bench, "first");
     bench.tell(Event::Started { action: ansible.clone() });
     bench.report(1, Say::BootConfigured, 1);
-    let fault = Fault::operator(Reason::TaskFailed, "hv1: role pvc: no such disk");
+    let fault = Fault::operator(Reason::AnsibleFailed, "hv1: role pvc: no such disk");
     bench.tell(Event::Ended { action: ansible, result: Err(fault) });
     assert_eq!(bench.state(1).as_str(), "booted-initial");
     let Step::Stalled { reason, message, until: None } = bench.step(1) else { panic!() };
     assert!(
-        reason == Reason::TaskFailed && message.contains("ansible") && message.contains("no such disk"),
+        reason == Reason::AnsibleFailed && message.contains("ansible") && message.contains("no such disk"),
         "{message}"
     );
     // Another playbook does not help; a raised `run` does, and then it is still a new cluster.
@@ -345,7 +345,7 @@ fn targets_that_are_done_are_not_run_again_and_a_passed_over_failure_is_shown() 
         task: task.clone(),
         news: TaskNews::Target { host, result },
     };
-    let fault = Fault::operator(Reason::TaskFailed, "no such disk");
+    let fault = Fault::operator(Reason::AnsibleFailed, "no such disk");
     bench.tell(news(bench.id(1), Ok(())));
     bench.tell(news(bench.id(2), Err(fault.clone())));
     bench.tell(Event::Ended { action: hook, result: Err(fault) });

@@ -21,10 +21,10 @@ fn a_lost_journal_begins_nothing_twice() {
     // A failure stays one, whatever the journal.
     let mut bench = up(1, |_| {});
     let ansible = run(&mut bench, "first");
-    bench.end(ansible, Err(Fault::operator(Reason::TaskFailed, "a role failed")));
+    bench.end(ansible, Err(Fault::operator(Reason::AnsibleFailed, "a role failed")));
     let mut again = bench.amnesiac();
     again.wait(48 * 3600);
-    assert_eq!((again.actions(), cluster_reason(&again).as_str()), (vec![], "TaskFailed"));
+    assert_eq!((again.actions(), cluster_reason(&again).as_str()), (vec![], "AnsibleFailed"));
     // What is done is done, with its host key and the restart.
     let mut bench = up(2, |_| {});
     complete(&mut bench, 2);

@@ -71,7 +71,7 @@ const WAIT_FOR_PEOPLE: &[Reason] = &[
     Reason::NotSeen,
     Reason::PeersMissing,
     Reason::PowerOnByHand,
-    Reason::TaskFailed,
+    Reason::AnsibleFailed,
     Reason::AnsibleTimedOut,
 ];
 

@@ -63,7 +63,6 @@ pub fn boot_text(boot: &Boot) -> String {
     }
 }
 
-/// What a word takes away.
 fn loss(word: Power) -> Option<&'static str> {
     match word {
         Power::Status | Power::On => None,

@@ -22,7 +22,7 @@ const DIR: &str = "hooks";
 /// How many times a program that somebody holds open is tried to be started.
 const BUSY: usize = 100;
 
-/// Removes the directories that an earlier life of the daemon left behind.
+/// Removes the directories that a previous run left behind.
 pub fn clear(state_dir: &Path) {
     let dir = state_dir.join(DIR);
     match fs::remove_dir_all(&dir) {

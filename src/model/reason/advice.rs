@@ -59,9 +59,7 @@ pub(super) const fn of(reason: Reason) -> &'static str {
         NoSuchHost | NoSuchCluster | NoSuchTask | NoSuchImage | NoTargets => {
             "nothing: what left the repository is left alone. Put it back there if that was a mistake."
         }
-        NotForBmcs | LoadFailed | ReportFailed => {
-            "report it as a bug, with the daemon's log; restarting the daemon tries again."
-        }
+        LoadFailed | ReportFailed => "report it as a bug, with the daemon's log; restarting the daemon tries again.",
         DriverFailed => "report it as a bug, with the daemon's log; it is tried again by itself.",
         StateDirUnusable => {
             "see that the disk of state_dir has room and that its files belong to the daemon's user; run commands by \
@@ -250,7 +248,7 @@ pub(super) const fn of(reason: Reason) -> &'static str {
         }
 
         Blocked => "correct what the message names, in the repository or the settings; then it goes on.",
-        TaskFailed | AnsibleFailed | HookFailed | HookTimedOut => {
+        AnsibleFailed | HookFailed | HookTimedOut => {
             "read the task's log, put right what made it fail, then raise cluster.run in bootstrap.yml and push. A \
              cluster that its playbook has half made is best installed anew first (raise the generation of its hosts)."
         }

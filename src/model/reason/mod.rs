@@ -110,7 +110,6 @@ reasons! {
     NoSuchCluster           Permanent "The cluster left the repository while an action on it was about to begin."
     NoSuchTask              Permanent "The task left the repository while it was about to begin."
     NoSuchImage             Permanent "The image left the repository while it was about to be fetched."
-    NotForBmcs              Permanent "The BMC driver got an action that is not about a BMC: a bug in rackwright."
     DriverFailed            Transient "A part of rackwright stopped in the middle of an action: a bug in rackwright."
     StateDirUnusable        Transient "A file below state_dir cannot be made, locked or written."
     Unknown                 Varies    "Another version of rackwright wrote this; the message begins with its word."
@@ -244,7 +243,6 @@ reasons! {
     // Tasks: playbooks and hooks.
     TaskRunning             Progress  "A task of the cluster is running."
     Blocked                 Stalled   "A task cannot be run as it is written, or its secret cannot be read."
-    TaskFailed              Operator  "A task failed; an earlier version recorded no more than the message."
     Interrupted             Varies    "rackwright was restarted while the task ran; how far it came is not known."
     NoTargets               Permanent "The hosts that the hook is for left the repository."
     NoRevision              Transient "No revision of the repository is in force."
@@ -264,6 +262,9 @@ reasons! {
     NoLog                   Transient "The task's log below state_dir could not be made."
 }
 
+/// Words that 0.1.0 wrote and nothing makes any more, and what they are read as.
+const FORMER: [(&str, Reason); 2] = [("TaskFailed", Reason::AnsibleFailed), ("NotForBmcs", Reason::DriverFailed)];
+
 impl Reason {
     /// What a person can do: a command, a key to change, or that there is nothing to do.
     pub const fn advice(self) -> &'static str {
@@ -281,7 +282,8 @@ impl FromStr for Reason {
     type Err = NoReason;
 
     fn from_str(word: &str) -> Result<Self, NoReason> {
-        let known = Reason::ALL.iter().copied().find(|reason| reason.as_str() == word);
+        let known = Reason::ALL.iter().map(|reason| (reason.as_str(), *reason)).chain(FORMER);
+        let known = known.into_iter().find_map(|(name, reason)| (name == word).then_some(reason));
         known.ok_or_else(|| NoReason(word.to_owned()))
     }
 }

@@ -89,7 +89,7 @@ impl Sim {
                 self.tasks.works_for_all(cluster, task, &on_disk);
                 self.told.hooks += 1;
                 let failed = self.trouble_now(20);
-                let fault = Fault::operator(Reason::TaskFailed, "the pool cannot be made");
+                let fault = Fault::operator(Reason::AnsibleFailed, "the pool cannot be made");
                 let result = if failed { Err(fault) } else { Ok(Outcome::TaskDone) };
                 self.later(500, 60_000, Item::Work(self.life, action, Work::End(result)));
             }
@@ -107,7 +107,9 @@ impl Sim {
         self.told.playbooks += 1;
         let lasts = 300_000 + self.below(2_400_000) as i64;
         let (result, lasts) = match () {
-            () if self.trouble_now(40) => (Err(Fault::operator(Reason::TaskFailed, "hv1: a role failed")), lasts / 2),
+            () if self.trouble_now(40) => {
+                (Err(Fault::operator(Reason::AnsibleFailed, "hv1: a role failed")), lasts / 2)
+            }
             () if self.trouble_now(15) => {
                 (Err(Fault::operator(Reason::AnsibleTimedOut, "it did not end in time")), 7_200_000)
             }
@@ -147,7 +149,7 @@ impl Sim {
                 self.tasks.works(task, *run, &covers[&host]);
                 self.told.hooks += 1;
                 let failed = self.trouble_now(20);
-                let result = if failed { Err(Fault::operator(Reason::TaskFailed, "no such disk")) } else { Ok(()) };
+                let result = if failed { Err(Fault::operator(Reason::AnsibleFailed, "no such disk")) } else { Ok(()) };
                 self.later(500, 60_000, Item::Work(self.life, action, Work::Told(left, result)));
             }
             Work::Told(mut left, result) => {
@@ -189,7 +191,7 @@ impl Sim {
         let Step::Stalled { reason, until, .. } = &cluster.step else { return false };
         let ids: Vec<HostId> = self.machines.keys().filter(|id| id.cluster == cluster.name).cloned().collect();
         match reason {
-            Reason::TaskFailed | Reason::AnsibleTimedOut | Reason::Interrupted | Reason::JournalLost
+            Reason::AnsibleFailed | Reason::AnsibleTimedOut | Reason::Interrupted | Reason::JournalLost
                 if until.is_none() =>
             {
                 self.rack.raise_run(&cluster.name);
