@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use rackwright::model::{
-    CheckIn, CheckInAction, Claim, Consent, Desired, Event, Generation, HostFacts, HostId, HostSpec, HostState,
-    Installed, Inventory, Mac, Policy, Time, Token, World,
+    Armed, CheckIn, CheckInAction, Claim, Consent, Desired, Event, Generation, HostFacts, HostId, HostSpec, HostState,
+    Installed, Inventory, Mac, OfInstall, Policy, Time, Token, Tries, World,
 };
 use rackwright::plan::{self, report};
 use rackwright::sim::fault::Dice;
@@ -71,12 +71,12 @@ fn here(number: u32, spec: &HostSpec) -> HostFacts {
     };
     HostFacts {
         inventory: Some((inventory, NOW)),
-        prepared: Some((generation, NOW)),
+        prepared: Some(generation),
         intent: Some(generation),
-        armed: Some((generation, NOW, 1)),
+        armed: Some(Armed { generation, tries: Tries { at: NOW, times: 1 } }),
         installed: Some(Installed { generation, token: token.clone(), spec: spec.spec.clone(), at: NOW }),
-        booted: Some((token.clone(), NOW)),
-        finished: Some((token, NOW)),
+        booted: Some(OfInstall::new(&token, NOW)),
+        finished: Some(OfInstall::new(&token, NOW)),
         shown: Some((HostState::Completed, NOW)),
         ..HostFacts::default()
     }

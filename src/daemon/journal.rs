@@ -1,5 +1,8 @@
 //! The journal: every fact, durable before it counts. SQLite in WAL mode with `synchronous=FULL`; one transaction for
 //! all facts that were drained together. A restart is a replay of the last snapshot and what came after it.
+//!
+//! `PRAGMA user_version` is the layout: 1 was written by 0.1.0 and is rewritten when it is opened ([`migrate`] says how); a
+//! newer one than this version knows is refused.
 
 use std::path::Path;
 
@@ -7,12 +10,17 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::model::{Event, Revision, Snapshot, Time};
 
+mod migrate;
+
 /// Layout of the file (`PRAGMA user_version`).
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+/// That of 0.1.0.
+const FIRST: i64 = 1;
 
 /// An open journal.
 pub struct Journal {
     db: Connection,
+    layout: i64,
     since_snapshot: u64,
 }
 
@@ -34,7 +42,10 @@ pub enum JournalError {
     #[error("a snapshot of the journal could not be made; see the log")]
     NotPacked,
     /// Made by a newer version.
-    #[error("the journal has layout {0}, made by a newer rackwright; this one reads {VERSION}")]
+    #[error(
+        "the journal was written by a newer rackwright (layout {0}; this version reads up to {VERSION}): nothing is begun; \
+         start the version that wrote it, or a newer one"
+    )]
     Newer(i64),
 }
 
@@ -56,41 +67,41 @@ impl Recording {
 impl Journal {
     /// Opens or makes the journal at `path`.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        let db = Connection::open(path)?;
+        let mut db = Connection::open(path)?;
         db.pragma_update(None, "journal_mode", "WAL")?;
         db.pragma_update(None, "synchronous", "FULL")?;
         // What a compaction has written ahead is not kept on the disk for ever.
         db.pragma_update(None, "journal_size_limit", 8 << 20)?;
         db.busy_timeout(std::time::Duration::from_secs(5))?;
-        check_version(&db)?;
+        let layout = layout(&db)?;
         db.execute_batch(
             "CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL);
              CREATE TABLE IF NOT EXISTS snapshot
                  (id INTEGER PRIMARY KEY CHECK (id = 1), at INTEGER NOT NULL, body TEXT NOT NULL);",
         )?;
-        db.pragma_update(None, "user_version", VERSION)?;
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if layout == FIRST
+            && let Some((_, snapshot)) = read_snapshot(&transaction, layout)?
+        {
+            let body = serde_json::to_string(&snapshot).map_err(|source| JournalError::Entry { seq: 0, source })?;
+            transaction.execute("UPDATE snapshot SET body = ?1", [body])?;
+        }
+        transaction.pragma_update(None, "user_version", VERSION)?;
+        transaction.commit()?;
         let count: i64 = db.query_row("SELECT count(*) FROM events", [], |row| row.get(0))?;
-        Ok(Journal { db, since_snapshot: count.unsigned_abs() })
+        Ok(Journal { db, layout: VERSION, since_snapshot: count.unsigned_abs() })
     }
 
     /// Opens a journal for reading only, beside a running daemon.
     pub fn open_read_only(path: &Path) -> Result<Self, JournalError> {
         let db = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        check_version(&db)?;
-        Ok(Journal { db, since_snapshot: 0 })
+        let layout = layout(&db)?;
+        Ok(Journal { db, layout, since_snapshot: 0 })
     }
 
     /// Everything that was recorded.
     pub fn read(&self) -> Result<Recording, JournalError> {
-        let snapshot: Option<(i64, String)> =
-            self.db.query_row("SELECT at, body FROM snapshot", [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let snapshot = match snapshot {
-            Some((at, body)) => {
-                let facts = serde_json::from_str(&body).map_err(|source| JournalError::Entry { seq: 0, source })?;
-                Some((Time(at), facts))
-            }
-            None => None,
-        };
+        let snapshot = read_snapshot(&self.db, self.layout)?;
         let mut statement = self.db.prepare("SELECT seq, at, body FROM events ORDER BY seq")?;
         let mut rows = statement.query([])?;
         let mut events = Vec::new();
@@ -160,9 +171,20 @@ impl Packed {
     }
 }
 
-fn check_version(db: &Connection) -> Result<(), JournalError> {
-    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > VERSION { Err(JournalError::Newer(version)) } else { Ok(()) }
+/// The layout of a journal; 0 of one that is being made.
+fn layout(db: &Connection) -> Result<i64, JournalError> {
+    let layout: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if layout > VERSION { Err(JournalError::Newer(layout)) } else { Ok(layout) }
+}
+
+fn read_snapshot(db: &Connection, layout: i64) -> Result<Option<(Time, Snapshot)>, JournalError> {
+    let row = db.query_row("SELECT at, body FROM snapshot", [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((at, body)): Option<(i64, String)> = row else { return Ok(None) };
+    let snapshot = match layout {
+        FIRST => serde_json::from_str(&body).and_then(|old| serde_json::from_value(migrate::snapshot(old))),
+        _ => serde_json::from_str(&body),
+    };
+    Ok(Some((Time(at), snapshot.map_err(|source| JournalError::Entry { seq: 0, source })?)))
 }
 
 #[cfg(test)]
@@ -207,6 +229,8 @@ mod tests {
         let path = dir.path().join("journal.db");
         drop(Journal::open(&path).unwrap());
         Connection::open(&path).unwrap().pragma_update(None, "user_version", VERSION + 1).unwrap();
-        assert!(matches!(Journal::open(&path), Err(JournalError::Newer(2))));
+        let Err(refused) = Journal::open(&path) else { panic!("a newer layout is read") };
+        assert!(matches!(refused, JournalError::Newer(newer) if newer == VERSION + 1));
+        assert!(refused.to_string().contains("start the version that wrote it"), "{refused}");
     }
 }

@@ -197,6 +197,17 @@ pub struct Pending {
     pub stage: Stage,
 }
 
+/// Something a BMC is doing after a preparation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preparing {
+    pub pending: Pending,
+    pub since: Time,
+    /// How many times it was begun.
+    pub times: u32,
+    /// When it was last looked at.
+    pub looked: Time,
+}
+
 words! {
     /// How far something that a BMC has begun is.
     #[derive(Default)]
@@ -225,8 +236,8 @@ pub struct BmcFacts {
     pub session: Option<(String, Digest)>,
     /// Whether a previous run left that session open: its token is lost.
     pub left_open: bool,
-    /// What the BMC is doing after a preparation: since when, how many times it was begun, and when it was last looked at.
-    pub pending: Option<(Pending, Time, u32, Time)>,
+    /// What the BMC is doing after a preparation.
+    pub pending: Option<Preparing>,
     /// What it was last prepared for, completely ([`Prepare::id`]).
     pub prepared_as: Option<Digest>,
     /// The disk in the slots chosen there.

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::id::Digest;
-use super::observed::Failure;
-use super::time::Time;
 
 /// One of `images:` in an installer's manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,18 +59,6 @@ impl ImageSource {
             ImageSource::Url(text) | ImageSource::Path(text) => text,
         }
     }
-}
-
-/// What is known of an image.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ImageFacts {
-    /// It is being fetched or verified, since.
-    pub doing: Option<Time>,
-    /// It was verified, and which file that was; forgotten at every start.
-    pub verified: Option<ImageStamp>,
-    /// What failed last, until it succeeds.
-    pub failure: Option<Failure>,
 }
 
 /// Identifies the verified file: with another stamp it was changed since.

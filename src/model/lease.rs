@@ -49,7 +49,6 @@ pub struct Lease {
     /// Its holder; `None` for an address set aside after a DHCPDECLINE.
     pub mac: Option<Mac>,
     pub until: Time,
-    /// Who handed it out.
     pub by: LeaseOrigin,
 }
 

@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::id::ClusterName;
-use super::observed::Failure;
 use super::reason::Reason;
-use super::time::Time;
 use super::words::words;
 
 /// A message for people.
@@ -62,10 +60,6 @@ pub struct NoticeFacts {
 pub struct ReceiverFacts {
     /// The number of the newest change it was told of.
     pub told: u64,
-    /// It is being told, since.
-    pub sending: Option<Time>,
-    /// Telling it failed last.
-    pub failure: Option<Failure>,
     /// Messages that it refused for good, since the last one it took.
     pub refused: u64,
 }

@@ -41,11 +41,9 @@ pub struct Policy {
     pub ansible_timeout: Duration,
     /// Whether there is a key to reach installed hosts with over SSH.
     pub ssh: bool,
-    /// Who is told of what happens.
     pub receivers: Vec<Receiver>,
     /// Whether there is a forge to be told how revisions stand.
     pub commit_status: bool,
-    /// What machines are told.
     pub site: Site,
 }
 

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::fault::Fault;
 use super::id::{Digest, HostId, Revision, TaskId, TokenId};
-use super::observed::Failure;
+use super::observed::OfInstall;
 use super::secret::Secret;
 use super::time::Time;
 use super::words::words;
+use super::work::Failure;
 
 /// One task of a cluster: an Ansible run or a hook.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,19 +198,15 @@ impl fmt::Debug for HookFile {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SshFacts {
-    /// Its host key (OpenSSH public key, `ssh-ed25519 AAAA…`), and the install it belongs to: fixed until the next one.
-    pub key: Option<(TokenId, String)>,
+    /// Its host key (OpenSSH public key, `ssh-ed25519 AAAA…`): fixed until the next install.
+    pub key: Option<OfInstall<String>>,
     /// The boot it was last reached in (`/proc/sys/kernel/random/boot_id`), and when that was begun.
     pub reached: Option<(String, Time)>,
-    /// It is being reached, since.
-    pub reaching: Option<Time>,
-    /// It could not be reached last.
-    pub failure: Option<Failure>,
-    /// The boot it was in when its configuration was first begun, and of which install.
-    pub before: Option<(TokenId, String)>,
-    /// It is up again after its configuration began: of which install, and since when (a `system-boot_configured`
-    /// check-in, or another boot than the one before).
-    pub configured: Option<(TokenId, Time)>,
+    /// The boot it was in when its configuration was first begun.
+    pub before: Option<OfInstall<String>>,
+    /// Since when it is up again after its configuration began (a `system-boot_configured` check-in, or another boot
+    /// than the one before).
+    pub configured: Option<OfInstall<Time>>,
 }
 
 /// News from a task that is running.
@@ -243,8 +240,8 @@ pub struct TaskRecord {
     pub definition: Digest,
     /// The installs it is done for.
     pub covers: BTreeMap<HostId, TokenId>,
-    /// Its last failure, until it succeeds, and the value of `cluster.run` it failed at.
-    pub failure: Option<(Failure, u32)>,
+    /// Its last failure, until it succeeds.
+    pub failure: Option<TaskFailure>,
     /// Targets it last failed for, and why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failed: BTreeMap<HostId, Fault>,
@@ -254,6 +251,15 @@ pub struct TaskRecord {
     /// not begin it again unasked. Only of tasks that must not be run twice, until they are done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced: Option<Announced>,
+}
+
+/// A failure of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFailure {
+    #[serde(flatten)]
+    pub failure: Failure,
+    /// The value of `cluster.run` it failed at.
+    pub run: u32,
 }
 
 /// A run that the status branch announces.
@@ -273,19 +279,12 @@ pub struct Generated {
     /// The revision the playbook was run at.
     pub revision: Option<Revision>,
     /// The value of `cluster.run` it was run with.
-    #[serde(default)]
     pub run: u32,
     /// Since when they wait.
     pub since: Time,
-    /// They are being pushed, since.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pushing: Option<Time>,
     /// They are on the watched branch: a fetch that begins now or later finds them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed: Option<Time>,
-    /// The last push failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<Failure>,
 }
 
 /// What a forge is told about a revision, for one cluster: commit status `rackwright/<cluster>`.
@@ -311,16 +310,9 @@ words! {
     }
 }
 
-/// Telling the forge: what it was told last, and how that goes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct CommitStatusFacts {
-    /// What it was told last.
-    pub told: Option<CommitStatus>,
-    /// When that was.
-    pub told_at: Option<Time>,
-    /// It is being told, since.
-    pub telling: Option<Time>,
-    /// Telling failed last.
-    pub failure: Option<Failure>,
+/// What a forge was told last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForgeTold {
+    pub status: CommitStatus,
+    pub at: Time,
 }

@@ -3,6 +3,8 @@
 //! Nothing here has side effects: a boot file may be read any number of times (law 8). The one exception, an answer
 //! file whose reading is the claim, is answered with [`FileAnswer::Claim`], and the server does the rest.
 
+#![allow(missing_docs, reason = "names that say all have no comment")]
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -13,17 +15,13 @@ use crate::model::{Consent, HostFacts, HostId, HostSpec, Lifecycle, LocalBoot, M
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// The installer: the repository consents, and the host is armed (or has no BMC to arm it).
-    Install {
-        /// Which host.
-        host: HostId,
-    },
+    Install { host: HostId },
     /// Its own disk.
     Local {
         /// Which host, when it is one of ours.
         host: Option<HostId>,
         /// By which trick.
         how: LocalBoot,
-        /// Why, for people and logs.
         why: &'static str,
     },
 }
@@ -53,7 +51,6 @@ pub struct BootOptions {
 /// The answer to a request for a boot file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FileAnswer {
-    /// Its contents.
     Body(Arc<str>),
     /// Reading this is a claim: mint a token, tell the inbox `Event::Claimed`, and only when the verdict is `Ok` send
     /// the body with every `TOKEN_MARK` replaced by the token.
@@ -63,7 +60,6 @@ pub enum FileAnswer {
         /// The body, with marks.
         body: Arc<str>,
     },
-    /// No such file for this machine.
     NotFound,
     /// The file exists, but not for this client.
     Refused(String),
@@ -148,7 +144,7 @@ fn refusal(world: &World, spec: &HostSpec) -> Option<&'static str> {
     if facts.and_then(|facts| facts.held) >= Some(wanted) {
         return Some("the outcome of an earlier install of this generation is unknown");
     }
-    let armed = facts.and_then(|facts| facts.armed).map(|(generation, ..)| generation);
+    let armed = facts.and_then(|facts| facts.armed).map(|armed| armed.generation);
     if spec.has_bmc() && armed != Some(wanted) {
         return Some("the host is not armed for this generation");
     }

@@ -1,5 +1,7 @@
 //! What would a change of the repository do to each host? For people, before they merge it; the daemon never asks.
 
+#![allow(missing_docs, reason = "names that say all have no comment")]
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -22,7 +24,6 @@ pub enum Effect {
     Drift,
     /// It leaves the repository: nothing is done to it any more.
     Forget,
-    /// Nothing.
     None,
 }
 
@@ -36,7 +37,6 @@ impl Effect {
         matches!(self, Effect::Install | Effect::Reinstall)
     }
 
-    /// The word that is shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Effect::Install => "install",
@@ -66,11 +66,8 @@ impl fmt::Display for Effect {
 /// What happens to one host, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// Which host.
     pub host: HostId,
-    /// What happens.
     pub effect: Effect,
-    /// Why, for people.
     pub reason: String,
     /// The disks that are wiped: as written in the repository, or chassis slots.
     #[serde(skip_serializing_if = "Vec::is_empty")]

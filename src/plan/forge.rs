@@ -4,77 +4,61 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::desk::Desk;
+use super::context::PlanContext;
 use super::notice::first_finding;
-use super::{ClusterPlan, Plan, Step};
-use crate::model::{
-    Action, ClusterFacts, ClusterName, CommitState, CommitStatus, CommitStatusFacts, FaultClass, Revision, World,
-};
+use super::step::{ClusterPlan, Plan, Step};
+use crate::model::{Action, ClusterName, CommitState, CommitStatus, FaultClass, ForgeTold, Lane, Revision, World};
 
-/// Statuses that are on their way at once.
-const AT_ONCE: usize = 4;
 /// How long a description that is no longer quite right may stay: a forge keeps a thousand statuses of a commit at most.
 const CALM: Duration = Duration::from_secs(30);
 /// Longest description, in characters: what GitHub takes.
 const DESCRIPTION: usize = 140;
 
-static NOTHING: CommitStatusFacts = CommitStatusFacts { told: None, told_at: None, telling: None, failure: None };
-
 /// Tells the forge what it was not told yet.
-pub(super) fn tell(desk: &mut Desk<'_>, plan: &Plan) {
-    if !desk.policy.commit_status {
+pub(super) fn tell(ctx: &mut PlanContext<'_>, plan: &Plan) {
+    if !ctx.policy.commit_status {
         return;
     }
-    let world = desk.world;
-    let facts_of = |name: &ClusterName| world.clusters.get(name).map_or(&NOTHING, |facts| &facts.commit_status);
-    let telling = world.clusters.values().map(|facts| &facts.commit_status).chain([&world.git.commit_status]);
-    let mut under_way = telling.filter(|facts| facts.telling.is_some()).count();
+    let world = ctx.world;
     if let Some(status) = of_head(world) {
-        under_way += usize::from(tell_one(desk, None, &world.git.commit_status, status, under_way));
+        tell_one(ctx, None, world.git.commit_status.as_ref(), status);
     }
     let Some(revision) = world.desired.as_ref().and_then(|desired| desired.revision.clone()) else { return };
     let stalled = stalled_hosts(plan);
     for cluster in &plan.clusters {
-        let facts = facts_of(&cluster.name);
+        let told = world.clusters.get(&cluster.name).and_then(|facts| facts.commit_status.as_ref());
         let status = of_cluster(&revision, cluster, stalled.get(&cluster.name).map(String::as_str));
-        under_way += usize::from(tell_one(desk, Some(&cluster.name), facts, status, under_way));
+        tell_one(ctx, Some(&cluster.name), told, status);
     }
 }
 
 /// Says that the forge refuses to be told.
-pub(super) fn note(facts: Option<&ClusterFacts>, cluster: &mut ClusterPlan) {
-    let failure = facts.and_then(|facts| facts.commit_status.failure.as_ref());
+pub(super) fn note(ctx: &PlanContext<'_>, cluster: &mut ClusterPlan) {
+    let failure = ctx.world.lanes.failure(&Lane::Forge(Some(cluster.name.clone())));
     if let Some(failure) = failure.filter(|failure| failure.fault.class != FaultClass::Transient) {
         cluster.notes.push(format!("its commit status is not told: {}", failure.fault.message));
     }
 }
 
 /// Begins to tell one status, if it is time for it.
-fn tell_one(
-    desk: &mut Desk<'_>,
-    cluster: Option<&ClusterName>,
-    facts: &CommitStatusFacts,
-    status: CommitStatus,
-    under_way: usize,
-) -> bool {
-    if facts.telling.is_some() || facts.told.as_ref() == Some(&status) || under_way >= AT_ONCE {
-        return false;
+fn tell_one(ctx: &mut PlanContext<'_>, cluster: Option<&ClusterName>, told: Option<&ForgeTold>, status: CommitStatus) {
+    let lane = Lane::Forge(cluster.cloned());
+    let work = ctx.world.lanes.get(&lane);
+    if work.doing.is_some() || told.is_some_and(|told| told.status == status) || !ctx.has_room(&lane) {
+        return;
     }
-    let same = |told: &&CommitStatus| (&told.revision, told.state) == (&status.revision, status.state);
-    let calm = facts.told.as_ref().filter(same).and(facts.told_at).map(|at| at + CALM);
+    let same = |told: &&ForgeTold| (&told.status.revision, told.status.state) == (&status.revision, status.state);
+    let calm = told.filter(same).map(|told| told.at + CALM);
     let whom = cluster.map_or("rackwright", ClusterName::as_str);
-    let again = facts.failure.as_ref().map(|failure| match failure.fault.class {
-        FaultClass::Transient => failure.at + desk.backoff_for(whom, failure.count),
+    let again = work.failure.as_ref().map(|failure| match failure.fault.class {
+        FaultClass::Transient => failure.at + ctx.backoff(whom, failure.count),
         // What it waits for (a token, a permission) lies outside the repository.
-        _ => failure.at + desk.policy.backoff_cap,
+        _ => failure.at + ctx.policy.backoff_cap,
     });
-    let at = calm.max(again);
-    if let Some(at) = at.filter(|at| *at > desk.now) {
-        desk.wake(at);
-        return false;
+    match calm.max(again).filter(|at| *at > ctx.now) {
+        Some(at) => ctx.wake(at),
+        None => ctx.begin(Action::TellForge { cluster: cluster.cloned(), status }),
     }
-    desk.actions.push(Action::TellForge { cluster: cluster.cloned(), status });
-    true
 }
 
 /// What the forge is told of the watched head.

@@ -2,7 +2,7 @@
 //! ([`Inventory::boot_mac`](crate::model::Inventory::boot_mac)), else whichever of those that its BMC lists asks the
 //! network for an installer.
 
-use super::Step;
+use super::step::Step;
 use crate::model::{ClusterName, HostFacts, HostId, HostSpec, Mac, Reason, World};
 
 /// The host that was ordered to boot from the network and whose BMC lists a NIC with this MAC: the machine that asks over

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::desk::Desk;
-use super::task::given_up;
-use super::{ClusterPlan, HostPlan, Plan, Step};
+use super::context::PlanContext;
+use super::step::{ClusterPlan, HostPlan, Plan, Step};
+use super::view::given_up;
 use crate::model::{
-    Action, Change, ClusterName, ClusterState, ConditionChange, HeadState, HostId, HostSpec, HostState, Move, MoveKind,
-    Notice, NoticeKind, OnComplete, Receiver, ReceiverFacts, Stalled, TaskResult, TaskSpec, Time, World,
+    Action, Change, ClusterName, ClusterState, ConditionChange, HeadState, HostId, HostSpec, HostState, Lane, Move,
+    MoveKind, Notice, NoticeKind, OnComplete, Receiver, ReceiverFacts, Stalled, TaskResult, TaskSpec, Time, World,
 };
 
 /// Messages that wait for a receiver at most; the oldest are dropped, with a count.
@@ -21,39 +21,32 @@ const SKIPPED: u64 = 100;
 const CHANGES: usize = 500;
 
 /// Sends each receiver the next message it has not been told, and remembers what became stalled.
-pub(super) fn notify(desk: &mut Desk<'_>, plan: &Plan) {
-    let world = desk.world;
-    if desk.policy.receivers.is_empty() {
+pub(super) fn notify(ctx: &mut PlanContext<'_>, plan: &Plan) {
+    let world = ctx.world;
+    if ctx.policy.receivers.is_empty() {
         return;
     }
     let changes = changes(world, plan);
     if !changes.is_empty() {
-        desk.actions.push(Action::Note { changes });
+        ctx.begin(Action::Note { changes });
     }
-    for receiver in &desk.policy.receivers {
-        let newest = world.moves.last;
-        let begin = |moves_upto| Action::Notify { receiver: receiver.name.clone(), moves_upto, notices: Vec::new() };
-        match world.notices.receivers.get(&receiver.name) {
-            // Whoever is new is told of what comes, not of what was.
-            None => desk.actions.push(begin(newest)),
-            Some(facts) if facts.sending.is_some() || facts.told >= newest || !due(desk, receiver, facts) => {}
-            Some(facts) => match next(world, desk.now, receiver, facts) {
-                Some((moves_upto, notice)) => {
-                    let (receiver, notices) = (receiver.name.clone(), vec![notice]);
-                    desk.actions.push(Action::Notify { receiver, moves_upto, notices });
-                }
-                None if newest - facts.told >= SKIPPED => desk.actions.push(begin(newest)),
-                None => {}
-            },
+    for receiver in &ctx.policy.receivers {
+        if !ctx.is_due(&Lane::Receiver(receiver.name.clone()), &receiver.name) {
+            continue;
         }
+        let newest = world.moves.last;
+        let (moves_upto, notices) = match world.notices.receivers.get(&receiver.name) {
+            // Whoever is new is told of what comes, not of what was.
+            None => (newest, Vec::new()),
+            Some(facts) if facts.told >= newest => continue,
+            Some(facts) => match next(world, ctx.now, receiver, facts) {
+                Some((moves_upto, notice)) => (moves_upto, vec![notice]),
+                None if newest - facts.told >= SKIPPED => (newest, Vec::new()),
+                None => continue,
+            },
+        };
+        ctx.begin(Action::Notify { receiver: receiver.name.clone(), moves_upto, notices });
     }
-}
-
-fn due(desk: &mut Desk<'_>, receiver: &Receiver, facts: &ReceiverFacts) -> bool {
-    let Some(failure) = &facts.failure else { return true };
-    let at = desk.rack_retry_at(&receiver.name, failure);
-    desk.wake(at);
-    desk.now >= at
 }
 
 /// The next message for a receiver, and the change it is about.
@@ -235,7 +228,8 @@ fn failed_aside(world: &World, cluster: &ClusterPlan, all: &mut BTreeMap<String,
     let (Some(spec), Some(facts)) = (desired, world.clusters.get(&cluster.name)) else { return };
     for task in &spec.tasks {
         let record = facts.tasks.get(&task.id).filter(|record| given_up(task, Some(record), spec));
-        if let Some((failure, run)) = record.and_then(|record| record.failure.as_ref()) {
+        if let Some(last) = record.and_then(|record| record.failure.as_ref()) {
+            let (failure, run) = (&last.failure, last.run);
             let stalled = Stalled { reason: failure.fault.reason, place: format!("run {run}") };
             let again = format!("raise the cluster's `run` above {run} to try it again");
             let message = format!("{}: {}; the tasks after it go on; {again}", task.name, failure.fault.message);

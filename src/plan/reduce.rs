@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::boot::{self, Decision};
-use super::cluster::facts_of;
-use crate::model::{
-    Action, Claim, ClusterFacts, ClusterName, Consent, Doing, Event, Fault, HostFacts, HostId, Mac, MacRole, Outcome,
-    Time, TokenId, Verdict, World,
-};
+use crate::model::{Action, Claim, Consent, Doing, Event, Fault, Lane, Mac, Outcome, Time, TokenId, Verdict, World};
 
 mod adopt;
 mod bmc;
+mod change;
 mod checkin;
 mod image;
 mod network;
@@ -23,17 +20,9 @@ mod ssh;
 mod task;
 mod unclaimed;
 
+use change::{Touched, failed_outside, forget_failure, host_mut, lanes_mut, set_boot_mac};
 use network::{declined, leased};
-use repository::{fetch_failed, fetched, published};
 use shown::show;
-
-/// Whose shown state an event may have changed.
-enum Touched {
-    Nobody,
-    Host(HostId),
-    Cluster(ClusterName),
-    Everybody,
-}
 
 /// Folds `event`, which became known at `now`, into `world`, and says what its bringer is told.
 pub fn reduce(world: &mut World, event: &Event, now: Time) -> Verdict {
@@ -98,111 +87,66 @@ fn fold(world: &mut World, event: &Event, now: Time) -> (Verdict, Touched) {
     }
 }
 
-/// A host's facts, to be changed.
-fn host_mut<'w>(world: &'w mut World, id: &HostId) -> &'w mut HostFacts {
-    Arc::make_mut(Arc::make_mut(&mut world.hosts).entry(id.clone()).or_default())
-}
-
-/// Records the NIC a host boots from, and keeps the index over it.
-fn set_boot_mac(world: &mut World, id: &HostId, mac: Mac) {
-    let old = host_mut(world, id).boot_mac.replace(mac);
-    if old != Some(mac) {
-        let index = Arc::make_mut(&mut world.boot_macs);
-        if let Some(old) = old.filter(|old| index.get(old) == Some(id)) {
-            index.remove(&old);
-        }
-        index.insert(mac, id.clone());
-    }
-}
-
-/// The host that boots from this NIC, as the repository says or as observed.
-fn owner(world: &World, mac: Mac) -> Option<(HostId, MacRole)> {
-    let written = world.desired.as_ref().and_then(|desired| desired.by_mac(mac));
-    let written = written.map(|(id, role)| (id.clone(), role));
-    written.or_else(|| world.boot_macs.get(&mac).map(|id| (id.clone(), MacRole::Boot)))
-}
-
-fn cluster_mut<'w>(world: &'w mut World, name: &ClusterName) -> &'w mut ClusterFacts {
-    Arc::make_mut(Arc::make_mut(&mut world.clusters).entry(name.clone()).or_default())
-}
-
-/// After a restart nobody knows how the things under way ended.
+/// After a restart nobody knows how the things under way ended. Doing them again is harmless, but for tasks.
 fn interrupt(world: &mut World, now: Time) {
-    world.git.fetching = None;
-    world.git.publishing = None;
-    notice::interrupt(world);
-    outward::interrupt(world);
-    ssh::interrupt(world);
+    let tasks: Vec<Action> = world.lanes.under_way().map(|(_, doing)| doing.action.clone()).collect();
+    lanes_mut(world).interrupt();
+    for action in tasks {
+        task::interrupted(world, &action, now);
+    }
     image::forget(world);
     bmc::interrupt(world);
     unclaimed::sort_out(world, now);
-    let running: Vec<(ClusterName, Doing)> =
-        world.clusters.iter().filter_map(|(name, facts)| Some((name.clone(), facts.doing.clone()?))).collect();
-    for (name, doing) in running {
-        task::interrupted(world, &name, &doing.action, now);
-    }
 }
 
 fn started(world: &mut World, action: &Action, now: Time) {
+    if let Some(lane) = Lane::of(action) {
+        let revision = world.desired.as_ref().and_then(|desired| desired.revision.clone());
+        let credential = bmc::account(world, action);
+        lanes_mut(world).start(lane, Doing { action: action.clone(), since: now, revision, credential });
+    }
     match action {
-        Action::Adopt | Action::Fetch => world.git.fetching = Some(now),
-        Action::FetchImage { image } => image::started(world, image, now),
-        Action::Publish { .. } => world.git.publishing = Some(now),
-        Action::Notify { receiver, .. } => notice::started(world, receiver, now),
         Action::Note { changes } => notice::noted(world, changes, now),
-        Action::Run { cluster, .. } => task::started(world, cluster, action, now),
-        Action::WriteBack { .. } | Action::TellForge { .. } => outward::started(world, action, now),
-        Action::Reach { host } => ssh::started(world, host, now),
-        Action::Probe { host }
-        | Action::Prepare { host, .. }
-        | Action::Arm { host, .. }
-        | Action::PowerCycle { host }
-        | Action::Finish { host, .. }
-        | Action::Release { host } => bmc::started(world, host, action, now),
+        Action::Run { .. } => task::started(world, action, now),
+        Action::Arm { host, generation } => bmc::arming(world, host, *generation, now),
+        Action::PowerCycle { host } => bmc::cycling(world, host, now),
+        _ => {}
     }
 }
 
 fn ended(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, now: Time) -> Touched {
+    let doing = Lane::of(action).and_then(|lane| lanes_mut(world).end(&lane));
+    let began = doing.as_ref().map(|doing| doing.since);
     match action {
         Action::Adopt => {
-            world.git.fetching = None;
             match result {
                 Ok(Outcome::Adopted(branch)) => adopt::adopt(world, branch.as_ref(), now),
                 Ok(_) => {}
-                Err(fault) => fetch_failed(world, action, fault, now),
+                Err(fault) => failed_outside(world, action, fault, now),
             }
-            Touched::Everybody
+            return Touched::Everybody;
         }
-        Action::Fetch => fetched(world, action, result, now),
-        Action::FetchImage { image } => {
-            image::ended(world, image, result, now);
-            Touched::Nobody
+        Action::Fetch => return repository::fetched(world, action, result, began, now),
+        Action::Run { .. } => return task::ended(world, action, doing, result, now),
+        Action::Reach { host } => return ssh::ended(world, host, action, began, result, now),
+        Action::FetchImage { image } => image::ended(world, image, action, result, now),
+        Action::Publish { .. } => repository::published(world, action, result, now),
+        Action::Notify { receiver, moves_upto, .. } => notice::ended(world, receiver, action, result, *moves_upto, now),
+        Action::Note { .. } => {}
+        Action::WriteBack { cluster, generated, .. } => {
+            outward::pushed(world, cluster, generated, action, result, now);
         }
-        Action::Publish { fingerprint, moves_upto, intents, tasks } => {
-            published(world, result, *fingerprint, *moves_upto, intents, now);
-            if result.is_ok() {
-                tasks.iter().for_each(|intent| task::announced(world, intent, now));
-            }
-            Touched::Nobody
+        Action::TellForge { cluster, status } => {
+            outward::told(world, cluster.as_ref(), status, action, result, now);
         }
-        Action::Notify { receiver, moves_upto, .. } => {
-            notice::ended(world, receiver, result, *moves_upto, now);
-            Touched::Nobody
-        }
-        Action::Note { .. } => Touched::Nobody,
-        Action::Run { cluster, .. } => task::ended(world, cluster, action, result, now),
-        Action::WriteBack { .. } | Action::TellForge { .. } => {
-            outward::ended(world, action, result, now);
-            Touched::Nobody
-        }
-        Action::Reach { host } => ssh::ended(world, host, action, result, now),
         Action::Probe { host }
         | Action::Prepare { host, .. }
         | Action::Arm { host, .. }
         | Action::PowerCycle { host }
         | Action::Finish { host, .. }
-        | Action::Release { host } => bmc::ended(world, host, action, result, now),
+        | Action::Release { host } => return bmc::ended(world, host, action, doing, result, now),
     }
+    Touched::Nobody
 }
 
 fn claimed(world: &mut World, mac: Mac, token: &TokenId, now: Time) -> (Verdict, Touched) {
@@ -213,13 +157,12 @@ fn claimed(world: &mut World, mac: Mac, token: &TokenId, now: Time) -> (Verdict,
     let Some(spec) = world.spec(&id).cloned() else {
         return (Verdict::Refused("not in the repository".to_owned()), Touched::Nobody);
     };
-    if facts_of(world, &id).claim.as_ref().is_some_and(|claim| claim.token == *token) {
+    if world.facts_of(&id).claim.as_ref().is_some_and(|claim| claim.token == *token) {
         return (Verdict::Ok, Touched::Nobody);
     }
     set_boot_mac(world, &id, mac);
-    let facts = host_mut(world, &id);
-    facts.failure = None;
-    facts.claim = Some(Claim {
+    forget_failure(world, &Lane::Bmc(id.clone()));
+    host_mut(world, &id).claim = Some(Claim {
         token: token.clone(),
         generation: spec.generation,
         spec: spec.spec.clone(),

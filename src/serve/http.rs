@@ -28,7 +28,7 @@ use tokio::task::JoinSet;
 use super::counters::Counters;
 use super::trace::{Exchange, HttpAsked, HttpOutcome};
 use super::{Context, api};
-use crate::model::{Secret, Time, World};
+use crate::model::{Lane, Secret, Time, World};
 use crate::plan::{Plan, plan};
 
 pub mod assets;
@@ -272,7 +272,7 @@ async fn watch_over(State(app): State<Arc<App>>, request: Request, next: Next) -
 /// `/readyz`: the loop runs and has looked at the repository once.
 async fn ready(State(app): State<Arc<App>>) -> Response {
     let world = app.ctx.world();
-    let looked = world.git.fetched_at.is_some() || world.git.fetch_failure.is_some();
+    let looked = world.git.fetched_at.is_some() || world.lanes.failure(&Lane::Fetch).is_some();
     if world.desired.is_some() || world.rejected.is_some() || looked {
         (StatusCode::OK, "ready\n").into_response()
     } else {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Context;
 use super::files::Held;
-use crate::model::{Event, ImageSpec, ImageStamp};
+use crate::model::{Event, ImageSpec, ImageStamp, Lane};
 
 /// What a digest stands for.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ pub async fn find(ctx: &Context, sha256: &str, name: &str) -> Image {
     let specs: Vec<&Arc<ImageSpec>> =
         world.desired.iter().flat_map(|it| it.images.values()).filter(announced).collect();
     let Some(first) = specs.first() else { return Image::Unknown };
-    let verified = specs.iter().find_map(|spec| Some((spec, world.images.get(&spec.id)?.verified?)));
+    let verified = specs.iter().find_map(|spec| Some((spec, *world.images.get(&spec.id)?)));
     let Some((spec, wanted)) = verified else {
-        let failure = world.images.get(&first.id).and_then(|facts| facts.failure.as_ref());
+        let failure = world.lanes.failure(&Lane::Image(first.id.clone()));
         let why =
             failure.map_or_else(|| "it is being fetched and verified".into(), |failure| failure.fault.to_string());
         return Image::Waiting(why);

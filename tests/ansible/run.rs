@@ -74,7 +74,7 @@ async fn a_host_that_shows_another_key_gets_nothing() {
     rig.sshd.keygen("other", "ed25519", "");
     let key = rig.sshd.public("other");
     let facts = Arc::make_mut(&mut rig.world.hosts).get_mut(&host_id("hv2")).unwrap();
-    Arc::make_mut(facts).ssh.key.as_mut().unwrap().1 = key;
+    Arc::make_mut(facts).ssh.key.as_mut().unwrap().value = key;
     // The repository cannot turn the check off.
     rig.file(
         "ansible.cfg",
@@ -197,15 +197,7 @@ async fn what_it_writes_is_kept_until_it_is_committed() {
 
     // As long as they are not committed, the next run has them, and keeps them.
     let facts = ClusterFacts {
-        generated: Some(Generated {
-            id,
-            revision: None,
-            run: 1,
-            since: Time(0),
-            pushing: None,
-            pushed: None,
-            failure: None,
-        }),
+        generated: Some(Generated { id, revision: None, run: 1, since: Time(0), pushed: None }),
         ..ClusterFacts::default()
     };
     Arc::make_mut(&mut rig.world.clusters).insert(cluster().name, Arc::new(facts));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rackwright::drive::bmc::manual::types::{Depth, Device, Power};
 use rackwright::drive::bmc::{BmcLock, Limits, manual};
-use rackwright::model::{Action, Event, FaultClass, HostState, Outcome, Reason, Secret, Time};
+use rackwright::model::{Action, Event, FaultClass, HostState, Lane, Outcome, Reason, Secret, Time};
 use rackwright::sim::bmc::BmcConfig;
 use tokio::time::{Instant, sleep};
 
@@ -153,7 +153,10 @@ async fn what_a_crash_leaves_open_is_closed_although_nothing_else_is_to_be_done(
         assert_eq!(rig.act(&pool, release).await, Ok(Outcome::Released));
         assert_eq!((rig.line().open(), rig.bench.actions()), (0, vec![]));
         let facts = rig.bench.world.facts(&host).unwrap();
-        assert_eq!((facts.bmc.session.clone(), facts.bmc.left_open, facts.failure.clone()), (None, false, None));
+        assert_eq!(
+            (facts.bmc.session.clone(), facts.bmc.left_open, rig.bench.world.lanes.failure(&Lane::Bmc(host))),
+            (None, false, None)
+        );
     }
 }
 

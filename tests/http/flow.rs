@@ -23,7 +23,7 @@ fn ready() -> HostFacts {
     HostFacts {
         bmc_seen: Some((Ipv4Addr::new(192, 0, 2, 7).into(), NOW)),
         inventory: Some((Inventory::default(), NOW)),
-        prepared: Some((Generation(1), NOW)),
+        prepared: Some(Generation(1)),
         ..armed(1)
     }
 }

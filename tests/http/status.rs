@@ -10,8 +10,8 @@ use rackwright::model::status::{
     ClusterStatus, Condition, Endpoint, GenerationStatus, HostStatus, SshStatus, TaskStatus, WriteBackStatus,
 };
 use rackwright::model::{
-    ActionKind, Announced, Change, ClusterName, ClusterState, ConditionStatus, Desired, Failure, Fault, Finding,
-    Generation, HostState, Lease, LeaseOrigin, Mac, Move, Moves, Policy, Progress, Reason, Rejected, Revision, Subnet,
+    Action, Announced, Change, ClusterName, ClusterState, ConditionStatus, Desired, Fault, Finding, Generation,
+    HostState, Lane, Lease, LeaseOrigin, Mac, Move, Moves, Policy, Progress, Reason, Rejected, Revision, Subnet,
     TaskId, TaskResult, Time, Unclaimed, World,
 };
 use rackwright::serve::api::events::{News, news};
@@ -49,9 +49,11 @@ fn world() -> World {
     world
 }
 
-fn failure() -> Failure {
+/// Three failures in a row.
+fn fail(world: &mut World, lane: Lane, action: &Action) {
     let fault = Fault::transient(Reason::Unreachable, "no route to <git.example.net>");
-    Failure { action: ActionKind::Fetch, fault, count: 3, at: NOW, basis: Digest::new("") }
+    let lanes = Arc::make_mut(&mut world.lanes);
+    (0..3).for_each(|_| lanes.failed(lane.clone(), action, fault.clone(), Digest::new(""), NOW));
 }
 
 #[tokio::test]
@@ -59,10 +61,10 @@ async fn ready_means_that_the_repository_was_looked_at() {
     let rig = Rig::start().await;
     assert_eq!((rig.get("/healthz").await.code, rig.get("/readyz").await.code), (200, 503));
     let mut world = World::new(Arc::new(Policy::default()));
-    world.git.fetch_failure = Some(failure());
+    fail(&mut world, Lane::Fetch, &Action::Fetch);
     rig.world.send_replace(Arc::new(world.clone()));
     assert_eq!(rig.get("/readyz").await.code, 200, "an unreachable remote does not take the servers away");
-    world.git.fetch_failure = None;
+    Arc::make_mut(&mut world.lanes).forget_failure(&Lane::Fetch);
     world.desired = Some(Arc::default());
     rig.world.send_replace(Arc::new(world));
     assert_eq!(rig.get("/readyz").await.code, 200);
@@ -92,7 +94,8 @@ async fn metrics_count_by_kind_and_never_by_host() {
     tftp.count("read", "claim");
     let mut world = world();
     world.git.fetched_at = Some(NOW - Duration::from_secs(90));
-    world.git.publish_failure = Some(failure());
+    let publish = Action::Publish { fingerprint: 0, moves_upto: 0, intents: Vec::new(), tasks: Vec::new() };
+    fail(&mut world, Lane::Publish, &publish);
     world.foreign_dhcp = Some(([192, 0, 2, 66].into(), NOW));
     let rig = Rig::counting(settings(), world, vec![dhcp, tftp]).await;
     rig.post("/checkin/host", br#"{"action":"install-start"}"#).await;
@@ -278,7 +281,8 @@ async fn answers_are_what_the_document_says() {
         findings: vec![Finding::error("clusters.yml", (1, 2), "unknown-key", "no such key").hint("remove it")],
         at: NOW,
     }));
-    world.git.publish_failure = Some(failure());
+    let publish = Action::Publish { fingerprint: 0, moves_upto: 0, intents: Vec::new(), tasks: Vec::new() };
+    fail(&mut world, Lane::Publish, &publish);
     world.foreign_dhcp = Some(([192, 0, 2, 66].into(), NOW));
     world.full_ranges = Arc::new(BTreeMap::from([("192.0.2.0/24".parse().unwrap(), NOW)]));
     let stranger = Unclaimed { ip: [192, 0, 2, 7].into(), since: NOW };

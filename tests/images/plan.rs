@@ -172,7 +172,7 @@ fn a_restart_and_a_changed_file_mean_verifying_anew() {
     assert_eq!(bench.tell(Event::ImageChanged { image: images[0].clone() }), Verdict::Ok);
     assert_eq!(fetching(&bench), images);
     bench.tell(Event::ImageChanged { image: Digest::new("unknown") });
-    assert_eq!(bench.world.images.len(), 1);
+    assert!(bench.world.images.is_empty(), "neither this one nor the unknown one");
 }
 
 #[test]
@@ -215,6 +215,4 @@ fn a_snapshot_keeps_what_is_known_of_images() {
     let snapshot = serde_json::from_str(&text).unwrap();
     let back = rackwright::model::World::restore(bench.world.policy.clone(), snapshot, bench.world.desired.clone());
     assert_eq!(back.images, bench.world.images);
-    let old = text.replace(",\"images\":", ",\"unknown\":");
-    assert!(old != text && serde_json::from_str::<rackwright::model::Snapshot>(&old).unwrap().images.is_empty());
 }

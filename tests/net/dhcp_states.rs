@@ -211,7 +211,7 @@ fn a_full_range_is_said_to_be_full() {
     reduce(&mut world, &full(true), NOW + Duration::from_secs(60));
     assert_eq!(world.full_ranges[&subnet().net], NOW);
     let kept = serde_json::to_string(&world.snapshot()).unwrap();
-    assert_eq!(serde_json::from_str::<Snapshot>(&kept).unwrap().full_ranges, world.full_ranges);
+    assert_eq!(serde_json::from_str::<Snapshot>(&kept).unwrap().facts.full_ranges, world.full_ranges);
     reduce(&mut world, &full(false), NOW);
     assert_eq!(readme(&world), quiet);
 }

@@ -164,7 +164,8 @@ fn any_facts() -> impl Strategy<Value = HostFacts> {
     (generation(), generation(), generation(), proptest::option::of(0_u64..12)).prop_map(|(intent, arm, done, seen)| {
         HostFacts {
             intent: intent.map(Generation),
-            armed: arm.map(|generation| (Generation(generation), NOW, 1)),
+            armed: arm
+                .map(|generation| Armed { generation: Generation(generation), tries: Tries { at: NOW, times: 1 } }),
             installed: done.and_then(|generation| installed(generation).installed),
             boot_mac: seen.map(mac),
             ..HostFacts::default()
@@ -223,7 +224,7 @@ proptest! {
             let claimed = facts.claim.as_ref().is_some_and(|claim| claim.generation == spec.generation);
             prop_assert!(spec.blocked.is_empty() || claimed);
             prop_assert!(facts.intent >= Some(spec.generation));
-            prop_assert!(!spec.has_bmc() || facts.armed.map(|(generation, ..)| generation) == Some(spec.generation));
+            prop_assert!(!spec.has_bmc() || facts.armed.map(|armed| armed.generation) == Some(spec.generation));
             prop_assert!(spec.boot_mac == Some(mac) || (spec.boot_mac.is_none() && facts.boot_mac == Some(mac)));
         } else {
             prop_assert!(!handed_out);

@@ -189,7 +189,7 @@ fn what_holds_is_told_once_for_each_revision() {
     bench.push();
     assert_eq!(tell(&mut bench), ["- Success in force", "c1 Success completed"], "a new revision has no statuses yet");
     let revision =
-        |bench: &Bench| bench.world.clusters[&ClusterName::new("c1")].commit_status.told.clone().unwrap().revision;
+        |bench: &Bench| bench.world.clusters[&ClusterName::new("c1")].commit_status.clone().unwrap().status.revision;
     assert_eq!(Some(revision(&bench)), bench.world.desired.as_ref().unwrap().revision);
 
     let findings = vec![

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rackwright::model::{
-    Action, ClusterSpec, Credential, CredentialKind, Desired, Digest, Event, Fault, HostSpec, HostState, LeaseOrigin,
-    Mac, Outcome, Pending, Preparation, Reason, Secret, Stage, StatusBranch, Verdict,
+    Action, ClusterSpec, Credential, CredentialKind, Desired, Digest, Event, Fault, HostSpec, HostState, Lane,
+    LeaseOrigin, Mac, Outcome, Pending, Preparation, Reason, Secret, Stage, StatusBranch, Verdict,
 };
 use rackwright::plan::{Step, report};
 
@@ -54,7 +54,7 @@ fn refused() -> Fault {
 }
 
 fn tried(bench: &Bench) -> String {
-    bench.world.facts(&bench.id(1)).unwrap().doing.clone().unwrap().credential.unwrap().as_str().to_owned()
+    bench.world.lanes.get(&Lane::Bmc(bench.id(1))).doing.clone().unwrap().credential.unwrap().as_str().to_owned()
 }
 
 #[test]

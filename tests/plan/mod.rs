@@ -5,6 +5,7 @@ mod bmc;
 mod check;
 mod cluster;
 mod disk;
+mod journal;
 mod ladder;
 mod nic;
 mod random;

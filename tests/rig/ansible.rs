@@ -51,7 +51,7 @@ impl Rig {
         let known = |number: u64| {
             let mut facts = installed(1);
             facts.host_seen = Some((Ipv4Addr::new(127, 0, 0, number as u8).into(), NOW));
-            facts.ssh.key = Some((facts.installed.as_ref().unwrap().token.clone(), sshd.public("host")));
+            facts.ssh.key = Some(OfInstall::new(&facts.installed.as_ref().unwrap().token, sshd.public("host")));
             (host(number), facts)
         };
         let world = world((1..=3).map(known).collect());

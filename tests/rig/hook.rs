@@ -53,7 +53,8 @@ impl Rig {
             let mut facts = installed(1);
             let last = if index < 3 { index as u8 + 1 } else { 99 };
             facts.host_seen = Some((Ipv4Addr::new(127, 0, 0, last).into(), NOW));
-            facts.ssh.key = Some((facts.installed.as_ref().unwrap().token.clone(), self.sshd.public("host")));
+            let token = &facts.installed.as_ref().unwrap().token;
+            facts.ssh.key = Some(OfInstall::new(token, self.sshd.public("host")));
             (spec, facts)
         };
         self.world = world(hosts.into_iter().enumerate().map(known).collect());

@@ -97,7 +97,11 @@ pub fn cluster() -> ClusterSpec {
 /// Announced and armed for a generation.
 pub fn armed(generation: u32) -> HostFacts {
     let generation = Generation(generation);
-    HostFacts { intent: Some(generation), armed: Some((generation, NOW, 1)), ..HostFacts::default() }
+    HostFacts {
+        intent: Some(generation),
+        armed: Some(Armed { generation, tries: Tries { at: NOW, times: 1 } }),
+        ..HostFacts::default()
+    }
 }
 
 pub fn installed(generation: u32) -> HostFacts {

@@ -19,8 +19,8 @@ use std::time::Duration;
 use rackwright::drive::bmc::{BmcPool, PoolConfig};
 use rackwright::model::desired::TOKEN_MARK;
 use rackwright::model::{
-    Action, Desired, Event, Fault, Fetched, Finding, HostId, ImageStamp, LeaseOrigin, Mac, Outcome, Policy, PowerState,
-    Protocol, Reason, Revision, Secret, StatusBranch, Time, Token, Verdict, World,
+    Action, Desired, Event, Fault, Fetched, Finding, HostId, ImageStamp, Lane, LeaseOrigin, Mac, Outcome, Policy,
+    PowerState, Protocol, Reason, Revision, Secret, StatusBranch, Time, Token, Verdict, World,
 };
 use rackwright::plan::boot::{self, FileAnswer};
 use rackwright::plan::report::{self, Files};
@@ -243,7 +243,9 @@ impl Sim {
         let done = plan.hosts.iter().all(|host| matches!(host.step, Step::Done { .. }))
             && plan.clusters.iter().all(|cluster| matches!(cluster.step, Step::Done { .. }));
         let git = &daemon.world.git;
-        done && plan.actions.is_empty() && git.published == Some(plan.fingerprint) && git.publishing.is_none()
+        done && plan.actions.is_empty()
+            && git.published == Some(plan.fingerprint)
+            && !daemon.world.lanes.is_busy(&Lane::Publish)
     }
 
     /// Until the next time at which anything is due, or something happens on a line to a BMC.

@@ -72,10 +72,6 @@ impl Endpoint {
             .ok_or_else(|| Fault::operator(Reason::AuthenticationFailed, plan::bmc::all_refused(spec)))?;
         Ok(Endpoint {
             protocol: plan::bmc::protocol(spec, facts),
-            ipmi_after: match plan::bmc::stays(facts, Reason::ConnectionRefused) {
-                true => IpmiAfter::Refusal,
-                false => IpmiAfter::OtherService,
-            },
             account: account.id.clone(),
             tls: match tls {
                 BmcTls::Pin => Tls::Pin(plan::bmc::pin(spec, facts)),

@@ -34,7 +34,7 @@ impl Order {
             Action::Probe { .. } => Order::Probe { boot_mac: spec.boot_mac },
             Action::Prepare { apply, .. } => {
                 let pending = world.facts(&spec.id).and_then(|facts| facts.bmc.pending.as_ref());
-                let pending = pending.map(|(pending, ..)| pending.clone());
+                let pending = pending.map(|it| it.pending.clone());
                 Order::Prepare { prepare: spec.prepare.clone(), apply: *apply, pending }
             }
             Action::Arm { .. } => Order::Arm { network_boot: spec.bmc.network_boot, mode: spec.bmc.boot_mode },

@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, IpmiAfter};
 use super::order::Order;
 use super::protocol::{self, via_redfish_or_ipmi};
 use crate::drive::JournalFact;
@@ -86,8 +86,13 @@ impl BmcPool {
 
     fn endpoint(&self, spec: &HostSpec, world: &World) -> Result<Endpoint, Fault> {
         let config = &self.shared.config;
-        let endpoint = Endpoint::of(spec, plan::cluster::facts_of(world, &spec.id), &config.tls)?;
+        let endpoint = Endpoint::of(spec, world.facts_of(&spec.id), &config.tls)?;
+        let ipmi_after = match plan::bmc::stays(world, &spec.id, Reason::ConnectionRefused) {
+            true => IpmiAfter::Refusal,
+            false => IpmiAfter::OtherService,
+        };
         Ok(Endpoint {
+            ipmi_after,
             port: config.port,
             ipmi_port: config.ipmi_port,
             state_dir: config.state_dir.clone(),

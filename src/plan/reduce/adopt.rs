@@ -4,20 +4,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{cluster_mut, host_mut, set_boot_mac, task};
+use super::change::{cluster_mut, forget_failure, host_mut, set_boot_mac};
+use super::task;
 use crate::model::status::{Endpoint, HostStatus, TaskStatus};
 use crate::model::{
-    ActionKind, Claim, ClusterName, ConditionStatus, Consent, Failure, Fault, FaultClass, Generated, HostState, Lease,
-    LeaseOrigin, Reason, Stamp, StatusBranch, TaskRecord, Time, World,
+    ActionKind, Claim, ClusterName, ConditionStatus, Consent, Failure, Fault, FaultClass, Generated, HostState, Lane,
+    Lease, LeaseOrigin, OfInstall, Reason, Stamp, StatusBranch, TaskFailure, TaskRecord, Time, World,
 };
-use crate::plan::task::task_basis;
+use crate::plan::view::task_basis;
 
 /// How long an address read from the status branch is kept for its MAC, until that renews it.
 const LEASE_GRACE: Duration = Duration::from_secs(3600);
 
 pub(super) fn adopt(world: &mut World, branch: Option<&StatusBranch>, now: Time) {
     world.adopted = true;
-    world.git.fetch_failure = None;
+    forget_failure(world, &Lane::Fetch);
     let Some(branch) = branch else { return };
     if branch.rack.armed {
         world.consent = Consent::Open;
@@ -39,9 +40,7 @@ pub(super) fn adopt(world: &mut World, branch: Option<&StatusBranch>, now: Time)
             revision: it.revision.clone(),
             run: it.run,
             since: it.since.time(),
-            pushing: None,
             pushed: None,
-            failure: None,
         });
     }
 }
@@ -76,17 +75,17 @@ fn adopt_host(world: &mut World, host: &HostStatus, now: Time) {
     });
     let installed = facts.installed.as_ref();
     if let (Some(installed), Some(ssh)) = (installed, &host.ssh) {
-        let of = |text: &String| (installed.token.clone(), text.clone());
+        let of = |text: &String| OfInstall::new(&installed.token, text.clone());
         facts.ssh.key = ssh.host_key.as_ref().map(of);
         facts.ssh.before = ssh.boot_before.as_ref().map(of);
-        facts.ssh.configured = ssh.configured.map(|at| (installed.token.clone(), at.time()));
+        facts.ssh.configured = ssh.configured.map(|at| OfInstall::new(&installed.token, at.time()));
     }
     // An announced install that the branch does not show as done may have happened since: never repeat it unasked.
     facts.held = host.announced.filter(|announced| installed.is_none_or(|it| it.generation < *announced));
     if let Some(installed) = installed.filter(|_| host.state >= HostState::BootedInitial) {
-        facts.booted = Some((installed.token.clone(), since));
+        facts.booted = Some(OfInstall::new(&installed.token, since));
         if host.state == HostState::Completed && host.condition.status == ConditionStatus::Ready {
-            facts.finished = Some((installed.token.clone(), since));
+            facts.finished = Some(OfInstall::new(&installed.token, since));
         }
     }
 }
@@ -106,7 +105,7 @@ fn adopt_task(world: &mut World, cluster: &ClusterName, task: &TaskStatus) {
     let at = task.at.map_or_else(Time::default, Stamp::time);
     let failed = |run: u32, fault: Fault| {
         let basis = task_basis(definition, run);
-        (Failure { action: ActionKind::Run, fault, count: 1, at, basis }, run)
+        TaskFailure { failure: Failure { action: ActionKind::Run, fault, count: 1, at, basis }, run }
     };
     // What was announced and is not shown as done may have been begun since: never repeated unasked.
     let open = task.announced.as_ref().filter(|said| {
@@ -120,8 +119,9 @@ fn adopt_task(world: &mut World, cluster: &ClusterName, task: &TaskStatus) {
     });
     let failure = task.failed_at_run.zip(task.fault.clone()).map(|(run, fault)| failed(run, fault));
     // After a failure that passes by itself it may have been begun once more.
-    let later =
-        |one: &(Failure, u32), other: &(Failure, u32)| one.1 >= other.1 && one.0.fault.class != FaultClass::Transient;
+    let later = |one: &TaskFailure, other: &TaskFailure| {
+        one.run >= other.run && one.failure.fault.class != FaultClass::Transient
+    };
     let failure = match (failure, lost) {
         (Some(failure), Some(lost)) => Some(if later(&failure, &lost) { failure } else { lost }),
         (failure, lost) => failure.or(lost),

@@ -1,12 +1,13 @@
 //! What became of actions on a host through its BMC, and what is known of that BMC.
 
-use super::{Touched, facts_of, host_mut, nics, set_boot_mac};
+use super::change::{Touched, failed, forget_failure, host_mut, set_boot_mac};
+use super::nics;
 use crate::model::{
-    Action, ActionKind, BmcFacts, Digest, Doing, Event, Failure, Fault, Generation, HostFacts, HostId, HostSpec,
-    Outcome, Preparation, Reason, Time, World,
+    Action, Armed, BmcFacts, Digest, Doing, Event, Fault, Generation, HostFacts, HostId, HostSpec, Lane, OfInstall,
+    Outcome, Preparation, Preparing, Reason, Time, Tries, World,
 };
 use crate::plan::bmc::{basis, credential};
-use crate::plan::host;
+use crate::plan::install::running;
 
 /// Remarks kept of one BMC.
 const REMARKS: usize = 8;
@@ -19,76 +20,73 @@ pub(super) fn told(world: &mut World, event: &Event) {
             bmc.session.clone_from(session);
             bmc.left_open = false;
         }
-        Event::BmcNoted { host, note } if facts_of(world, host).bmc.fallbacks.len() < REMARKS => {
+        Event::BmcNoted { host, note } if world.facts_of(host).bmc.fallbacks.len() < REMARKS => {
             host_mut(world, host).bmc.fallbacks.insert(note.clone());
         }
         _ => {}
     }
 }
 
-/// After a restart nobody knows how what was under way ended, and the tokens of sessions are gone.
+/// After a restart the tokens of sessions are gone.
 pub(super) fn interrupt(world: &mut World) {
-    let touched = |facts: &HostFacts| facts.doing.is_some() || facts.bmc.session.is_some();
-    let ids: Vec<HostId> = world.hosts.iter().filter(|(_, facts)| touched(facts)).map(|(id, _)| id.clone()).collect();
-    for id in ids {
-        let facts = host_mut(world, &id);
-        facts.doing = None;
-        facts.bmc.left_open = facts.bmc.session.is_some();
+    let open = world.hosts.iter().filter(|(_, facts)| facts.bmc.session.is_some());
+    for id in open.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+        host_mut(world, &id).bmc.left_open = true;
     }
 }
 
-pub(super) fn started(world: &mut World, id: &HostId, action: &Action, now: Time) {
-    let credential = account(world, id);
+/// A network boot is ordered.
+pub(super) fn arming(world: &mut World, id: &HostId, generation: Generation, now: Time) {
     let facts = host_mut(world, id);
-    facts.doing = Some(Doing { action: action.clone(), since: now, credential });
-    match action {
-        Action::Arm { generation, .. } => {
-            let times = facts.armed.filter(|(armed, ..)| armed == generation).map_or(0, |(.., times)| times);
-            facts.armed = Some((*generation, now, times + 1));
-            nics::watch(world, id);
-        }
-        Action::PowerCycle { .. } => {
-            let token = facts.installed.as_ref().map(|installed| installed.token.clone());
-            let times = facts.cycled.as_ref().filter(|(of, ..)| Some(of) == token.as_ref());
-            let times = times.map_or(0, |(.., times)| *times);
-            facts.cycled = token.map(|token| (token, now, times + 1));
-        }
-        _ => {}
-    }
+    let before = facts.armed.filter(|armed| armed.generation == generation).map(|armed| armed.tries);
+    facts.armed = Some(Armed { generation, tries: once_more(before, now) });
+    nics::watch(world, id);
 }
 
-/// The account that an action on this host's BMC is begun with.
-fn account(world: &World, id: &HostId) -> Option<Digest> {
-    let spec = world.spec(id)?;
-    Some(credential(spec, facts_of(world, id))?.id.clone())
+/// A restart is ordered of a machine whose first boot is overdue.
+pub(super) fn cycling(world: &mut World, id: &HostId, now: Time) {
+    let facts = host_mut(world, id);
+    let Some(installed) = &facts.installed else { return };
+    let before = OfInstall::get(&facts.cycled, &installed.token).copied();
+    facts.cycled = Some(OfInstall::new(&installed.token, once_more(before, now)));
+}
+
+fn once_more(before: Option<Tries>, now: Time) -> Tries {
+    Tries { at: now, times: before.map_or(0, |tries| tries.times) + 1 }
+}
+
+/// The account that an action on a host's BMC is begun with.
+pub(super) fn account(world: &World, action: &Action) -> Option<Digest> {
+    let Some(Lane::Bmc(id)) = Lane::of(action) else { return None };
+    let spec = world.spec(&id)?;
+    Some(credential(spec, world.facts_of(&id))?.id.clone())
 }
 
 pub(super) fn ended(
     world: &mut World,
     id: &HostId,
     action: &Action,
+    doing: Option<Doing>,
     result: &Result<Outcome, Fault>,
     now: Time,
 ) -> Touched {
     let spec = world.spec(id).cloned();
-    let facts = host_mut(world, id);
-    let doing = facts.doing.take();
+    let lane = Lane::Bmc(id.clone());
+    let tried = doing.and_then(|doing| doing.credential);
     let outcome = match result {
         Ok(outcome) => outcome,
         Err(fault) => {
-            failed(facts, spec.as_deref(), action, fault, doing, now);
+            bmc_failed(world, id, spec.as_deref(), action, fault, tried, now);
             return Touched::Nobody;
         }
     };
-    if facts
-        .failure
-        .as_ref()
-        .is_none_or(|failure| !matches!(action, Action::Release { .. }) || failure.action == ActionKind::Release)
-    {
-        facts.failure = None;
+    let last = world.lanes.failure(&lane);
+    if last.is_none_or(|last| !matches!(action, Action::Release { .. }) || last.action == action.kind()) {
+        forget_failure(world, &lane);
     }
+    let facts = host_mut(world, id);
     if !matches!(outcome, Outcome::Released) {
-        facts.bmc.accepted = doing.and_then(|doing| doing.credential).or(facts.bmc.accepted.take());
+        facts.bmc.accepted = tried.or(facts.bmc.accepted.take());
     }
     match outcome {
         Outcome::Probed { inventory, pin, protocol } => {
@@ -108,27 +106,27 @@ pub(super) fn ended(
         }
         Outcome::Finished(power) => {
             facts.power = Some((*power, now));
-            facts.finished = host::running(facts).cloned().map(|token| (token, now));
+            facts.finished = running(facts).map(|token| OfInstall::new(token, now));
         }
         _ => {}
     }
     Touched::Host(id.clone())
 }
 
-fn failed(
-    facts: &mut HostFacts,
+fn bmc_failed(
+    world: &mut World,
+    id: &HostId,
     spec: Option<&HostSpec>,
     action: &Action,
     fault: &Fault,
-    doing: Option<Doing>,
+    tried: Option<Digest>,
     now: Time,
 ) {
     // The machine may be on its way: wait for it as if all had gone well, and order it again only when overdue.
     if fault.reason == Reason::OutcomeUnknown && matches!(action, Action::Arm { .. } | Action::PowerCycle { .. }) {
-        facts.failure = None;
-        return;
+        return forget_failure(world, &Lane::Bmc(id.clone()));
     }
-    let tried = doing.and_then(|doing| doing.credential);
+    let facts = world.facts_of(id);
     // Tied to the account it was tried with, which need not be the one that would be tried now.
     let now_tried = spec.and_then(|spec| credential(spec, facts)).map(|account| account.id.clone());
     let basis = match (spec, &tried) {
@@ -136,11 +134,10 @@ fn failed(
         (_, Some(tried)) => tried.clone(),
         _ => Digest::new(""),
     };
-    if fault.reason == Reason::AuthenticationFailed {
-        facts.bmc.refused.extend(tried);
+    if let Some(tried) = tried.filter(|_| fault.reason == Reason::AuthenticationFailed) {
+        host_mut(world, id).bmc.refused.insert(tried);
     }
-    let count = facts.failure.as_ref().filter(|last| last.action == action.kind()).map_or(0, |last| last.count);
-    facts.failure = Some(Failure { action: action.kind(), fault: fault.clone(), count: count + 1, at: now, basis });
+    failed(world, action, fault, basis, now);
 }
 
 fn prepared(facts: &mut HostFacts, action: &Action, preparation: &Preparation, generation: Generation, now: Time) {
@@ -148,7 +145,7 @@ fn prepared(facts: &mut HostFacts, action: &Action, preparation: &Preparation, g
     let before = facts.bmc.pending.take();
     match &preparation.pending {
         None => {
-            facts.prepared = Some((generation, now));
+            facts.prepared = Some(generation);
             // A disk is that of the slots it was found for, and of no others.
             facts.bmc.prepared_as.clone_from(&preparation.of);
             facts.bmc.disk.clone_from(&preparation.disk);
@@ -156,10 +153,10 @@ fn prepared(facts: &mut HostFacts, action: &Action, preparation: &Preparation, g
         Some(pending) => {
             let begun = matches!(action, Action::Prepare { apply: true, .. });
             let (since, times) = match before {
-                Some((_, since, times, _)) if !begun => (since, times),
-                before => (now, before.map_or(0, |(_, _, times, _)| times) + 1),
+                Some(before) if !begun => (before.since, before.times),
+                before => (now, before.map_or(0, |before| before.times) + 1),
             };
-            facts.bmc.pending = Some((pending.clone(), since, times, now));
+            facts.bmc.pending = Some(Preparing { pending: pending.clone(), since, times, looked: now });
         }
     }
 }

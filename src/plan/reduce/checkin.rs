@@ -2,9 +2,11 @@
 
 use std::net::IpAddr;
 
-use super::{Touched, host_mut, nics, owner, ssh};
-use crate::model::{CheckIn, CheckInAction, HostFacts, HostId, Installed, SshFacts, Time, TokenId, Verdict, World};
-use crate::plan::cluster::facts_of;
+use super::change::{Touched, forget_failure, host_mut, owner};
+use super::{nics, ssh};
+use crate::model::{
+    CheckIn, CheckInAction, HostFacts, HostId, Installed, Lane, OfInstall, SshFacts, Time, TokenId, Verdict, World,
+};
 
 pub(super) fn fold(world: &mut World, checkin: &CheckIn, now: Time) -> (Verdict, Touched) {
     let named = named_by(world, checkin);
@@ -64,7 +66,7 @@ fn by_source(world: &World, source: IpAddr) -> Option<HostId> {
 /// Whose check-in this is: by token first; without one by MACs and source address, which must then agree.
 fn identify(world: &World, checkin: &CheckIn, named: &[HostId]) -> Result<HostId, String> {
     let Some(token) = &checkin.token else { return without_token(world, checkin, named) };
-    let holder = named.iter().find(|id| knows(facts_of(world, id), token)).cloned();
+    let holder = named.iter().find(|id| knows(world.facts_of(id), token)).cloned();
     let holder = holder.or_else(|| world.hosts.iter().find(|(_, facts)| knows(facts, token)).map(|(id, _)| id.clone()));
     let Some(holder) = holder else {
         return Err("this is not the token of the newest install".to_owned());
@@ -100,6 +102,7 @@ fn apply(world: &mut World, id: &HostId, checkin: &CheckIn, now: Time) -> Result
     let address = own_address(world, id, checkin)?;
     let facts = host_mut(world, id);
     contradicts_key(facts, checkin)?;
+    let before = (facts.installed.clone(), facts.booted.clone());
     let newest = facts.claim.as_ref().filter(|claim| checkin.token.as_ref() == Some(&claim.token)).cloned();
     match checkin.action {
         CheckInAction::InstallStart => {
@@ -123,13 +126,12 @@ fn apply(world: &mut World, id: &HostId, checkin: &CheckIn, now: Time) -> Result
                 return Err("no install of this host is known to be complete".to_owned());
             };
             let token = installed.token.clone();
-            if facts.booted.as_ref().is_none_or(|(booted, _)| *booted != token) {
-                facts.booted = Some((token.clone(), now));
-                facts.failure = None;
+            if OfInstall::get(&facts.booted, &token).is_none() {
+                facts.booted = Some(OfInstall::new(&token, now));
             }
             // The markers that it goes by are laid down when a role begins: that it is up again, not that all went well.
             if checkin.action == CheckInAction::BootConfigured {
-                ssh::configured(&mut facts.ssh, token, now);
+                ssh::configured(&mut facts.ssh, &token, now);
             }
         }
     }
@@ -139,6 +141,13 @@ fn apply(world: &mut World, id: &HostId, checkin: &CheckIn, now: Time) -> Result
     }
     facts.refused = None;
     learn_key(facts, checkin);
+    let (installed, booted) = (facts.installed != before.0, facts.booted != before.1);
+    if installed || booted {
+        forget_failure(world, &Lane::Bmc(id.clone()));
+    }
+    if installed {
+        forget_failure(world, &Lane::Ssh(id.clone()));
+    }
     if !expected {
         nics::forget(world, id);
     }
@@ -170,9 +179,8 @@ fn complete(facts: &mut HostFacts, claim: crate::model::Claim, now: Time) {
     facts.installed = Some(Installed { generation: claim.generation, token: claim.token, spec: claim.spec, at: now });
     facts.claim = None;
     facts.held = None;
-    facts.failure = None;
     facts.cycled = None;
     facts.bmc.pending = None;
     // Another system: another host key, and its first boot is still to come.
-    facts.ssh = SshFacts { reaching: facts.ssh.reaching, ..SshFacts::default() };
+    facts.ssh = SshFacts::default();
 }

@@ -2,57 +2,52 @@
 
 use std::sync::Arc;
 
-use crate::model::{ActionKind, Desired, Digest, Failure, Fault, ImageFacts, Outcome, Time, World};
+use super::change::{failed, forget_failure, lanes_mut};
+use crate::model::{Action, Desired, Digest, Fault, ImageStamp, Lane, Outcome, Time, World};
 
-fn facts<'w>(world: &'w mut World, image: &Digest) -> &'w mut ImageFacts {
-    Arc::make_mut(&mut world.images).entry(image.clone()).or_default()
+fn images_mut(world: &mut World) -> &mut std::collections::BTreeMap<Digest, ImageStamp> {
+    Arc::make_mut(&mut world.images)
 }
 
-pub(super) fn started(world: &mut World, image: &Digest, now: Time) {
-    facts(world, image).doing = Some(now);
-}
-
-pub(super) fn ended(world: &mut World, image: &Digest, result: &Result<Outcome, Fault>, now: Time) {
+pub(super) fn ended(world: &mut World, image: &Digest, action: &Action, result: &Result<Outcome, Fault>, now: Time) {
+    let lane = Lane::Image(image.clone());
     let wanted = world.desired.as_ref().is_some_and(|desired| desired.images.contains_key(image));
-    if !wanted {
-        Arc::make_mut(&mut world.images).remove(image);
-        return;
-    }
-    let facts = facts(world, image);
-    facts.doing = None;
     match result {
-        Ok(Outcome::ImageVerified(stamp)) => {
-            facts.verified = Some(*stamp);
-            facts.failure = None;
+        Ok(Outcome::ImageVerified(stamp)) if wanted => {
+            images_mut(world).insert(image.clone(), *stamp);
+            forget_failure(world, &lane);
         }
-        Ok(_) => {}
-        Err(fault) => {
-            facts.verified = None;
-            let count = facts.failure.as_ref().map_or(0, |last| last.count) + 1;
-            let fault = fault.clone();
-            facts.failure =
-                Some(Failure { action: ActionKind::FetchImage, fault, count, at: now, basis: image.clone() });
+        Err(fault) if wanted => {
+            changed(world, image);
+            failed(world, action, fault, image.clone(), now);
+        }
+        _ if wanted => {}
+        // It has left the repository meanwhile.
+        _ => {
+            changed(world, image);
+            forget_failure(world, &lane);
         }
     }
 }
 
 /// The file is not the one that was verified.
 pub(super) fn changed(world: &mut World, image: &Digest) {
-    if world.images.get(image).is_some_and(|facts| facts.verified.is_some()) {
-        facts(world, image).verified = None;
+    if world.images.contains_key(image) {
+        images_mut(world).remove(image);
     }
 }
 
-/// A restart: the files may be gone, and nobody knows how what was under way ended. A person may have put right what
-/// failed.
+/// A restart: the files may be gone, and a person may have put right what failed.
 pub(super) fn forget(world: &mut World) {
     world.images = Arc::default();
+    lanes_mut(world).retain(|lane, _| !matches!(lane, Lane::Image(_)));
 }
 
 /// Of images that have left the repository nothing is known any more, except that some are being fetched.
 pub(super) fn keep_wanted(world: &mut World, desired: &Desired) {
-    if world.images.keys().any(|image| !desired.images.contains_key(image)) {
-        let images = Arc::make_mut(&mut world.images);
-        images.retain(|image, facts| desired.images.contains_key(image) || facts.doing.is_some());
-    }
+    images_mut(world).retain(|image, _| desired.images.contains_key(image));
+    lanes_mut(world).retain(|lane, work| match lane {
+        Lane::Image(image) => work.doing.is_some() || desired.images.contains_key(image),
+        _ => true,
+    });
 }

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::{Touched, facts_of, host_mut, owner, unclaimed};
-use crate::model::{FaultClass, Lease, LeaseOrigin, Mac, MacRole, Time, Verdict, World};
+use super::change::{Touched, forget_failure, host_mut, owner};
+use super::unclaimed;
+use crate::model::{FaultClass, Lane, Lease, LeaseOrigin, Mac, MacRole, Time, Verdict, World};
 use crate::plan::lease;
 
 pub(super) fn leased(
@@ -27,17 +28,19 @@ pub(super) fn seen(world: &mut World, mac: Mac, ip: IpAddr, now: Time) -> Touche
     match owner(world, mac) {
         Some((id, MacRole::Bmc)) => {
             // A renewal says nothing new of the host: its facts stay as they are, and nothing needs to be planned.
-            if facts_of(world, &id).bmc_seen.is_some_and(|(old, _)| old == ip) {
+            if world.facts_of(&id).bmc_seen.is_some_and(|(old, _)| old == ip) {
                 return Touched::Nobody;
             }
-            let facts = host_mut(world, &id);
-            facts.bmc_seen = Some((ip, now));
+            host_mut(world, &id).bmc_seen = Some((ip, now));
             // A BMC that moved is a new party to talk to: earlier silence at the old address says nothing of it.
-            facts.failure = facts.failure.take().filter(|it| it.fault.class == FaultClass::Operator);
+            let lane = Lane::Bmc(id.clone());
+            if world.lanes.failure(&lane).is_some_and(|it| it.fault.class != FaultClass::Operator) {
+                forget_failure(world, &lane);
+            }
             Touched::Host(id)
         }
         Some((id, MacRole::Boot)) => {
-            if facts_of(world, &id).host_seen.is_some_and(|(old, _)| old == ip) {
+            if world.facts_of(&id).host_seen.is_some_and(|(old, _)| old == ip) {
                 return Touched::Nobody;
             }
             host_mut(world, &id).host_seen = Some((ip, now));

@@ -5,12 +5,11 @@
 
 use std::sync::Arc;
 
-use super::facts_of;
 use crate::model::{HostId, World};
 
 /// From when it is armed.
 pub(super) fn watch(world: &mut World, id: &HostId) {
-    let nics: Vec<_> = facts_of(world, id).nics().map(|mac| (mac, id.clone())).collect();
+    let nics: Vec<_> = world.facts_of(id).nics().map(|mac| (mac, id.clone())).collect();
     if nics.iter().any(|nic| !world.nics.contains(nic)) {
         Arc::make_mut(&mut world.nics).extend(nics);
     }

@@ -3,21 +3,20 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use super::change::{Touched, failed_outside, forget_failure, host_mut};
 use super::network::seen;
-use super::shown::{note, trim};
-use super::{Touched, bmc, host_mut, image, nics, notice, outward, unclaimed};
-use crate::model::{
-    Action, ActionKind, Change, Desired, Fault, Fetched, Generation, HeadState, HostId, Mac, Outcome, Rejected, Time,
-    World,
-};
-use crate::plan::rack::count_failure;
+use super::shown::{forget_told, note};
+use super::{bmc, image, nics, outward, task, unclaimed};
+use crate::model::{Action, Change, Desired, Fault, Fetched, HeadState, Lane, Mac, Outcome, Rejected, Time, World};
 
-pub(super) fn fetch_failed(world: &mut World, action: &Action, fault: &Fault, now: Time) {
-    world.git.fetch_failure = Some(count_failure(world.git.fetch_failure.as_ref(), action.kind(), fault, now));
-}
-
-pub(super) fn fetched(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, now: Time) -> Touched {
-    let began = world.git.fetching.take();
+/// A fetch has ended that began at `began`.
+pub(super) fn fetched(
+    world: &mut World,
+    action: &Action,
+    result: &Result<Outcome, Fault>,
+    began: Option<Time>,
+    now: Time,
+) -> Touched {
     world.git.fetched_at = Some(now);
     // Whoever woke us while the fetch was under way may mean a commit it did not see: look once more.
     world.git.woken_at = world.git.woken_at.filter(|woken| began.is_some_and(|began| *woken > began)).map(|_| now);
@@ -25,11 +24,11 @@ pub(super) fn fetched(world: &mut World, action: &Action, result: &Result<Outcom
         Ok(Outcome::Fetched(fetched)) => fetched,
         Ok(_) => return Touched::Nobody,
         Err(fault) => {
-            fetch_failed(world, action, fault, now);
+            failed_outside(world, action, fault, now);
             return Touched::Nobody;
         }
     };
-    world.git.fetch_failure = None;
+    forget_failure(world, &Lane::Fetch);
     if let Some(began) = began {
         outward::fetched(world, fetched, began);
     }
@@ -37,13 +36,10 @@ pub(super) fn fetched(world: &mut World, action: &Action, result: &Result<Outcom
         Fetched::Unchanged => Touched::Nobody,
         Fetched::Loaded { desired: None, .. } => Touched::Nobody,
         Fetched::Loaded { desired: Some(desired), .. } => {
-            if world.rejected.take().is_some() {
-                note(
-                    world,
-                    "repository",
-                    Change::Repository { from: HeadState::Rejected, to: HeadState::Accepted },
-                    now,
-                );
+            if world.rejected.is_some() {
+                world.rejected = None;
+                let (from, to) = (HeadState::Rejected, HeadState::Accepted);
+                note(world, "repository", Change::Repository { from, to }, now);
             }
             load(world, desired.clone(), now);
             Touched::Everybody
@@ -51,12 +47,8 @@ pub(super) fn fetched(world: &mut World, action: &Action, result: &Result<Outcom
         Fetched::Rejected { revision, findings } => {
             let rejected = Rejected { revision: revision.clone(), findings: findings.clone(), at: now };
             if world.rejected.replace(Arc::new(rejected)).is_none() {
-                note(
-                    world,
-                    "repository",
-                    Change::Repository { from: HeadState::Accepted, to: HeadState::Rejected },
-                    now,
-                );
+                let (from, to) = (HeadState::Accepted, HeadState::Rejected);
+                note(world, "repository", Change::Repository { from, to }, now);
             }
             Touched::Nobody
         }
@@ -81,10 +73,10 @@ fn load(world: &mut World, desired: Arc<Desired>, now: Time) {
             facts.inventory = None;
             facts.prepared = None;
             facts.armed = None;
-            facts.failure = None;
             if let Some(mac) = facts.boot_mac.take() {
                 Arc::make_mut(&mut world.boot_macs).remove(&mac);
             }
+            forget_failure(world, &Lane::Bmc(id.clone()));
             nics::forget(world, id);
         }
     }
@@ -96,33 +88,22 @@ fn load(world: &mut World, desired: Arc<Desired>, now: Time) {
     }
 }
 
-pub(super) fn published(
-    world: &mut World,
-    result: &Result<Outcome, Fault>,
-    fingerprint: u64,
-    moves_upto: u64,
-    intents: &[(HostId, Generation)],
-    now: Time,
-) {
-    world.git.publishing = None;
+/// A publish has ended.
+pub(super) fn published(world: &mut World, action: &Action, result: &Result<Outcome, Fault>, now: Time) {
+    let Action::Publish { fingerprint, moves_upto, intents, tasks } = action else { return };
     world.git.published_at = Some(now);
-    match result {
-        Ok(outcome) => {
-            if let Outcome::Published(Some(commit)) = outcome {
-                world.git.status_commit = Some(commit.clone());
-            }
-            world.git.published = Some(fingerprint);
-            world.git.publish_failure = None;
-            for (id, generation) in intents {
-                host_mut(world, id).intent = Some(*generation);
-            }
-            let moves = Arc::make_mut(&mut world.moves);
-            moves.published = moves.published.max(moves_upto);
-            trim(moves, notice::told(&world.notices, &world.policy));
-        }
-        Err(fault) => {
-            world.git.publish_failure =
-                Some(count_failure(world.git.publish_failure.as_ref(), ActionKind::Publish, fault, now));
-        }
+    let outcome = match result {
+        Ok(outcome) => outcome,
+        Err(fault) => return failed_outside(world, action, fault, now),
+    };
+    if let Outcome::Published(Some(commit)) = outcome {
+        world.git.status_commit = Some(commit.clone());
     }
+    world.git.published = Some(*fingerprint);
+    forget_failure(world, &Lane::Publish);
+    intents.iter().for_each(|(id, generation)| host_mut(world, id).intent = Some(*generation));
+    tasks.iter().for_each(|intent| task::announced(world, intent, now));
+    let moves = Arc::make_mut(&mut world.moves);
+    moves.published = moves.published.max(*moves_upto);
+    forget_told(world);
 }

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Touched, cluster_mut, host_mut, notice};
-use crate::model::{Change, ClusterName, ClusterState, Desired, HostId, HostState, Move, Moves, Time, World};
-use crate::plan::cluster::{ClusterView, facts_of};
-use crate::plan::host;
+use super::change::{Touched, cluster_mut, host_mut};
+use crate::model::{Change, ClusterName, ClusterState, Desired, HostId, HostState, Move, Time, World};
+use crate::plan::host::state;
+use crate::plan::install::running;
+use crate::plan::view::{ClusterView, HostView};
 
 /// Notes for people how shown states changed. Decisions never look at this.
 pub(super) fn show(world: &mut World, touched: Touched, now: Time) {
@@ -14,15 +15,13 @@ pub(super) fn show(world: &mut World, touched: Touched, now: Time) {
         Touched::Nobody => {}
         Touched::Host(id) => {
             // A host that is up may be the one its whole cluster waited for.
-            if host::running(facts_of(world, &id)).is_some() {
+            if running(world.facts_of(&id)).is_some() {
                 show_cluster(world, &desired, &id.cluster, now);
             } else if let (Some(spec), Some(cluster)) = (desired.hosts.get(&id), desired.clusters.get(&id.cluster)) {
                 // Below `installed` a host's state does not depend on its cluster, nor its cluster's on it, unless
                 // the cluster was past provisioning.
-                let state = {
-                    let bare = ClusterView::bare(cluster);
-                    host::state(spec, facts_of(world, &id), &bare)
-                };
+                let host = HostView::idle(spec, world.facts_of(&id), cluster);
+                let state = state(&host, &ClusterView::bare(cluster));
                 let reopened = world.clusters.get(&id.cluster).and_then(|facts| facts.shown.as_ref());
                 if reopened.is_none_or(|(shown, _)| *shown != ClusterState::Provisioning) {
                     show_cluster(world, &desired, &id.cluster, now);
@@ -44,11 +43,9 @@ fn show_cluster(world: &mut World, desired: &Desired, name: &ClusterName, now: T
     let Some(cluster) = desired.clusters.get(name) else { return };
     let (state, hosts) = {
         let view = ClusterView::new(world, cluster);
-        let hosts: Vec<_> = desired
-            .hosts_of(name)
-            .map(|spec| (spec.id.clone(), host::state(spec, facts_of(world, &spec.id), &view)))
-            .filter(|(id, state)| facts_of(world, id).shown.map(|(shown, _)| shown) != Some(*state))
-            .collect();
+        let hosts = view.hosts.iter().map(|host| (host, state(host, &view)));
+        let hosts = hosts.filter(|(host, state)| host.facts.shown.map(|(shown, _)| shown) != Some(*state));
+        let hosts: Vec<_> = hosts.map(|(host, state)| (host.spec.id.clone(), state)).collect();
         (view.state(), hosts)
     };
     for (id, state) in hosts {
@@ -62,7 +59,7 @@ fn show_cluster(world: &mut World, desired: &Desired, name: &ClusterName, now: T
 }
 
 fn show_host(world: &mut World, id: &HostId, state: HostState, now: Time) {
-    if facts_of(world, id).shown.is_some_and(|(shown, _)| shown == state) {
+    if world.facts_of(id).shown.is_some_and(|(shown, _)| shown == state) {
         return;
     }
     let from = host_mut(world, id).shown.replace((state, now)).map(|(from, _)| from);
@@ -81,15 +78,18 @@ pub(super) fn note(world: &mut World, subject: &str, change: Change, now: Time) 
 }
 
 pub(super) fn note_with(world: &mut World, subject: &str, change: Change, message: String, now: Time) {
-    let told = notice::told(&world.notices, &world.policy);
     let moves = Arc::make_mut(&mut world.moves);
     moves.last += 1;
     moves.recent.push_back(Move { seq: moves.last, at: now, subject: subject.to_owned(), change, message });
-    trim(moves, told);
+    forget_told(world);
 }
 
-/// Forgets changes that everybody has been told of: the status branch, and receivers up to `told`.
-pub(super) fn trim(moves: &mut Moves, told: u64) {
+/// Forgets changes that everybody has been told of: the status branch, and every receiver.
+pub(super) fn forget_told(world: &mut World) {
+    let receivers = world.policy.receivers.iter();
+    let told = receivers.map(|it| world.notices.receivers.get(&it.name).map_or(0, |facts| facts.told));
+    let told = told.min().unwrap_or(u64::MAX);
+    let moves = Arc::make_mut(&mut world.moves);
     while let Some(first) = moves.recent.front().map(|entry| entry.seq) {
         let kept = moves.recent.len();
         let heard = first <= told || kept > MAX_UNHEARD;

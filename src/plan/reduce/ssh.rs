@@ -2,34 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::{Touched, host_mut};
+use super::change::{Touched, failed_outside, forget_failure, host_mut};
 use crate::model::{
-    Action, Digest, Failure, Fault, HostFacts, HostId, Outcome, Reason, SshFacts, Time, TokenId, World,
+    Action, Fault, HostFacts, HostId, Lane, OfInstall, Outcome, Reason, SshFacts, Time, TokenId, World,
 };
-use crate::plan::cluster::facts_of;
 use crate::plan::ssh::{key, pinned};
-
-pub(super) fn started(world: &mut World, id: &HostId, now: Time) {
-    host_mut(world, id).ssh.reaching = Some(now);
-}
-
-/// After a restart nobody knows who was being reached; to look once more is harmless.
-pub(super) fn interrupt(world: &mut World) {
-    let busy = world.hosts.iter().filter(|(_, facts)| facts.ssh.reaching.is_some());
-    for id in busy.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-        host_mut(world, &id).ssh.reaching = None;
-    }
-}
 
 pub(super) fn ended(
     world: &mut World,
     id: &HostId,
     action: &Action,
+    began: Option<Time>,
     result: &Result<Outcome, Fault>,
     now: Time,
 ) -> Touched {
+    let Some(began) = began else { return Touched::Nobody };
     let facts = host_mut(world, id);
-    let Some(began) = facts.ssh.reaching.take() else { return Touched::Nobody };
     let Some(installed) = facts.installed.as_ref().filter(|installed| installed.at <= began) else {
         // It was another install that was reached.
         return Touched::Nobody;
@@ -41,20 +29,18 @@ pub(super) fn ended(
         }
         Ok(Outcome::Reached { key, boot }) => {
             let ssh = &mut facts.ssh;
-            ssh.key = Some((token.clone(), key.clone()));
+            ssh.key = Some(OfInstall::new(&token, key.clone()));
             ssh.reached = Some((boot.clone(), began));
-            ssh.failure = None;
-            if ssh.before.as_ref().is_some_and(|(of, before)| *of == token && before != boot) {
-                configured(ssh, token, now);
+            if OfInstall::get(&ssh.before, &token).is_some_and(|before| before != boot) {
+                configured(ssh, &token, now);
             }
+            forget_failure(world, &Lane::Ssh(id.clone()));
             return Touched::Host(id.clone());
         }
         Ok(_) => return Touched::Nobody,
         Err(fault) => fault.clone(),
     };
-    let count = facts.ssh.failure.as_ref().map_or(0, |last| last.count) + 1;
-    let action = action.kind();
-    facts.ssh.failure = Some(Failure { action, fault, count, at: now, basis: Digest::new("") });
+    failed_outside(world, action, &fault, now);
     Touched::Nobody
 }
 
@@ -67,9 +53,9 @@ fn changed(pinned: &str, shown: &str) -> Fault {
 }
 
 /// It is up again after its configuration began.
-pub(super) fn configured(ssh: &mut SshFacts, token: TokenId, now: Time) {
-    if ssh.configured.as_ref().is_none_or(|(configured, _)| *configured != token) {
-        ssh.configured = Some((token, now));
+pub(super) fn configured(ssh: &mut SshFacts, token: &TokenId, now: Time) {
+    if OfInstall::get(&ssh.configured, token).is_none() {
+        ssh.configured = Some(OfInstall::new(token, now));
     }
 }
 
@@ -77,7 +63,7 @@ pub(super) fn configured(ssh: &mut SshFacts, token: TokenId, now: Time) {
 pub(super) fn reported(facts: &mut HostFacts, token: &TokenId, text: &str) -> Result<(), String> {
     let Some(shown) = key::parse(text) else { return Ok(()) };
     match pinned(facts) {
-        None => facts.ssh.key = Some((token.clone(), shown)),
+        None => facts.ssh.key = Some(OfInstall::new(token, shown)),
         Some(pinned) if pinned != shown && key::kind(pinned) == key::kind(&shown) => {
             let (pinned, shown) = (key::fingerprint(pinned), key::fingerprint(&shown));
             return Err(format!("it reports the SSH host key {shown}, and {pinned} is the one of its install"));
@@ -90,10 +76,10 @@ pub(super) fn reported(facts: &mut HostFacts, token: &TokenId, text: &str) -> Re
 /// The configuration of these installs begins: a later boot than this one will be the restart that is part of it.
 pub(super) fn configuring(world: &mut World, covers: &BTreeMap<HostId, TokenId>) {
     for (id, token) in covers {
-        let ssh = &facts_of(world, id).ssh;
+        let ssh = &world.facts_of(id).ssh;
         let Some((boot, _)) = ssh.reached.clone() else { continue };
-        if ssh.before.as_ref().is_none_or(|(of, _)| of != token) {
-            host_mut(world, id).ssh.before = Some((token.clone(), boot));
+        if OfInstall::get(&ssh.before, token).is_none() {
+            host_mut(world, id).ssh.before = Some(OfInstall::new(token, boot));
         }
     }
 }
@@ -101,9 +87,8 @@ pub(super) fn configuring(world: &mut World, covers: &BTreeMap<HostId, TokenId>)
 /// It did not begin after all: a boot since then was none of its doing.
 pub(super) fn not_begun(world: &mut World, covers: &BTreeMap<HostId, TokenId>) {
     for (id, token) in covers {
-        let ssh = &facts_of(world, id).ssh;
-        let mine = ssh.before.as_ref().is_some_and(|(of, _)| of == token);
-        if mine && ssh.configured.as_ref().is_none_or(|(configured, _)| configured != token) {
+        let ssh = &world.facts_of(id).ssh;
+        if OfInstall::get(&ssh.before, token).is_some() && OfInstall::get(&ssh.configured, token).is_none() {
             host_mut(world, id).ssh.before = None;
         }
     }

@@ -2,28 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use super::change::{Touched, cluster_mut};
 use super::shown::note;
-use super::{Touched, cluster_mut, outward, ssh};
+use super::{outward, ssh};
 use crate::model::{
     Action, ActionKind, Change, ClusterFacts, ClusterName, ClusterSpec, Digest, Doing, Failure, Fault, FaultClass,
-    HostId, Outcome, Reason, Rerun, TaskId, TaskIntent, TaskNews, TaskRecord, TaskResult, TaskSpec, Time, TokenId,
-    World,
+    HostId, Lane, Outcome, Reason, Rerun, TaskFailure, TaskId, TaskIntent, TaskNews, TaskRecord, TaskResult, TaskSpec,
+    Time, TokenId, World,
 };
-use crate::plan::cluster::{ClusterView, facts_of};
-use crate::plan::host;
-use crate::plan::task::task_basis;
+use crate::plan::install::running;
+use crate::plan::view::{ClusterView, task_basis};
 
-pub(super) fn started(world: &mut World, cluster: &ClusterName, action: &Action, now: Time) {
-    let Action::Run { task, definition, covers, .. } = action else { return };
+pub(super) fn started(world: &mut World, action: &Action, now: Time) {
+    let Action::Run { cluster, task, definition, covers, .. } = action else { return };
     let spec = spec(world, cluster, task);
     let anew = spec.as_ref().is_some_and(|spec| spec.rerun == Rerun::OnChange);
     if spec.as_ref().is_some_and(|spec| spec.is_ansible()) {
         ssh::configuring(world, covers);
     }
-    let revision = world.desired.as_ref().and_then(|desired| desired.revision.clone());
     let facts = cluster_mut(world, cluster);
-    facts.doing_at = revision;
-    facts.doing = Some(Doing { action: action.clone(), since: now, credential: None });
     facts.progress = None;
     let anew = anew && facts.tasks.get(task).is_some_and(|record| record.definition != *definition);
     let record = record(facts, task, definition, now);
@@ -52,7 +49,7 @@ pub(super) fn take_in(world: &mut World, touched: &Touched) {
     let Some(desired) = world.desired.clone() else { return };
     let names: Vec<ClusterName> = match touched {
         Touched::Nobody => Vec::new(),
-        Touched::Host(id) => host::running(facts_of(world, id)).map(|_| id.cluster.clone()).into_iter().collect(),
+        Touched::Host(id) => running(world.facts_of(id)).map(|_| id.cluster.clone()).into_iter().collect(),
         Touched::Cluster(name) => vec![name.clone()],
         Touched::Everybody => desired.clusters.keys().cloned().collect(),
     };
@@ -93,10 +90,11 @@ pub(super) fn told(
     news: &TaskNews,
     now: Time,
 ) -> (crate::model::Verdict, Touched) {
-    let facts = cluster_mut(world, cluster);
-    if let Some(Doing { action: Action::Run { task: running, definition, covers, .. }, .. }) = facts.doing.clone()
+    let doing = world.lanes.get(&Lane::Task(cluster.clone())).doing.clone();
+    if let Some(Doing { action: Action::Run { task: running, definition, covers, .. }, .. }) = doing
         && running == *task
     {
+        let facts = cluster_mut(world, cluster);
         match news {
             TaskNews::Progress(progress) => facts.progress = Some(progress.clone()),
             TaskNews::Target { host, result } => {
@@ -134,8 +132,8 @@ fn record<'f>(facts: &'f mut ClusterFacts, task: &TaskId, definition: &Digest, n
 }
 
 /// After a restart: what cannot be run twice waits for a person, for nobody knows how far it came.
-pub(super) fn interrupted(world: &mut World, cluster: &ClusterName, action: &Action, now: Time) {
-    let Action::Run { task, do_bootstrap, .. } = action else { return };
+pub(super) fn interrupted(world: &mut World, action: &Action, now: Time) {
+    let Action::Run { cluster, task, do_bootstrap, .. } = action else { return };
     let spec = spec(world, cluster, task);
     let fault = if spec.is_some_and(|spec| spec.idempotent) {
         Fault::transient(Reason::Interrupted, "rackwright was restarted while it ran; its outcome is unknown")
@@ -145,7 +143,7 @@ pub(super) fn interrupted(world: &mut World, cluster: &ClusterName, action: &Act
             format!("rackwright was restarted while it ran, {}", unknown(*do_bootstrap)),
         )
     };
-    ended(world, cluster, action, &Err(fault), now);
+    ended(world, action, None, &Err(fault), now);
 }
 
 /// What is said of a run whose outcome is unknown and that must not be repeated unasked.
@@ -160,15 +158,13 @@ pub(super) fn unknown(do_bootstrap: bool) -> &'static str {
 
 pub(super) fn ended(
     world: &mut World,
-    cluster: &ClusterName,
     action: &Action,
+    doing: Option<Doing>,
     result: &Result<Outcome, Fault>,
     now: Time,
 ) -> Touched {
-    let Action::Run { task, definition, covers, run, .. } = action else { return Touched::Nobody };
+    let Action::Run { cluster, task, definition, covers, run, .. } = action else { return Touched::Nobody };
     let facts = cluster_mut(world, cluster);
-    facts.doing = None;
-    let revision = facts.doing_at.take();
     facts.progress = None;
     let record = record(facts, task, definition, now);
     record.at = now;
@@ -179,16 +175,17 @@ pub(super) fn ended(
             record.failed.clear();
             record.announced = None;
             if let Outcome::Configured { generated: Some(id) } = outcome {
-                facts.generated = Some(outward::generated(id.clone(), revision, *run, now));
+                let revision = doing.and_then(|doing| doing.revision);
+                outward::generated(world, cluster, id.clone(), revision, *run, now);
             }
             TaskResult::Done
         }
         Err(fault) => {
             let begun = fault.class != FaultClass::Transient;
-            let count = record.failure.as_ref().map_or(0, |(last, _)| last.count) + 1;
+            let count = record.failure.as_ref().map_or(0, |last| last.failure.count) + 1;
             let basis = task_basis(definition, *run);
             let failure = Failure { action: ActionKind::Run, fault: fault.clone(), count, at: now, basis };
-            record.failure = Some((failure, *run));
+            record.failure = Some(TaskFailure { failure, run: *run });
             if !begun {
                 ssh::not_begun(world, covers);
             }

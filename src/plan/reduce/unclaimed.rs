@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::owner;
+use super::change::owner;
 use crate::model::{Mac, Time, Unclaimed, World};
 
 /// How many are listed.

@@ -2,26 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 
 use crate::model::status::{
     ClusterStatus, Condition, Endpoint, FORMAT, Files, GenerationStatus, HostStatus, InstallStatus, PreparingStatus,
     RackStatus, RejectedStatus, SshStatus, TaskStatus, UnclaimedStatus, WriteBackStatus,
 };
 use crate::model::{
-    Action, Announced, ClusterFacts, ClusterName, ClusterSpec, ConditionStatus, Consent, HostFacts, HostId, HostSpec,
-    HostState, Mac, Reason, Stamp, TaskId, TaskResult, TaskSpec, TokenId, World,
+    Action, Announced, ClusterName, ClusterSpec, ConditionStatus, Consent, HostFacts, HostId, HostSpec, HostState,
+    Lane, Mac, OfInstall, Reason, Stamp, TaskId, TaskResult, TaskSpec, World,
 };
 use crate::plan::bmc;
-use crate::plan::cluster::{ClusterView, facts_of};
-use crate::plan::host::{has_drift, may_install};
+use crate::plan::install::{has_drift, may_install};
 use crate::plan::ssh::key;
-use crate::plan::{HostPlan, Plan, Step};
+use crate::plan::step::{HostPlan, Plan, Step};
+use crate::plan::task::announcements;
+use crate::plan::view::ClusterView;
 
 /// The status of one host: of every host in the repository, and of an installed one that has left it.
 pub fn host_status(world: &World, plan: &Plan, id: &HostId) -> Option<HostStatus> {
     match (world.spec(id), plan.host(id)) {
-        (Some(spec), Some(host)) => Some(present(spec, facts_of(world, id), host)),
+        (Some(spec), Some(host)) => Some(present(spec, world.facts_of(id), host)),
         _ => removed(id, world.facts(id)?),
     }
 }
@@ -89,10 +89,10 @@ fn observed(id: &HostId, facts: &HostFacts, condition: Condition) -> HostStatus 
         boot: boot_endpoint(facts),
         power: facts.power.map(|(power, _)| power),
         ssh: ssh_status(facts),
-        preparing: facts.bmc.pending.as_ref().map(|(pending, since, times, _)| PreparingStatus {
-            what: pending.what.clone(),
-            since: (*since).into(),
-            times: *times,
+        preparing: facts.bmc.pending.as_ref().map(|it| PreparingStatus {
+            what: it.pending.what.clone(),
+            since: it.since.into(),
+            times: it.times,
         }),
         disk: facts.bmc.disk.clone(),
         inventory: facts.inventory.as_ref().map(|(inventory, _)| inventory.clone()),
@@ -103,13 +103,12 @@ fn observed(id: &HostId, facts: &HostFacts, condition: Condition) -> HostStatus 
 
 fn ssh_status(facts: &HostFacts) -> Option<SshStatus> {
     let token = &facts.installed.as_ref()?.token;
-    let of = |fact: &Option<(TokenId, String)>| fact.clone().filter(|(of, _)| of == token).map(|(_, text)| text);
-    let host_key = of(&facts.ssh.key);
+    let host_key = OfInstall::get(&facts.ssh.key, token).cloned();
     let status = SshStatus {
         fingerprint: host_key.as_deref().map(key::fingerprint),
         host_key,
-        boot_before: of(&facts.ssh.before),
-        configured: facts.ssh.configured.as_ref().filter(|(of, _)| of == token).map(|(_, at)| (*at).into()),
+        boot_before: OfInstall::get(&facts.ssh.before, token).cloned(),
+        configured: OfInstall::get(&facts.ssh.configured, token).map(|at| (*at).into()),
     };
     let known = status.host_key.is_some() || status.boot_before.is_some() || status.configured.is_some();
     known.then_some(status)
@@ -144,7 +143,7 @@ pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<
     let facts = world.clusters.get(name);
     let shown = facts.and_then(|facts| facts.shown.as_ref());
     let view = ClusterView::new(world, spec);
-    let announced: BTreeMap<&TaskId, Announced> = view.announcements().map(|(task, said)| (&task.id, said)).collect();
+    let announced: BTreeMap<&TaskId, Announced> = announcements(&view).map(|(task, said)| (&task.id, said)).collect();
     let generated = facts.and_then(|facts| facts.generated.as_ref());
     Some(ClusterStatus {
         cluster: name.clone(),
@@ -153,33 +152,28 @@ pub fn cluster_status(world: &World, plan: &Plan, name: &ClusterName) -> Option<
         condition: condition(&cluster.step),
         revision: world.desired.as_ref().and_then(|desired| desired.revision.clone()),
         hosts,
-        tasks: spec.tasks.iter().map(|task| task_status(facts, spec, task, announced.get(&task.id))).collect(),
+        tasks: spec.tasks.iter().map(|task| task_status(world, spec, task, announced.get(&task.id))).collect(),
         write_back: generated.map(|it| WriteBackStatus {
             id: it.id.clone(),
             revision: it.revision.clone(),
             run: it.run,
             since: it.since.into(),
-            message: it.failure.as_ref().map(|failure| failure.fault.to_string()),
+            message: world.lanes.failure(&Lane::WriteBack(name.clone())).map(|failure| failure.fault.to_string()),
         }),
         progress: facts.and_then(|facts| facts.progress.clone()),
         notes: cluster.notes.clone(),
     })
 }
 
-fn task_status(
-    facts: Option<&Arc<ClusterFacts>>,
-    cluster: &ClusterSpec,
-    task: &TaskSpec,
-    announced: Option<&Announced>,
-) -> TaskStatus {
-    let record = facts.and_then(|facts| facts.tasks.get(&task.id));
-    let doing = facts.and_then(|facts| facts.doing.as_ref()).map(|doing| &doing.action);
+fn task_status(world: &World, cluster: &ClusterSpec, task: &TaskSpec, announced: Option<&Announced>) -> TaskStatus {
+    let record = world.clusters.get(&cluster.name).and_then(|facts| facts.tasks.get(&task.id));
+    let doing = world.lanes.get(&Lane::Task(cluster.name.clone())).doing.as_ref().map(|doing| &doing.action);
     let running = matches!(doing, Some(Action::Run { task: running, .. }) if *running == task.id);
     let failure = record.and_then(|record| record.failure.as_ref());
     let (result, message) = match (&task.blocked, failure, record) {
         _ if running => (TaskResult::Running, None),
         (Some(why), ..) => (TaskResult::Blocked, Some(why.clone())),
-        (_, Some((failure, _)), _) => (TaskResult::Failed, Some(failure.fault.to_string())),
+        (_, Some(last), _) => (TaskResult::Failed, Some(last.failure.fault.to_string())),
         (_, None, Some(record)) if !record.covers.is_empty() => (TaskResult::Done, None),
         _ => (TaskResult::Pending, None),
     };
@@ -194,8 +188,8 @@ fn task_status(
         definition: record.map(|record| &record.definition).or(announced.map(|_| &task.definition)).cloned(),
         covers: record.map(|record| record.covers.clone()).unwrap_or_default(),
         failed: failed.map(|(id, fault)| (id.clone(), fault.to_string())).collect(),
-        fault: failure.map(|(failure, _)| failure.fault.clone()),
-        failed_at_run: failure.map(|(_, run)| *run),
+        fault: failure.map(|last| last.failure.fault.clone()),
+        failed_at_run: failure.map(|last| last.run),
         announced: announced.or(record.and_then(|record| record.announced.as_ref())).cloned(),
         log: begun.then(|| format!("runs/{}/{}/", cluster.name, task.id)),
     }
@@ -260,7 +254,7 @@ fn put<T: serde::Serialize>(files: &mut Files, path: String, value: &T) {
 }
 
 fn boot_files(world: &World, id: &HostId, files: &mut Files) {
-    let (Some(spec), facts) = (world.spec(id), facts_of(world, id)) else { return };
+    let (Some(spec), facts) = (world.spec(id), world.facts_of(id)) else { return };
     let mac = spec.boot_mac.or(facts.boot_mac).map(Mac::hex);
     for file in &spec.files {
         let name = match (&mac, file.name.contains("{mac}")) {
@@ -287,7 +281,7 @@ fn readme(world: &World, plan: &Plan) -> String {
     if world.consent == Consent::Locked {
         text.push_str("**Locked:** nothing is installed until rackwright is started once with `--first-run`.\n\n");
     }
-    if let Some(failure) = &world.git.fetch_failure {
+    if let Some(failure) = world.lanes.failure(&Lane::Fetch) {
         _ = writeln!(text, "**The repository cannot be read:** {}\n", cell(&failure.fault.message));
     }
     if let Some((server, _)) = world.foreign_dhcp {
@@ -321,7 +315,7 @@ fn readme(world: &World, plan: &Plan) -> String {
 fn readme_row(world: &World, host: &HostPlan, text: &mut String) {
     let shown = condition(&host.step);
     let wanted = world.spec(&host.id).map_or(0, |spec| spec.generation.0);
-    let installed = facts_of(world, &host.id).installed.as_ref();
+    let installed = world.facts_of(&host.id).installed.as_ref();
     let installed = installed.map_or_else(|| "-".to_owned(), |installed| installed.generation.to_string());
     let message = cell(&shown.message);
     let (name, state, status) = (&host.id.host, host.state, shown.status);

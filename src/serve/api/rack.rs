@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::model::status::{ClusterStatus, HostStatus, RejectedStatus, UnclaimedStatus};
-use crate::model::{ActionKind, Consent, Finding, Mac, Reason, Revision, Stamp, World};
+use crate::model::{ActionKind, Consent, Finding, Lane, Mac, Reason, Revision, Stamp, World};
 use crate::plan::Plan;
 use crate::plan::report::{cluster_status, host_status, rejected, unclaimed};
 use crate::serve::trace::Standing;
@@ -105,12 +105,10 @@ impl Rack {
 }
 
 fn troubles(world: &World) -> Vec<Trouble> {
-    let git = &world.git;
-    let receivers = world.policy.receivers.iter().filter_map(|it| world.notices.receivers.get(&it.name));
-    let notify = receivers.filter_map(|receiver| receiver.failure.as_ref());
-    let failing = [&git.fetch_failure, &git.publish_failure, &git.commit_status.failure].into_iter().flatten();
-    failing
-        .chain(notify)
+    let receivers = world.policy.receivers.iter().map(|it| Lane::Receiver(it.name.clone()));
+    let lanes = [Lane::Fetch, Lane::Publish, Lane::Forge(None)].into_iter().chain(receivers);
+    lanes
+        .filter_map(|lane| world.lanes.failure(&lane))
         .map(|failure| Trouble {
             action: failure.action,
             reason: failure.fault.reason,

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::{App, Glance, message};
-use crate::model::{Failure, Time, World};
+use crate::model::{Lane, Time, World};
 use crate::serve::api::rack::Rack;
 use crate::serve::counters::Counters;
 use crate::serve::trace::CheckinOutcome;
@@ -103,23 +103,22 @@ fn register_leases(registry: &mut Registry, world: &World, now: Time) {
 
 fn register_git(registry: &mut Registry, world: &World, now: Time) {
     let git = &world.git;
-    let stages =
-        [("git_fetch", git.fetched_at, &git.fetch_failure), ("git_publish", git.published_at, &git.publish_failure)];
-    for (stage, last, failure) in stages {
+    let stages = [("git_fetch", git.fetched_at, Lane::Fetch), ("git_publish", git.published_at, Lane::Publish)];
+    for (stage, last, lane) in stages {
         if let Some(last) = last {
             let age = Gauge::<f64, AtomicU64>::default();
             age.set(now.since(last).as_secs_f64());
             registry.register(format!("{stage}_age_seconds"), "Time since it last ended", age);
         }
-        registry.register(format!("{stage}_failures"), "Failures in a row", gauge(failures(failure)));
+        registry.register(format!("{stage}_failures"), "Failures in a row", gauge(failures(world, lane)));
     }
-    let receivers = world.policy.receivers.iter().filter_map(|it| world.notices.receivers.get(&it.name));
-    let unheard = receivers.map(|receiver| failures(&receiver.failure)).max().unwrap_or_default();
+    let receivers = world.policy.receivers.iter();
+    let unheard = receivers.map(|it| failures(world, Lane::Receiver(it.name.clone()))).max().unwrap_or_default();
     registry.register("notify_failures", "Failures in a row", gauge(unheard));
 }
 
-fn failures(failure: &Option<Failure>) -> i64 {
-    failure.as_ref().map_or(0, |failure| failure.count.into())
+fn failures(world: &World, lane: Lane) -> i64 {
+    world.lanes.failure(&lane).map_or(0, |failure| failure.count.into())
 }
 
 fn gauge(value: i64) -> Gauge {

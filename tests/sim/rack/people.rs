@@ -52,8 +52,8 @@ impl Sim {
                 }
                 seen.lost.insert(uri);
             }
-            let doing = world.facts(id).and_then(|facts| facts.doing.as_ref());
-            if doing.is_some_and(|doing| BmcOracle::failed_since(unit.failed(), doing.since)) {
+            let doing = &world.lanes.get(&Lane::Bmc(id.clone())).doing;
+            if doing.as_ref().is_some_and(|doing| BmcOracle::failed_since(unit.failed(), doing.since)) {
                 seen.forgiven += 1;
             }
         }
