@@ -24,8 +24,6 @@ mod info;
 pub(crate) mod known;
 
 pub(crate) use diag::basics;
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct BmcArgs {
     /// The host: its name, or CLUSTER/HOST where the name is used twice

@@ -5,8 +5,6 @@ use std::io::Write;
 use clap::CommandFactory as _;
 
 use super::Cli;
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct CompletionsArgs {
     /// For which shell

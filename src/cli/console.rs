@@ -9,8 +9,6 @@ use super::{render, runtime};
 use crate::drive::bmc::manual;
 use crate::model::{Fault, HostSpec, Reason, World};
 use crate::settings::{self, Settings};
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct ConsoleArgs {
     /// The host: its name, or CLUSTER/HOST where the name is used twice

@@ -6,15 +6,13 @@ use anyhow::bail;
 
 use super::runtime;
 use super::source::{Asked, Rack, StatusSource};
-use super::status::{age, span};
+use super::status::age;
 
 mod boot;
 mod task;
 use crate::model::status::{ClusterStatus, Condition, Endpoint, HostStatus};
-use crate::model::{ConditionStatus, HostState, Time};
+use crate::model::{ConditionStatus, HostState, Time, span};
 use crate::yaml::word::nearest;
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct ExplainArgs {
     /// The host: its name, or CLUSTER/HOST where the name is used twice

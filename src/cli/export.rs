@@ -17,8 +17,6 @@ use crate::settings::Settings;
 mod dnsmasq;
 mod isc;
 mod kea;
-
-/// `--dhcp`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Server {
     /// dnsmasq 2.76 or newer

@@ -1,22 +1,22 @@
 //! The command line: one file per command family; the only place that prints.
 
-pub mod bmc;
-pub mod completions;
-pub mod console;
+mod bmc;
+mod completions;
+mod console;
 pub mod demo;
-pub mod explain;
-pub mod export;
-pub mod plan;
-pub mod preflight;
-pub mod render;
-pub mod replay;
-pub mod request;
-pub mod run;
-pub mod schema;
-pub mod source;
-pub mod status;
+mod explain;
+mod export;
+mod plan;
+mod preflight;
+mod render;
+mod replay;
+mod request;
+mod run;
+mod schema;
+mod source;
+mod status;
 mod table;
-pub mod validate;
+mod validate;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -35,18 +35,16 @@ use crate::model::Time;
 pub struct Cli {
     /// How log lines are written (to standard error)
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    pub log_format: LogFormat,
+    pub(crate) log_format: LogFormat,
     /// Log more; twice for everything
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
-/// `--log-format`
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people
     #[default]
     Text,
@@ -90,7 +88,7 @@ pub enum Command {
     Request(request::RequestArgs),
 }
 
-/// The door: reads the arguments, runs the command, prints the error chain, gives the exit code.
+/// Reads the arguments, runs the command, prints the error chain, gives the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     log(&cli);

@@ -15,8 +15,6 @@ use crate::drive::git::Local;
 use crate::model::{Desired, Finding, HostId, Severity, StatusBranch};
 use crate::plan::diff::{Change, Effect, Known, diff};
 use crate::settings;
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct PlanArgs {
     /// The repository
@@ -38,8 +36,6 @@ pub struct PlanArgs {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
-
-/// `--format`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A table, for people

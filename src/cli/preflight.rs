@@ -24,8 +24,6 @@ mod machine;
 mod ports;
 mod probe;
 mod repository;
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct PreflightArgs {
     /// The settings file
@@ -41,8 +39,6 @@ pub struct PreflightArgs {
     #[arg(long)]
     pub no_bmc: bool,
 }
-
-/// `--format`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A table, for people

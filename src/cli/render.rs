@@ -13,8 +13,6 @@ use super::{source, validate};
 use crate::model::{BootFile, Desired, HostSpec};
 use crate::settings;
 use crate::yaml::word::nearest;
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct RenderArgs {
     /// The host: its name, or CLUSTER/HOST where the name is used twice

@@ -13,8 +13,6 @@ use crate::drive::git::Local;
 use crate::model::{Desired, Revision, Time, World};
 use crate::plan::{Plan, Step};
 use crate::settings::{self, Settings};
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct ReplayArgs {
     /// The journal, or a copy of it; it is only read. The mirror is looked for beside it

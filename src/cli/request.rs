@@ -17,8 +17,6 @@ use crate::model::{FaultClass, Secret};
 const LIMIT: u64 = 16 << 20;
 /// `EX_TEMPFAIL` of `sysexits.h`.
 const TRY_AGAIN: u8 = 75;
-
-/// `rackwright request`
 #[derive(Debug, Args)]
 pub struct RequestArgs {}
 

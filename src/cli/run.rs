@@ -7,8 +7,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::daemon::{self, Options};
 use crate::settings;
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct RunArgs {
     /// The settings file

@@ -5,8 +5,6 @@ use std::io::Write;
 use anyhow::bail;
 
 use crate::repo::file::schemas;
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct SchemaArgs {
     /// base, bootstrap, clusters, hook, installer or pvc [default: all, as one JSON object by name]

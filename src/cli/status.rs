@@ -11,12 +11,10 @@ use super::runtime;
 use super::source::{Rack, StatusSource};
 use super::table::Table;
 use crate::model::status::{ClusterStatus, Condition, HostStatus, RejectedStatus};
-use crate::model::{ConditionStatus, HostState, Stamp, TaskResult, Time};
+use crate::model::{ConditionStatus, HostState, Stamp, TaskResult, Time, span};
 
 /// How often `--watch` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct StatusArgs {
     /// Only this cluster, or this host
@@ -32,8 +30,6 @@ pub struct StatusArgs {
     #[command(flatten)]
     pub source: StatusSource,
 }
-
-/// `--format`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Tables, for people
@@ -216,30 +212,4 @@ fn colour(condition: &Condition) -> Style {
 /// How long ago an instant was; `-` where there is none.
 pub fn age(instant: Stamp, now: Time) -> String {
     if instant.is_empty() { "-".into() } else { span(now.since(instant.time())) }
-}
-
-/// `42s`, `5m`, `3h7m`, `4d2h`.
-pub fn span(length: Duration) -> String {
-    let seconds = length.as_secs();
-    let two = |big: u64, unit: &str, small: u64, sub: &str| match small {
-        0 => format!("{big}{unit}"),
-        _ => format!("{big}{unit}{small}{sub}"),
-    };
-    match seconds {
-        0..=119 => format!("{seconds}s"),
-        120..=7199 => format!("{}m", seconds / 60),
-        7200..=172_799 => two(seconds / 3600, "h", seconds % 3600 / 60, "m"),
-        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3600, "h"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_short() {
-        let said = [5, 119, 120, 7199, 7200, 7320, 172_800, 180_000].map(|s| span(Duration::from_secs(s)));
-        assert_eq!(said, ["5s", "119s", "2m", "119m", "2h", "2h2m", "2d", "2d2h"]);
-    }
 }

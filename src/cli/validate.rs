@@ -12,8 +12,6 @@ use crate::drive::git::Local;
 use crate::model::{Finding, Revision, Severity};
 use crate::repo::{Loaded, Tree};
 use crate::settings;
-
-/// Arguments.
 #[derive(clap::Args, Debug)]
 pub struct ValidateArgs {
     /// The repository
@@ -29,8 +27,6 @@ pub struct ValidateArgs {
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
 }
-
-/// `--format`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// `file:line:col: error: message`, for people and editors

@@ -1,5 +1,6 @@
 //! Running other programs. The only place that starts one: by argument list, never through a shell, with a clean
 //! environment, a time limit, capped output, and its own process group, which goes down as a whole.
+#![allow(missing_docs, reason = "the builder's names say all")]
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -12,6 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
+use crate::model::span;
 use crate::settings;
 
 pub mod mark;
@@ -74,7 +76,7 @@ pub enum ProcessError {
     #[error("`{0}`: {1}")]
     Io(String, #[source] io::Error),
     /// It was stopped at its time limit.
-    #[error("`{0}` was stopped after {1:?} without an answer")]
+    #[error("`{0}` was stopped after {span} without an answer", span = span(*.1))]
     TimedOut(String, Duration),
 }
 
@@ -92,31 +94,26 @@ impl Run {
         }
     }
 
-    /// Adds an argument.
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().into());
         self
     }
 
-    /// Adds arguments.
     pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().into()));
         self
     }
 
-    /// Adds an environment variable.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.as_ref().into(), value.as_ref().into()));
         self
     }
 
-    /// Sets the working directory.
     pub fn cwd(mut self, dir: impl Into<PathBuf>) -> Self {
         self.cwd = Some(dir.into());
         self
     }
 
-    /// Sets the time limit.
     pub fn time_limit(mut self, limit: Duration) -> Self {
         self.time_limit = limit;
         self

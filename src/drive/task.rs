@@ -1,4 +1,5 @@
 //! What the drivers of tasks are given, and how they are told what is new.
+#![allow(missing_docs, reason = "the fields' names say all")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,15 +15,10 @@ use crate::settings::Settings;
 
 /// One run of a task: what it is about, and where things are.
 pub struct TaskRun<'a> {
-    /// The settings.
     pub settings: &'a Settings,
-    /// The repository.
     pub git: &'a super::git::Git,
-    /// The World at the time of the decision.
     pub world: &'a World,
-    /// The cluster.
     pub cluster: &'a ClusterSpec,
-    /// The task.
     pub task: &'a TaskSpec,
     /// The installs it is run for.
     pub covers: &'a BTreeMap<HostId, TokenId>,

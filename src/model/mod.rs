@@ -35,6 +35,7 @@ pub mod secret;
 pub mod state;
 pub mod status;
 pub mod task;
+mod text;
 pub mod time;
 pub(crate) mod words;
 pub mod work;
@@ -66,5 +67,6 @@ pub use task::{
     Announced, AnsibleTask, CommitState, CommitStatus, ForgeTold, Generated, HookFile, HookProgram, HookTask,
     OnFailure, Place, Progress, Rerun, Scope, SshFacts, TaskFailure, TaskKind, TaskNews, TaskRecord, TaskSpec,
 };
+pub use text::{some, span};
 pub use time::{Stamp, Time};
 pub use work::{Doing, Failure, Lane, Lanes, Work};

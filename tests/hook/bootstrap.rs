@@ -82,6 +82,29 @@ async fn hook_on_the_bootstrap_host_leaves_nothing_however_it_ends() {
     assert!(!dir.exists());
 }
 
+#[tokio::test]
+async fn hook_on_the_bootstrap_host_is_heard_while_it_runs_and_leaves_no_child() {
+    let Some(rig) = Rig::new() else { return };
+    let out = rig.out("").display().to_string();
+    let program = format!(
+        "#!/bin/sh\nsetsid sleep 600 >/dev/null 2>&1 &\necho $! >{out}child\necho early\n\
+         while [ ! -e {out}go ]; do sleep 0.05; done\n"
+    );
+    let task = here(task(&program, json!({})), Scope::None);
+    let log = rackwright::drive::task::dir(&rig.settings.state_dir, &rig.cluster.name, &task.id);
+    let heard = async {
+        while !log.is_dir() || !rig.log(&task).contains("early") {
+            tokio::task::yield_now().await;
+        }
+        assert!(!rig.log(&task).contains("done"), "it still runs");
+        fs::write(rig.out("go"), "").unwrap();
+    };
+    let both = async { tokio::join!(rig.run(&task), heard).0 };
+    assert_eq!(tokio::time::timeout(Duration::from_secs(20), both).await.unwrap(), Ok(Outcome::TaskDone));
+    let stat = fs::read_to_string(format!("/proc/{}/stat", rig.read("child").trim())).unwrap_or_default();
+    assert!(stat.is_empty() || stat.contains(") Z "), "its child is still there: {stat}");
+}
+
 /// Runs `rackwright request`; gives its exit status and all that it said.
 async fn request(input: &str) -> (Option<i32>, String) {
     let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_rackwright"))

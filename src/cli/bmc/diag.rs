@@ -8,10 +8,9 @@ use serde_json::{Value, json};
 
 use super::gather::{self, Answer, Certificate, How};
 use super::{Format, Scene, act};
-use crate::cli::status::span;
 use crate::cli::table::Table;
 use crate::drive::bmc::manual::types::Depth;
-use crate::model::{HostSpec, PowerState, Protocol, Reason};
+use crate::model::{HostSpec, PowerState, Protocol, Reason, span};
 use crate::plan::{self, HostPlan, Plan};
 
 /// Entries of the event log that are shown of one BMC.

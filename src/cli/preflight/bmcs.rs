@@ -9,7 +9,7 @@ use crate::cli::bmc::gather::{self, Answer, Certificate, How};
 use crate::cli::bmc::{basics, known};
 use crate::cli::table::Table;
 use crate::drive::bmc::manual::types::Depth;
-use crate::model::{Desired, HostSpec, Reason, World};
+use crate::model::{Desired, HostSpec, Reason, World, some};
 use crate::settings::Settings;
 
 /// Asks them all. What is known of them is the daemon's, else the status branch's; which they are is the newest
@@ -66,15 +66,9 @@ pub fn checks(answers: &[Answer]) -> Vec<Check> {
     let sound = answers.iter().filter(|answer| answer.fault.is_none()).count();
     let mut checks = vec![Check::ok("BMCs", format!("{sound} of {} answer and take their account", answers.len()))];
     for (what, hosts, advice) in kinds.into_iter().filter(|(_, hosts, _)| !hosts.is_empty()) {
-        checks.push(Check::warning(format!("BMCs: {what}"), some(&hosts), advice));
+        checks.push(Check::warning(format!("BMCs: {what}"), some(&hosts, 6), advice));
     }
     checks
-}
-
-fn some(hosts: &[&str]) -> String {
-    let more = hosts.len().saturating_sub(6);
-    let shown = hosts[..hosts.len() - more].join(", ");
-    if more > 0 { format!("{shown} and {more} more") } else { shown }
 }
 
 /// The table.

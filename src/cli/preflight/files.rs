@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access, statfs, statvfs};
 
 use super::Check;
-use crate::model::Desired;
+use crate::model::{Desired, some};
 use crate::serve::files::IPXE;
 use crate::settings::Settings;
 
@@ -45,9 +45,7 @@ pub fn root(settings: &Settings, desired: Option<&Desired>) -> Vec<Check> {
 }
 
 fn list(paths: &BTreeSet<String>) -> String {
-    let shown: Vec<&str> = paths.iter().map(String::as_str).take(6).collect();
-    let more = paths.len().saturating_sub(shown.len());
-    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+    some(&paths.iter().collect::<Vec<_>>(), 6)
 }
 
 fn readable(path: &Path) -> bool {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use crate::model::{Progress, TaskNews};
+use crate::model::{Progress, TaskNews, some};
 
 /// The callback plugin that tells it.
 pub(crate) const PLUGIN: &str = include_str!("rackwright_events.py");
@@ -131,10 +131,7 @@ impl Story {
 
 fn tell(trouble: &Trouble, hosts: &[&str]) -> String {
     let (play, task) = &trouble.at;
-    let mut names = hosts.iter().take(NAMED.1).copied().collect::<Vec<_>>().join(", ");
-    if hosts.len() > NAMED.1 {
-        names += &format!(" and {} more", hosts.len() - NAMED.1);
-    }
+    let names = some(hosts, NAMED.1);
     let line = trouble.message.lines().next().unwrap_or_default();
     let unreachable = if trouble.unreachable { "cannot be reached: " } else { "" };
     format!("play `{play}`, task `{task}`: {names}: {unreachable}{}", line.chars().take(400).collect::<String>())

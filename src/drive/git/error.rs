@@ -1,9 +1,8 @@
 //! What can go wrong with a repository, and what git's words mean.
-
-use std::time::Duration;
+#![allow(missing_docs, reason = "the messages say what the fields are")]
 
 use crate::drive::process::{Output, ProcessError};
-use crate::model::{Fault, Reason};
+use crate::model::{Fault, Reason, span};
 use crate::settings::without_credentials;
 
 /// Why something could not be done with a repository.
@@ -23,12 +22,7 @@ pub enum GitError {
     BranchMissing(String),
     /// Somebody else pushed in between.
     #[error("somebody else kept pushing to `{branch}` at the same time: {said}")]
-    PushRace {
-        /// The status branch.
-        branch: String,
-        /// What the remote said last.
-        said: String,
-    },
+    PushRace { branch: String, said: String },
     /// The forge refused the push.
     #[error("the push was refused: {0}")]
     PushRefused(String),
@@ -55,12 +49,7 @@ pub enum GitError {
     RevisionMissing(String),
     /// The tree is larger than what is read.
     #[error("revision {revision} holds more than {limit}")]
-    TooLarge {
-        /// Which commit.
-        revision: String,
-        /// The limit that was exceeded.
-        limit: String,
-    },
+    TooLarge { revision: String, limit: String },
     /// The work was not finished.
     #[error("interrupted: {0}")]
     Interrupted(String),
@@ -72,16 +61,10 @@ pub enum GitError {
 impl From<ProcessError> for GitError {
     fn from(error: ProcessError) -> Self {
         match error {
-            ProcessError::TimedOut(_, limit) => {
-                GitError::Unreachable(format!("no answer within {} seconds", seconds(limit)))
-            }
+            ProcessError::TimedOut(_, limit) => GitError::Unreachable(format!("no answer within {}", span(limit))),
             other => GitError::Process(other),
         }
     }
-}
-
-fn seconds(limit: Duration) -> u64 {
-    limit.as_secs().max(1)
 }
 
 impl From<GitError> for Fault {

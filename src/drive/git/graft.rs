@@ -12,6 +12,7 @@ use super::error::GitError;
 use super::mirror::broken;
 use super::seal::Seal;
 use crate::drive::generated::{File, Files};
+use crate::model::some;
 
 /// Links that are followed for one path, as many as Linux follows (path_resolution(7)).
 const LINKS: usize = 40;
@@ -44,7 +45,7 @@ impl Graft<'_> {
                 continue;
             }
             if theirs != self.before(&place)? {
-                conflicts.push(place);
+                conflicts.push(format!("`{place}`"));
                 continue;
             }
             let sealed = self.seal.map(|seal| seal.encrypt(&file.data)).transpose()?;
@@ -54,7 +55,7 @@ impl Graft<'_> {
             changed = true;
         }
         match conflicts.is_empty() {
-            false => Err(GitError::Conflict(list(&conflicts))),
+            false => Err(GitError::Conflict(some(&conflicts, NAMED))),
             true if !changed => Ok(None),
             true => Ok(Some(editor.write().map_err(broken)?.detach())),
         }
@@ -157,12 +158,4 @@ fn join(way: &[Step], last: &str) -> String {
 
 fn kind(file: &File) -> EntryKind {
     if file.executable { EntryKind::BlobExecutable } else { EntryKind::Blob }
-}
-
-fn list(paths: &[String]) -> String {
-    let named = paths.iter().take(NAMED).map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
-    match paths.len().saturating_sub(NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
-    }
 }

@@ -49,10 +49,10 @@ async fn on(job: &Job<'_>, session: &Session, host: &HostSpec, first: bool, log:
     for name in &given.left_out {
         log.line(&format!("{name} does not fit into the environment: it is in input.json only"));
     }
-    let (seat, files) = tokio::join!(Seat::take(job, session, log), session.files());
-    let (mut seat, files) = (seat?, files.map_err(|error| job.before(&error))?);
-    seat.furnish(job, &files, &given).await.map_err(|error| job.before(&error))?;
-    let end = seat.run(job, log).await.map_err(|error| job.lost(&error, log))?;
+    let (dir, files) = tokio::join!(RemoteDir::make(job, session, log), session.files());
+    let (mut dir, files) = (dir?, files.map_err(|error| job.before(&error))?);
+    dir.fill(job, &files, &given).await.map_err(|error| job.before(&error))?;
+    let end = dir.run(job, log).await.map_err(|error| job.lost(&error, log))?;
     job.verdict(&end, &format!("on {}", host.id), log)
 }
 
@@ -93,16 +93,16 @@ async fn may_be_root(job: &Job<'_>, session: &Session, host: &HostSpec, log: &mu
 }
 
 /// A private directory on a host, and the channel that holds it.
-struct Seat {
+struct RemoteDir {
     keeper: Running,
     dir: String,
 }
 
-impl Seat {
-    async fn take(job: &Job<'_>, session: &Session, log: &mut Log) -> Result<Seat, Fault> {
+impl RemoteDir {
+    async fn make(job: &Job<'_>, session: &Session, log: &mut Log) -> Result<RemoteDir, Fault> {
         let sudo = if job.hook.sudo { "sudo -n --" } else { "" };
         let command = shell(&without_comments(KEEP), &[sudo, &seconds(job.time_limit()).to_string()]);
-        let take = async {
+        let making = async {
             let mut keeper = session.start(&command).await?;
             let mut heard = Vec::new();
             while let Some(said) = keeper.next().await {
@@ -111,7 +111,7 @@ impl Seat {
                     heard.extend_from_slice(bytes);
                 }
                 if let Some(dir) = directory(&heard) {
-                    return Ok(Some(Seat { keeper, dir }));
+                    return Ok(Some(RemoteDir { keeper, dir }));
                 }
                 if heard.len() > NOISE {
                     break;
@@ -119,8 +119,8 @@ impl Seat {
             }
             Ok(None)
         };
-        match timeout(MAKE, take).await {
-            Ok(Ok(Some(seat))) => Ok(seat),
+        match timeout(MAKE, making).await {
+            Ok(Ok(Some(made))) => Ok(made),
             Ok(Err(error)) => Err(job.before(&error)),
             Ok(Ok(None)) | Err(_) => {
                 let said = log.tail(1);
@@ -131,7 +131,7 @@ impl Seat {
     }
 
     /// Brings the files. The small ones go together: what counts is how often somebody waits for an answer.
-    async fn furnish(&self, job: &Job<'_>, files: &Files<'_>, given: &Given) -> Result<(), SshError> {
+    async fn fill(&self, job: &Job<'_>, files: &Files<'_>, given: &Given) -> Result<(), SshError> {
         let path = |name: &str| format!("{}/{name}", self.dir);
         let (start, env, input, run, dir) =
             (path("start"), path("env"), path("input.json"), path("run"), path("files"));

@@ -5,7 +5,7 @@
 use super::job::Job;
 use crate::drive::log::Log;
 use crate::drive::ssh::SshError;
-use crate::model::{Fault, Reason};
+use crate::model::{Fault, Reason, span};
 
 /// The status with which a program says that nothing was changed and that it should be tried again (`EX_TEMPFAIL`).
 const TRY_AGAIN: i64 = 75;
@@ -34,7 +34,9 @@ impl Job<'_> {
             }
             End::Status(status) => (Reason::HookFailed, format!("failed: exit status {status}")),
             End::Signal(signal) => (Reason::HookFailed, format!("was ended by signal {signal}")),
-            End::TimedOut => (Reason::HookTimedOut, format!("was stopped at its time limit, {:?}", self.time_limit())),
+            End::TimedOut => {
+                (Reason::HookTimedOut, format!("was stopped at its time limit, {}", span(self.time_limit())))
+            }
         };
         let said = log.tail(LINES);
         let said = if said.is_empty() { String::new() } else { format!(": {said}") };

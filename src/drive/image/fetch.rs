@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
 use crate::drive::http::failed;
-use crate::model::{Fault, Reason};
+use crate::model::{Fault, Reason, span};
 
 /// Time for all of it. Whoever delivers 8 GiB more slowly than at 1.2 MB/s is not a mirror to boot from.
 const TOTAL: Duration = Duration::from_secs(2 * 3600);
@@ -47,7 +47,7 @@ pub async fn url(
         body(answer, &place, to, limits).await
     });
     fetched.await.unwrap_or_else(|_| {
-        Err(Fault::transient(Reason::Timeout, format!("{place} has not sent it in {} minutes", TOTAL.as_secs() / 60)))
+        Err(Fault::transient(Reason::Timeout, format!("{place} has not sent it within {}", span(TOTAL))))
     })
 }
 

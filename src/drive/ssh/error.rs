@@ -1,96 +1,46 @@
 //! What can go wrong over SSH, and what follows from it.
+#![allow(missing_docs, reason = "the messages say what the fields are")]
 
 use std::time::Duration;
 
-use crate::model::{Fault, Reason};
+use crate::model::{Fault, Reason, span};
 
 /// Why something over SSH did not work. Never holds a command, a file's contents or a key.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SshError {
     /// No session came about; nothing was begun.
     #[error("{who} cannot be reached over SSH: {why}")]
-    Unreachable {
-        /// Host and address.
-        who: String,
-        /// What the system or the library said.
-        why: String,
-    },
+    Unreachable { who: String, why: String },
     /// It showed another host key than the one that is pinned; it was told nothing.
     #[error(
         "{who} shows another host key than before: {shown} instead of {pinned}; nothing was sent. If it was reinstalled \
          by somebody else, raise its generation; otherwise somebody may be in between"
     )]
-    HostKeyChanged {
-        /// Host and address.
-        who: String,
-        /// Fingerprint of the pinned key.
-        pinned: String,
-        /// Fingerprint of the key that was shown.
-        shown: String,
-    },
+    HostKeyChanged { who: String, pinned: String, shown: String },
     /// It has no host key of a kind that we understand.
     #[error("{who} has no host key that can be used: it offers {theirs}; an ed25519 key is wanted")]
-    NoHostKey {
-        /// Host and address.
-        who: String,
-        /// What it offers.
-        theirs: String,
-    },
+    NoHostKey { who: String, theirs: String },
     /// The key that is pinned cannot be compared with.
     #[error("the host key that is known of {who} cannot be used: {why}; a reinstall lets it be learned anew")]
-    BadPin {
-        /// Host and address.
-        who: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    BadPin { who: String, why: String },
     /// It does not let us in.
     #[error("{who} refuses user {user} with the key {key}: is its public half in that user's authorized_keys?")]
-    Refused {
-        /// Host and address.
-        who: String,
-        /// The user name.
-        user: String,
-        /// Fingerprint of our key.
-        key: String,
-    },
+    Refused { who: String, user: String, key: String },
     /// Our own key cannot be used.
     #[error("deploy.ssh_key cannot be used: {0}")]
     Key(String),
     /// The connection went away, or the other side stopped answering.
     #[error("the connection to {who} was lost: {why}")]
-    Lost {
-        /// Host and address.
-        who: String,
-        /// How.
-        why: String,
-    },
+    Lost { who: String, why: String },
     /// A command took too long, and was left alone.
-    #[error("a command on {who} did not end within {limit:?}")]
-    TimedOut {
-        /// Host and address.
-        who: String,
-        /// Its time limit.
-        limit: Duration,
-    },
+    #[error("a command on {who} did not end within {}", span(*limit))]
+    TimedOut { who: String, limit: Duration },
     /// The other side does not do what was asked for.
     #[error("{who} refuses {what}")]
-    Denied {
-        /// Host and address.
-        who: String,
-        /// What.
-        what: String,
-    },
+    Denied { who: String, what: String },
     /// A file did not get there.
     #[error("{what} cannot be written on {who}: {why}")]
-    File {
-        /// Host and address.
-        who: String,
-        /// Its name there.
-        what: String,
-        /// What the other side said.
-        why: String,
-    },
+    File { who: String, what: String, why: String },
 }
 
 impl SshError {

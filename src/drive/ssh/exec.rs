@@ -83,12 +83,12 @@ impl Said {
 
 /// A command that runs. It reads the end of its standard input when its session is closed or dropped.
 pub struct Running {
-    ear: Ear,
-    mouth: ChannelWriteHalf<Msg>,
+    reader: Reader,
+    writer: ChannelWriteHalf<Msg>,
 }
 
-/// The half of a channel that we hear.
-struct Ear {
+/// The half of a channel that output comes from.
+struct Reader {
     channel: ChannelReadHalf,
     exit: Option<Exit>,
     peer: Arc<Peer>,
@@ -98,14 +98,14 @@ impl Session {
     /// Begins a command; the login shell of the user interprets it. Its standard input stays open
     /// as long as the session.
     pub async fn start(&self, command: &str) -> Result<Running, SshError> {
-        let (channel, mouth) = self.channel().await?.split();
-        let mut ear = Ear { channel, exit: None, peer: self.peer.clone() };
+        let (channel, writer) = self.channel().await?.split();
+        let mut reader = Reader { channel, exit: None, peer: self.peer.clone() };
         let begin = async {
-            mouth.exec(true, command).await.map_err(|error| self.peer.lost(&error.to_string()))?;
-            ear.begun().await
+            writer.exec(true, command).await.map_err(|error| self.peer.lost(&error.to_string()))?;
+            reader.begun().await
         };
         timeout(BEGIN, begin).await.unwrap_or_else(|_| Err(self.peer.lost("it does not begin a command")))?;
-        Ok(Running { ear, mouth })
+        Ok(Running { reader, writer })
     }
 
     /// Opens a channel.
@@ -151,46 +151,46 @@ impl Session {
 impl Running {
     /// Writes to its standard input; waits until the other side has room for it.
     pub async fn write(&self, bytes: &[u8]) -> Result<(), SshError> {
-        let sent = self.mouth.data_bytes(Bytes::copy_from_slice(bytes)).await;
-        sent.map_err(|error| self.ear.peer.lost(&error.to_string()))
+        let sent = self.writer.data_bytes(Bytes::copy_from_slice(bytes)).await;
+        sent.map_err(|error| self.reader.peer.lost(&error.to_string()))
     }
 
     /// The next piece of output; `None` when there is no more.
     pub async fn next(&mut self) -> Option<Said> {
-        self.ear.next().await
+        self.reader.next().await
     }
 
     /// How it ended, after [`next`](Running::next) gave nothing more. Without an exit status the connection was lost: a
     /// server tells one, or the signal, of every command that ends (RFC 4254 section 6.10).
     pub fn exit(&self) -> Result<Exit, SshError> {
-        self.ear.exit()
+        self.reader.exit()
     }
 
     /// It has not ended although it should have.
     pub(crate) fn too_long(&self, limit: Duration) -> SshError {
-        self.ear.peer.timed_out(limit)
+        self.reader.peer.timed_out(limit)
     }
 
     async fn feed(&mut self, input: &[u8], on_output: &mut (dyn FnMut(&Said) + Send)) -> Result<Exit, SshError> {
-        let Running { ear, mouth } = self;
+        let Running { reader, writer } = self;
         let write = async {
             // A command that does not read its input may end; its exit status tells the rest.
-            if input.is_empty() || mouth.data_bytes(Bytes::copy_from_slice(input)).await.is_ok() {
-                let _ = mouth.eof().await;
+            if input.is_empty() || writer.data_bytes(Bytes::copy_from_slice(input)).await.is_ok() {
+                let _ = writer.eof().await;
             }
             pending::<()>().await;
         };
         let read = async {
-            while let Some(said) = ear.next().await {
+            while let Some(said) = reader.next().await {
                 on_output(&said);
             }
         };
         tokio::select! { () = write => {}, () = read => {} }
-        ear.exit()
+        reader.exit()
     }
 }
 
-impl Ear {
+impl Reader {
     async fn next(&mut self) -> Option<Said> {
         loop {
             let message = match self.exit {

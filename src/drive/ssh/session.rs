@@ -24,8 +24,8 @@ const LOGIN: Duration = Duration::from_secs(30);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 /// A connection over which nothing at all came for this long is given up: longer than the questions need.
 const SILENCE: Duration = Duration::from_secs(90);
-/// Time for saying good-bye.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Time for an orderly disconnect.
+const DISCONNECT: Duration = Duration::from_secs(2);
 /// How much of what a host says before login is kept.
 const BANNER: usize = 1 << 10;
 
@@ -53,8 +53,8 @@ impl Target {
     }
 }
 
-/// A connection to a host that showed the right key and let us in. Closed when dropped; [`close`](Session::close) says
-/// good-bye first.
+/// A connection to a host that showed the right key and let us in. Closed when dropped; [`close`](Session::close) disconnects
+/// in order.
 pub struct Session {
     pub(super) handle: Handle<Client>,
     pub(super) peer: Arc<Peer>,
@@ -101,7 +101,7 @@ impl Peer {
         SshError::BadPin { who: self.who.clone(), why }
     }
 
-    fn hear(&self, text: &str) {
+    fn note(&self, text: &str) {
         let mut said = self.lock();
         let room = BANNER.saturating_sub(said.len());
         said.extend(text.chars().filter(|it| !it.is_control() || it.is_whitespace()).take(room));
@@ -163,13 +163,13 @@ impl Session {
         &self.host_key
     }
 
-    /// Says good-bye and waits a moment for the connection's end.
+    /// Disconnects and waits a moment for the connection's end.
     pub async fn close(self) {
         let bye = async {
             let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
             let _ = self.handle.await;
         };
-        let _ = timeout(FAREWELL, bye).await;
+        let _ = timeout(DISCONNECT, bye).await;
     }
 }
 
@@ -214,14 +214,14 @@ impl Handler for Client {
     }
 
     async fn auth_banner(&mut self, banner: &str, _: &mut client::Session) -> Result<(), Refusal> {
-        self.peer.hear(banner);
+        self.peer.note(banner);
         Ok(())
     }
 
     async fn disconnected(&mut self, reason: DisconnectReason<Refusal>) -> Result<(), Refusal> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                self.peer.hear(&info.message);
+                self.peer.note(&info.message);
                 Ok(())
             }
             DisconnectReason::Error(refusal) => {
