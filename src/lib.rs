@@ -82,7 +82,8 @@
 //!
 //! `tests/tidy.rs` keeps this table and other laws; `.clippy.toml` says which functions may not be called where, and why.
 //! Beside the source lie `templates/` (installers, and how a machine is told to boot its disk), `hooks/`, `repo-schema/` (JSON
-//! Schemas and an example repository that is also the demo's), `tests/` (one test binary) and `benches/`.
+//! Schemas and an example repository that is also the demo's), `docs/` (its
+//! reference pages are made from the types), `tests/` (one test binary) and `benches/`.
 //!
 //! # The loop
 //!

@@ -36,7 +36,12 @@ async fn the_api_and_the_status_files_are_documented() {
         if !about.is_empty() {
             let _ = writeln!(shown, "{about}\n");
         }
-        let _ = writeln!(shown, "{}", object(schema, &whole));
+        let reference = json!({ "$ref": format!("#/{name}") });
+        let text = match name.as_str() {
+            "Reason" => repository::kind(&reference, &whole) + "\n",
+            _ => object(schema, &whole),
+        };
+        let _ = writeln!(shown, "{text}");
     }
     hold("docs/reference/http.md", &[("api", paths(&document)), ("schemas", shown)]);
 }

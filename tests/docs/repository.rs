@@ -61,6 +61,14 @@ fn collect(prefix: &str, object: &Value, whole: &Value, rows: &mut Vec<Vec<Strin
     }
 }
 
+/// Words of a list that are told in place; a longer one is a page of its own.
+const FEW: usize = 20;
+
+/// The words that a part of the schema allows, when it is such a list.
+fn words<'s>(name: &str, whole: &'s Value) -> &'s [Value] {
+    whole["$defs"][name]["oneOf"].as_array().map_or(&[], Vec::as_slice)
+}
+
 /// What a value looks like, in words.
 pub fn kind(schema: &Value, whole: &Value) -> String {
     if let Some(name) = schema["$ref"].as_str() {
@@ -68,6 +76,7 @@ pub fn kind(schema: &Value, whole: &Value) -> String {
         let part = &whole["$defs"][name];
         return match () {
             () if name == "YesNo" => "yes or no".into(),
+            () if words(name, whole).len() > FEW => format!("[{name}]({}s.md)", name.to_lowercase()),
             () if part.get("properties").is_some() || part.get("allOf").is_some() => {
                 format!("[{name}](#{})", name.to_lowercase())
             }
@@ -80,6 +89,12 @@ pub fn kind(schema: &Value, whole: &Value) -> String {
                 list.iter().filter(|item| item["type"] != "null").map(|item| kind(item, whole)).collect();
             return kinds.join(", ");
         }
+    }
+    if schema["const"] == "" {
+        return "empty text".into();
+    }
+    if schema["format"] == "date-time" {
+        return "time (RFC 3339)".into();
     }
     if let Some(word) = schema.get("const") {
         return code(&word.to_string().replace('"', ""));
@@ -114,7 +129,7 @@ fn meaning(schema: &Value, whole: &Value) -> String {
     let part = std::iter::once(schema).chain(schema["anyOf"].as_array().into_iter().flatten());
     for name in part.filter_map(|part| part["$ref"].as_str()) {
         let name = name.rsplit('/').next().unwrap_or_default();
-        let words = whole["$defs"][name]["oneOf"].as_array().into_iter().flatten();
+        let words = Some(words(name, whole)).filter(|words| words.len() <= FEW).into_iter().flatten();
         let told: Vec<String> = words
             .filter_map(|word| {
                 Some(format!("{}: {}", code(word["const"].as_str()?), sentence(word).trim_end_matches('.')))
