@@ -1,8 +1,8 @@
 //! Each line is something that a crate does, as `docs/explanation/dependencies.md` says.
 
-use std::net::{SocketAddr, UdpSocket};
+mod tftp;
+
 use std::panic::catch_unwind;
-use std::time::{Duration, Instant};
 
 use dhcproto::v4::{DhcpOption, Message, OptionCode};
 use dhcproto::{Decodable as _, Decoder, Encodable as _};
@@ -17,9 +17,9 @@ fn main() {
         ("dhcproto: a host name that is not UTF-8 hides the message type after it", host_name()),
         ("dhcproto: the sub-options of option 82 come back in another order", relay()),
         ("dhcproto: a message is not padded to 300 octets", short()),
-        ("async-tftp: after ERROR the old answer is sent again, and a new request is ignored", error_ignored()),
-        ("async-tftp: after the loss of a window's first block it waits for its timeout", window()),
     ];
+    let found =
+        found.map(|(what, is_so)| (what.to_owned(), is_so)).into_iter().chain(tftp::found()).collect::<Vec<_>>();
     for (what, is_so) in &found {
         println!("{} {what}", if *is_so { "still so: " } else { "NO LONGER:" });
     }
@@ -74,64 +74,4 @@ fn short() -> bool {
     message.opts_mut().insert(DhcpOption::ServerIdentifier([10, 0, 0, 1].into()));
     message.opts().get(OptionCode::ServerIdentifier).is_some()
         && message.to_vec().is_ok_and(|octets| octets.len() < 300)
-}
-
-/// A server with one file of 20 blocks, and a client's socket.
-fn tftp() -> (UdpSocket, SocketAddr) {
-    let dir = std::env::temp_dir().join(format!("crates-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("a directory");
-    std::fs::write(dir.join("file"), vec![7; 20 * 512]).expect("a file");
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        futures_lite::future::block_on(async move {
-            let builder = async_tftp::server::TftpServerBuilder::with_dir_ro(&dir).expect("a directory");
-            let server = builder.bind("127.0.0.1:0".parse().expect("an address")).build().await.expect("a server");
-            sender.send(server.listen_addr().expect("an address")).expect("somebody waits");
-            let _ = server.serve().await;
-        });
-    });
-    let client = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    (client, receiver.recv().expect("an address"))
-}
-
-fn request(options: &[&str]) -> Vec<u8> {
-    let words = ["file", "octet"].iter().chain(options);
-    let mut octets = vec![0, 1];
-    words.for_each(|word| octets.extend([word.as_bytes(), &[0]].concat()));
-    octets
-}
-
-/// The next datagram within some time: its first four octets and who sent it.
-fn hear(client: &UdpSocket, within: Duration) -> Option<([u8; 4], SocketAddr)> {
-    client.set_read_timeout(Some(within)).expect("a timeout");
-    let mut buffer = [0; 2048];
-    let (_, from) = client.recv_from(&mut buffer).ok()?;
-    Some(([buffer[0], buffer[1], buffer[2], buffer[3]], from))
-}
-
-fn error_ignored() -> bool {
-    let (client, server) = tftp();
-    client.send_to(&request(&["tsize", "0"]), server).expect("send");
-    let Some((_, transfer)) = hear(&client, Duration::from_secs(2)) else { return false };
-    client.send_to(b"\0\x05\0\x08stop\0", transfer).expect("send");
-    std::thread::sleep(Duration::from_millis(200));
-    client.send_to(&request(&["tsize", "0"]), server).expect("send");
-    // A new transfer would have a port of its own.
-    hear(&client, Duration::from_secs(8)).is_some_and(|(head, from)| head[1] == 6 && from == transfer)
-}
-
-fn window() -> bool {
-    let (client, server) = tftp();
-    client.send_to(&request(&["windowsize", "4"]), server).expect("send");
-    let Some((_, transfer)) = hear(&client, Duration::from_secs(2)) else { return false };
-    client.send_to(&[0, 4, 0, 0], transfer).expect("send");
-    for _ in 0..4 {
-        if hear(&client, Duration::from_secs(2)).is_none() {
-            return false;
-        }
-    }
-    // Block 1 was lost: the client says again that it has nothing yet (RFC 7440, section 4).
-    let asked = Instant::now();
-    client.send_to(&[0, 4, 0, 0], transfer).expect("send");
-    hear(&client, Duration::from_secs(10)).is_some() && asked.elapsed() > Duration::from_secs(2)
 }
