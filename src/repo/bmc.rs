@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::file::KEYS;
+use super::file::bootstrap::Protocol as Written;
 use super::host::{Config, parsed};
 use super::read::{Fields, Reader};
 use crate::model::{BootMode, NetworkBoot, Protocol, Secret};
@@ -68,12 +69,8 @@ pub fn read(reader: &mut Reader<'_>, host: &Fields<'_>, config: &Config) -> Bmc 
     bmc.username = username.and_then(|node| reader.line(node, "bmc.username")).unwrap_or_default();
     bmc.password = password(reader, &fields, bmc.protocol == Protocol::None);
     bmc.fingerprint = fields.get("fingerprint").and_then(|node| fingerprint(reader, node));
-    let ways = [("pxe", NetworkBoot::Pxe), ("http", NetworkBoot::Http)];
-    let way = fields.get("network_boot").and_then(|node| reader.choice(node, "bmc.network_boot", &ways));
-    bmc.network_boot = way.unwrap_or_default();
-    let modes = [("uefi", BootMode::Uefi), ("legacy", BootMode::Legacy), ("as-is", BootMode::AsIs)];
-    let mode = fields.get("boot_mode").and_then(|node| reader.choice(node, "bmc.boot_mode", &modes));
-    bmc.boot_mode = mode.unwrap_or_default();
+    bmc.network_boot = reader.chosen(&fields, "network_boot", &NetworkBoot::WORDS).unwrap_or_default();
+    bmc.boot_mode = reader.chosen(&fields, "boot_mode", &BootMode::WORDS).unwrap_or_default();
     if let (NetworkBoot::Http, BootMode::Legacy) = (bmc.network_boot, bmc.boot_mode) {
         let message = "`bmc.network_boot: http` is a boot of UEFI firmware, and `bmc.boot_mode` is `legacy`";
         reader.error(fields.place_of("network_boot"), "bad-value", message, "use `uefi`, or `pxe`");
@@ -123,10 +120,13 @@ fn only_redfish(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &Config, n
 }
 
 fn protocol(reader: &mut Reader<'_>, fields: &Fields<'_>, config: &Config) -> Option<Protocol> {
-    let words = [("redfish", Protocol::Redfish), ("ipmi", Protocol::Ipmi), ("none", Protocol::None)];
     let redfish = fields.get("redfish").and_then(|node| reader.boolean(node, "bmc.redfish"));
     if let Some(node) = fields.get("protocol") {
-        return reader.choice(node, "bmc.protocol", &words);
+        return reader.choice(node, "bmc.protocol", &Written::WORDS).map(|written| match written {
+            Written::Redfish => Protocol::Redfish,
+            Written::Ipmi => Protocol::Ipmi,
+            Written::None => Protocol::None,
+        });
     }
     if redfish == Some(false) && config.boot_mac.is_none() {
         let message = "without `config.boot_mac` this entry's key is taken as the MAC that the machine boots from";

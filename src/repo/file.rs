@@ -14,6 +14,7 @@ use serde_json::Value;
 use self::bootstrap::{Bmc, BootstrapFile, Cluster, Config, DiskHints, Host, HostNode, Playbook};
 use self::hook::{Argument, Hook, HookDefinition, Items};
 use self::scalar::YesNo;
+use crate::model::ClaimBy;
 
 pub mod bootstrap;
 pub mod hook;
@@ -87,16 +88,6 @@ pub struct Signature {
     pub sums: Option<String>,
     /// The keys that count: a file beside the manifest, or the path of a keyring on the daemon's host.
     pub keyring: String,
-}
-
-/// `claim:`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ClaimBy {
-    /// A check-in with action `claim`.
-    CheckIn,
-    /// The one read of the answer file.
-    AnswerFile,
 }
 
 /// One file of an installer.

@@ -12,7 +12,7 @@ use self::directory::Hooks;
 use super::Tree;
 use super::file::KEYS;
 use super::read::{Fields, Reader};
-use crate::model::{ClusterName, Digest, HookTask, HostId, OnFailure, Scope, Secret, TaskId, TaskKind, TaskSpec};
+use crate::model::{ClusterName, Digest, HookTask, HostId, OnFailure, Rerun, Scope, Secret, TaskId, TaskKind, TaskSpec};
 use crate::yaml::Node;
 use crate::yaml::word::did_you_mean;
 
@@ -132,19 +132,17 @@ fn kind<'h>(reader: &mut Reader<'_>, fields: &Fields<'_>, hooks: &'h Hooks) -> O
 struct Options {
     on_failure: OnFailure,
     retry: Option<bool>,
-    rerun: Option<crate::model::Rerun>,
+    rerun: Option<Rerun>,
     time_limit: Option<std::time::Duration>,
 }
 
 impl Options {
     fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Options {
-        let words = [("stop", OnFailure::Stop), ("continue", OnFailure::Continue)];
         let name = |key: &str| fields.name(key);
-        let on_failure = fields.get("on_failure").and_then(|node| reader.choice(node, &name("on_failure"), &words));
         Options {
-            on_failure: on_failure.unwrap_or_default(),
+            on_failure: reader.chosen(fields, "on_failure", &OnFailure::WORDS).unwrap_or_default(),
             retry: fields.get("retry").and_then(|node| reader.boolean(node, &name("retry"))),
-            rerun: fields.get("rerun").and_then(|node| definition::rerun(reader, node, &name("rerun"))),
+            rerun: reader.chosen(fields, "rerun", &Rerun::WORDS),
             time_limit: fields.get("time_limit").and_then(|n| definition::time_limit(reader, n, &name("time_limit"))),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::bmc::{self, Bmc};
 use super::disk;
 use super::file::KEYS;
+use super::file::bootstrap::{Filesystem, Wipe};
 use super::read::{Fields, Reader};
 use crate::model::{DiskChoice, Lifecycle, LocalBoot, Mac, Protocol};
 use crate::yaml::{Key, Node, Place};
@@ -181,10 +182,7 @@ fn node_rest(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft) {
     {
         draft.generation = (number as u32, node.place);
     }
-    let words =
-        [("present", Lifecycle::Present), ("maintenance", Lifecycle::Maintenance), ("retired", Lifecycle::Retired)];
-    let state = fields.get("state").and_then(|node| reader.choice(node, "node.state", &words));
-    draft.state = state.unwrap_or(Lifecycle::Present);
+    draft.state = reader.chosen(&fields, "state", &Lifecycle::WORDS).unwrap_or(Lifecycle::Present);
 }
 
 fn config(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft, defaults: &Defaults<'_>) {
@@ -207,9 +205,7 @@ fn config(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft, default
         let hint = "a Debian package name: lower-case letters, digits, `+`, `-`, `.`";
         config.packages = words(reader, node, "config.packages", is_package, hint);
     }
-    let filesystems = [("ext4", "ext4"), ("xfs", "xfs")];
-    let filesystem = fields.get("filesystem").and_then(|node| reader.choice(node, "config.filesystem", &filesystems));
-    config.filesystem = filesystem.unwrap_or_default();
+    config.filesystem = reader.chosen(&fields, "filesystem", &Filesystem::WORDS).map_or("", Filesystem::as_str);
     if let Some(node) = fields.get("release")
         && let Some(text) = checked(reader, node, "config.release", is_word, "a release name such as bookworm")
     {
@@ -227,17 +223,10 @@ fn config(reader: &mut Reader<'_>, host: &Fields<'_>, draft: &mut Draft, default
         config.boot_mac = mac(reader, &text, node.place, "`config.boot_mac`").map(|mac| (mac, node.place));
     }
     config.address = fields.get("address").and_then(|node| parsed(reader, node, "config.address", "an IPv4 address"));
-    let boots = [
-        ("auto", LocalBoot::Auto),
-        ("sanboot", LocalBoot::Sanboot),
-        ("exit", LocalBoot::Exit),
-        ("firmware", LocalBoot::Firmware),
-    ];
-    let local_boot = fields.get("local_boot").and_then(|node| reader.choice(node, "config.local_boot", &boots));
-    config.local_boot = local_boot.unwrap_or_default();
+    config.local_boot = reader.chosen(&fields, "local_boot", &LocalBoot::WORDS).unwrap_or_default();
     if let Some(node) = fields.get("wipe") {
-        let volumes = reader.choice(node, "config.wipe", &[("target", false), ("volumes", true)]);
-        config.wipe_volumes = volumes.unwrap_or(false).then_some(node.place);
+        let wipe = reader.choice(node, "config.wipe", &Wipe::WORDS);
+        config.wipe_volumes = (wipe == Some(Wipe::Volumes)).then_some(node.place);
     }
     disk::disks(reader, &fields, draft, defaults);
 }

@@ -245,9 +245,8 @@ fn manifest(reader: &mut Reader<'_>, name: &str, root: &Node, sources: &Sources)
         let message = format!("`name` is `{text}`, but the directory is `{name}`");
         reader.error(node.place, "wrong-name", message, "use the directory's name");
     }
-    let words = [("check-in", ClaimBy::CheckIn), ("answer-file", ClaimBy::AnswerFile)];
     let claim = reader.need(&fields, "claim", "write `answer-file` or `check-in`");
-    let claim = claim.and_then(|node| reader.choice(node, "claim", &words));
+    let claim = claim.and_then(|node| reader.choice(node, "claim", &ClaimBy::WORDS));
     let needs_disk = fields.get("needs_disk").and_then(|node| reader.boolean(node, "needs_disk")).unwrap_or(false);
     let images = fields.get("images").map(|list| image::read(reader, name, list, sources)).unwrap_or_default();
     let list = reader.need(&fields, "files", "list the files a machine can read, `boot.ipxe` among them")?;

@@ -212,6 +212,11 @@ impl<'a> Reader<'a> {
         self.accept(&node, what, scalar::float(&node, min, max))
     }
 
+    /// The value of a key that is one of some words.
+    pub fn chosen<T: Copy>(&mut self, fields: &Fields<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+        fields.get(key).and_then(|node| self.choice(node, &fields.name(key), words))
+    }
+
     /// One of some words.
     pub fn choice<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
         let node = self.resolve(node, what)?;

@@ -8,6 +8,8 @@ use serde_json::Value;
 
 use super::hook::Hook;
 use super::scalar::{Scalar, YesNo};
+use crate::model::words::words;
+use crate::model::{BootMode, Lifecycle, LocalBoot, NetworkBoot, OnComplete};
 
 /// `group_vars/<cluster>/bootstrap.yml`: the machines of a cluster and what happens to them.
 #[derive(JsonSchema, Serialize)]
@@ -76,16 +78,6 @@ pub struct Playbook {
     pub encrypt_generated: Option<YesNo>,
 }
 
-/// `cluster.on_complete`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnComplete {
-    /// Shut down gracefully, indicator LED off.
-    PowerOff,
-    /// Left running, indicator LED off.
-    None,
-}
-
 /// One machine.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
@@ -108,19 +100,7 @@ pub struct HostNode {
     #[schemars(range(min = 1))]
     pub generation: Option<u32>,
     /// Whether the machine takes part.
-    pub state: Option<State>,
-}
-
-/// `node.state`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum State {
-    /// Normal.
-    Present,
-    /// Left alone for now.
-    Maintenance,
-    /// Out of service.
-    Retired,
+    pub state: Option<Lifecycle>,
 }
 
 /// `config:`
@@ -154,24 +134,22 @@ pub struct Config {
     pub local_boot: Option<LocalBoot>,
 }
 
-/// `config.filesystem`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Filesystem {
-    /// ext4
-    Ext4,
-    /// XFS
-    Xfs,
+words! {
+    /// `config.filesystem`
+    Filesystem {
+        Ext4 "ext4"
+        Xfs "xfs"
+    }
 }
 
-/// `config.wipe`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Wipe {
-    /// Only the disk that is installed to.
-    Target,
-    /// RAID volumes that stand in the way on the chosen chassis slots as well, with all drives they are made of.
-    Volumes,
+words! {
+    /// `config.wipe`
+    Wipe {
+        /// Only the disk that is installed to.
+        Target "target"
+        /// RAID volumes that stand in the way on the chosen chassis slots as well, with all drives they are made of.
+        Volumes "volumes"
+    }
 }
 
 /// `config.disk_hints`: either `wwn`, or `model` and `size`.
@@ -186,20 +164,6 @@ pub struct DiskHints {
     pub size: Option<String>,
     /// Which of several equal disks, from 0.
     pub index: Option<u32>,
-}
-
-/// `config.local_boot`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LocalBoot {
-    /// Boot the first disk on a BIOS, leave iPXE on UEFI.
-    Auto,
-    /// iPXE boots the first disk.
-    Sanboot,
-    /// iPXE leaves; the firmware goes on with its next boot entry.
-    Exit,
-    /// No boot file is offered at all.
-    Firmware,
 }
 
 /// `bmc:`
@@ -234,36 +198,15 @@ pub struct Bmc {
     pub manager_settings: Option<BTreeMap<String, Scalar>>,
 }
 
-/// `bmc.protocol`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Protocol {
-    /// DMTF Redfish.
-    Redfish,
-    /// IPMI 2.0 over LAN.
-    Ipmi,
-    /// No BMC: people press buttons.
-    None,
+words! {
+    /// `bmc.protocol`, as it can be written.
+    Protocol {
+        /// DMTF Redfish.
+        Redfish "redfish"
+        /// IPMI 2.0 over LAN.
+        Ipmi "ipmi"
+        /// No BMC: people press buttons.
+        None "none"
+    }
 }
 
-/// `bmc.network_boot`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NetworkBoot {
-    /// PXE: DHCP and TFTP.
-    Pxe,
-    /// UEFI HTTP boot.
-    Http,
-}
-
-/// `bmc.boot_mode`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BootMode {
-    /// UEFI.
-    Uefi,
-    /// BIOS.
-    Legacy,
-    /// Whatever is set.
-    AsIs,
-}

@@ -7,6 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::scalar::{Scalar, YesNo};
+use crate::model::words::words;
+use crate::model::{OnFailure, Place, Rerun, Scope};
 
 /// A hook: something that is run after the configuration.
 #[derive(JsonSchema, Serialize)]
@@ -41,26 +43,6 @@ pub enum Target {
     Many(BTreeSet<String>),
 }
 
-/// `on_failure:`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OnFailure {
-    /// They wait until somebody has looked.
-    Stop,
-    /// They go on; the failure is shown.
-    Continue,
-}
-
-/// `rerun:`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rerun {
-    /// A new install of one of its targets, for that target.
-    OnReinstall,
-    /// That, and a change of its arguments, files or program, for all of them.
-    OnChange,
-}
-
 /// `hooks/<name>/hook.yaml`: what the program `run` beside it does, where, and with which arguments.
 #[derive(JsonSchema, Serialize)]
 #[schemars(deny_unknown_fields)]
@@ -72,7 +54,7 @@ pub struct HookDefinition {
     /// How often it is run.
     pub scope: Scope,
     /// Where it is run.
-    pub run_on: RunOn,
+    pub run_on: Place,
     /// A shell command that must succeed on the host before the hook begins; it is asked again until it does.
     pub ready: Option<String>,
     /// How long it may take for each target, as `90s`, `30m` or `1h30m`. Without it, as long as Ansible.
@@ -89,28 +71,6 @@ pub struct HookDefinition {
     pub same_length: Option<Vec<String>>,
     /// Its arguments, by name.
     pub args: Option<BTreeMap<String, Argument>>,
-}
-
-/// `scope:`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// Once for each target, one after the other.
-    Each,
-    /// Once, on the first target that is up.
-    Once,
-    /// Once, for no target in particular.
-    None,
-}
-
-/// `run_on:`
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RunOn {
-    /// On the target, over SSH.
-    Host,
-    /// On the machine that rackwright runs on.
-    Bootstrap,
 }
 
 /// An argument. The program finds it as `ARG_<NAME>`, in upper case.
@@ -167,44 +127,44 @@ pub enum Attach {
     When(BTreeMap<String, Scalar>),
 }
 
-/// `type:` of an argument.
-#[derive(JsonSchema, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Type {
-    /// Any text.
-    Text,
-    /// Text on one line.
-    Line,
-    /// Text without blanks, not beginning with a hyphen.
-    Word,
-    /// A program's text with its `#!` line; comes to lie beside the program.
-    Script,
-    /// A boolean; given as `true` or `false`.
-    Boolean,
-    /// A whole number.
-    Number,
-    /// A number that may have a fraction.
-    Float,
-    /// One of some words.
-    Choice,
-    /// A list; `items` says of what.
-    List,
-    /// A disk: a path below `/dev`, or `detect:NAME:SIZE:INDEX`.
-    Disk,
-    /// File permission bits; given in octal, as `0644`.
-    Mode,
-    /// An absolute path on the host.
-    Path,
-    /// A file of the repository (relative), or of the bootstrap host (absolute).
-    File,
-    /// An IP address.
-    Address,
-    /// A network in CIDR notation.
-    Network,
-    /// An absolute `http` or `https` URI.
-    Uri,
-    /// Copies of data, as `copies=3,mincopies=2`.
-    Replication,
-    /// Anything; given as JSON.
-    Json,
+words! {
+    /// `type:` of an argument.
+    Type {
+        /// Any text.
+        Text "text"
+        /// Text on one line.
+        Line "line"
+        /// Text without blanks, not beginning with a hyphen.
+        Word "word"
+        /// A program's text with its `#!` line; comes to lie beside the program.
+        Script "script"
+        /// A boolean; given as `true` or `false`.
+        Boolean "boolean"
+        /// A whole number.
+        Number "number"
+        /// A number that may have a fraction.
+        Float "float"
+        /// One of some words.
+        Choice "choice"
+        /// A list; `items` says of what.
+        List "list"
+        /// A disk: a path below `/dev`, or `detect:NAME:SIZE:INDEX`.
+        Disk "disk"
+        /// File permission bits; given in octal, as `0644`.
+        Mode "mode"
+        /// An absolute path on the host.
+        Path "path"
+        /// A file of the repository (relative), or of the bootstrap host (absolute).
+        File "file"
+        /// An IP address.
+        Address "address"
+        /// A network in CIDR notation.
+        Network "network"
+        /// An absolute `http` or `https` URI.
+        Uri "uri"
+        /// Copies of data, as `copies=3,mincopies=2`.
+        Replication "replication"
+        /// Anything; given as JSON.
+        Json "json"
+    }
 }

@@ -86,15 +86,13 @@ impl Definition {
         }
         let description = reader.need(&fields, "description", "say what it does, in a line");
         let description = description.and_then(|node| reader.line(node, "description"));
-        let scopes = [("each", Scope::Each), ("once", Scope::Once), ("none", Scope::None)];
         let scope = reader.need(&fields, "scope", "`each` (target), `once`, or `none` (for no target)");
-        let scope = scope.and_then(|node| reader.choice(node, "scope", &scopes));
-        let places = [("host", Place::Host), ("bootstrap", Place::Bootstrap)];
+        let scope = scope.and_then(|node| reader.choice(node, "scope", &Scope::WORDS));
         let place = reader.need(&fields, "run_on", "`host` (over SSH), or `bootstrap` (where rackwright runs)");
-        let place = place.and_then(|node| reader.choice(node, "run_on", &places));
+        let place = place.and_then(|node| reader.choice(node, "run_on", &Place::WORDS));
         let ready = fields.get("ready").and_then(|node| reader.line(node, "ready"));
         let time_limit = fields.get("time_limit").and_then(|node| time_limit(reader, node, "time_limit"));
-        let rerun = fields.get("rerun").and_then(|node| rerun(reader, node, "rerun")).unwrap_or_default();
+        let rerun = reader.chosen(&fields, "rerun", &Rerun::WORDS).unwrap_or_default();
         let retry = reader.need(&fields, "retry", "`yes` when running it twice is harmless, else `no`");
         let retry = retry.and_then(|node| reader.boolean(node, "retry"));
         let args = arguments(reader, &fields);
@@ -133,11 +131,6 @@ pub fn time_limit(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Du
         reader.error(node.place, "bad-value", message, "write for example 90s, 30m or 1h30m; seven days at most");
     }
     value
-}
-
-/// `rerun`
-pub fn rerun(reader: &mut Reader<'_>, node: &Node, what: &str) -> Option<Rerun> {
-    reader.choice(node, what, &[("on-reinstall", Rerun::OnReinstall), ("on-change", Rerun::OnChange)])
 }
 
 fn arguments(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Vec<Argument> {

@@ -2,37 +2,16 @@
 
 use super::kind::Kind;
 use crate::repo::file::KEYS;
+use crate::repo::file::hook::Type;
 use crate::repo::read::{Fields, Reader};
 
 /// `type:` and what belongs to it.
 pub fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Kind> {
-    // The rest of the keys is read by the variant.
-    let words = [
-        ("text", &["attach"][..]),
-        ("line", &[]),
-        ("word", &[]),
-        ("script", &[]),
-        ("boolean", &[]),
-        ("number", &["min", "max", "or"]),
-        ("float", &["min", "max", "or"]),
-        ("choice", &["values", "ignore_case"]),
-        ("list", &["items", "attach"]),
-        ("disk", &[]),
-        ("mode", &[]),
-        ("path", &[]),
-        ("file", &["attach"]),
-        ("address", &["version"]),
-        ("network", &["version"]),
-        ("uri", &[]),
-        ("replication", &[]),
-        ("json", &[]),
-    ]
-    .map(|(word, keys)| (word, (word, keys)));
     let node = reader.need(fields, "type", "its type, as `line` or `number`")?;
-    let (word, keys) = reader.choice(node, &fields.name("type"), &words)?;
+    let kind = reader.choice(node, &fields.name("type"), &Type::WORDS)?;
     for key in ["min", "max", "or", "values", "ignore_case", "items", "attach", "version"] {
-        if fields.get(key).is_some() && !keys.contains(&key) {
-            let message = format!("`{}` means nothing for the type {word}", fields.name(key));
+        if fields.get(key).is_some() && !keys(kind).contains(&key) {
+            let message = format!("`{}` means nothing for the type {kind}", fields.name(key));
             reader.error(fields.place_of(key), "without-effect", message, "remove it, or choose another type");
         }
     }
@@ -41,13 +20,13 @@ pub fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Kind> {
         let list = fields.get(key).and_then(|node| reader.lines(node, &what(key)));
         list.into_iter().flatten().map(|(word, _)| word).collect()
     };
-    Some(match word {
-        "text" => Kind::Text,
-        "line" => Kind::Line,
-        "word" => Kind::Word,
-        "script" => Kind::Script,
-        "boolean" => Kind::Boolean,
-        "number" => {
+    Some(match kind {
+        Type::Text => Kind::Text,
+        Type::Line => Kind::Line,
+        Type::Word => Kind::Word,
+        Type::Script => Kind::Script,
+        Type::Boolean => Kind::Boolean,
+        Type::Number => {
             let mut bound = |key: &str, default: u64| match fields.get(key) {
                 Some(node) => reader.number(node, &what(key), 0, u64::MAX),
                 None => Some(default),
@@ -56,7 +35,7 @@ pub fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Kind> {
             ordered(reader, fields, min <= max);
             Kind::Number(min, max, words(reader, "or"))
         }
-        "float" => {
+        Type::Float => {
             let mut bound = |key: &str, default: f64| match fields.get(key) {
                 Some(node) => reader.float(node, &what(key), f64::MIN, f64::MAX),
                 None => Some(default),
@@ -65,12 +44,12 @@ pub fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Kind> {
             ordered(reader, fields, min <= max);
             Kind::Float(min, max, words(reader, "or"))
         }
-        "choice" => {
+        Type::Choice => {
             reader.need(fields, "values", "list the words it can be")?;
             let any_case = fields.get("ignore_case").and_then(|node| reader.boolean(node, &what("ignore_case")));
             Kind::Choice(words(reader, "values"), any_case.unwrap_or(false))
         }
-        "list" => {
+        Type::List => {
             let node = reader.need(fields, "items", "the type of its items, as { type: line }")?;
             let items = reader.fields(node, fields.place_of("items"), &what("items"), &KEYS.items)?;
             match read(reader, &items)? {
@@ -87,20 +66,32 @@ pub fn read(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<Kind> {
                 }
             }
         }
-        "disk" => Kind::Disk,
-        "mode" => Kind::Mode,
-        "path" => Kind::Path,
-        "file" => Kind::File,
-        "address" | "network" => {
+        Type::Disk => Kind::Disk,
+        Type::Mode => Kind::Mode,
+        Type::Path => Kind::Path,
+        Type::File => Kind::File,
+        Type::Address | Type::Network => {
             let version =
                 fields.get("version").map(|node| reader.choice(node, &what("version"), &[("4", 4), ("6", 6)]));
             let version = version.flatten();
-            if word == "address" { Kind::Address(version) } else { Kind::Network(version) }
+            if kind == Type::Address { Kind::Address(version) } else { Kind::Network(version) }
         }
-        "uri" => Kind::Uri,
-        "replication" => Kind::Replication,
-        _ => Kind::Json,
+        Type::Uri => Kind::Uri,
+        Type::Replication => Kind::Replication,
+        Type::Json => Kind::Json,
     })
+}
+
+/// The keys that mean something for a type, besides those of every argument.
+fn keys(kind: Type) -> &'static [&'static str] {
+    match kind {
+        Type::Number | Type::Float => &["min", "max", "or"],
+        Type::Choice => &["values", "ignore_case"],
+        Type::List => &["items", "attach"],
+        Type::Text | Type::File => &["attach"],
+        Type::Address | Type::Network => &["version"],
+        _ => &[],
+    }
 }
 
 fn ordered(reader: &mut Reader<'_>, fields: &Fields<'_>, fine: bool) {
