@@ -169,7 +169,7 @@ fn arguments(
 }
 
 /// A name as part of an identifier: lower case, words joined by hyphens, at most 40 characters.
-pub fn slug(text: &str) -> String {
+fn slug(text: &str) -> String {
     let lower = text.to_lowercase();
     let words = lower.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let mut slug = words.collect::<Vec<_>>().join("-");

@@ -1,6 +1,6 @@
-//! Floor 2: desired state in. Pure over a tree of bytes. Imports `model`.
+//! Floor 2: desired state in. Pure over a tree of bytes. Imports `model` and `yaml`.
 //!
-//! * [`yaml`], [`read`]: YAML with places and the habits of 1.1; typed reading that goes on after a mistake.
+//! * [`read`]: typed reading of YAML that goes on after a mistake.
 //! * [`file`](mod@file): the on-disk shape, JSON Schemas, known keys.
 //! * [`inventory`], [`variables`], [`vars`], [`template`]: Ansible's inventory and variables, and Jinja.
 //! * [`cluster`], [`block`], [`host`], [`disk`], [`bmc`], [`hook`]: `clusters.yml` and each `bootstrap.yml`.
@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Desired, Finding, LocalBoot, Revision, Severity, Subnet};
+use crate::model::{Desired, Finding, Revision, Severity, Subnet};
 
 pub mod account;
 mod assemble;
@@ -101,9 +101,4 @@ pub fn load(tree: &Tree, context: &Context<'_>) -> Loaded {
     let refused = found.iter().any(|finding| finding.severity == Severity::Error);
     let desired = (!refused).then(|| Desired::new(context.revision.clone(), specs, hosts, found.clone()));
     Loaded { desired, findings: found }
-}
-
-/// The script that makes a machine boot its own disk.
-pub fn local_boot_script(how: LocalBoot) -> &'static str {
-    how.script()
 }

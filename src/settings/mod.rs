@@ -1,7 +1,9 @@
 //! How the daemon runs: `rackwright.yaml`, raw -> validated. Unknown keys are errors; every finding names the line.
-
+//! Structs and fields are named after the file's sections and keys; times of `limits` are explained at
+//! [`Policy`].
 //!
 //! [`parse()`] is pure; only [`load`] reads a file, and [`environment`] the environment.
+#![allow(missing_docs, reason = "most names are the file's keys")]
 
 mod outward;
 mod parse;
@@ -128,21 +130,15 @@ impl Settings {
 /// Validated settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
-    /// The repository that is watched.
     pub repository: Repository,
     /// Journal, mirror, caches.
     pub state_dir: PathBuf,
-    /// What machines see of us.
     pub network: Network,
     /// The user that the installed systems get.
     pub deploy: Deploy,
-    /// Defaults of Debian-based installers.
     pub debian: Debian,
-    /// The `ansible-playbook` to run.
     pub ansible: Ansible,
-    /// How BMCs are spoken to.
     pub bmc: Bmc,
-    /// Limits and deadlines.
     pub limits: Limits,
     /// Where secrets come from that the repository does not hold in clear.
     pub secrets: SecretSources,
@@ -152,12 +148,10 @@ pub struct Settings {
     pub commit_status: Option<Forge>,
 }
 
-/// `repository:`
 #[derive(Clone, PartialEq)]
 pub struct Repository {
     /// A path, `file://`, `ssh://` or `https://`.
     pub url: String,
-    /// The watched branch.
     pub branch: String,
     /// Where status is committed.
     pub status_branch: String,
@@ -186,7 +180,6 @@ impl fmt::Debug for Repository {
     }
 }
 
-/// `network:`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     /// What machines are told.
@@ -195,19 +188,14 @@ pub struct Network {
     pub listen: Ipv4Addr,
     /// Serve DHCP on this interface only.
     pub interface: Option<String>,
-    /// `dhcp.mode`
     pub dhcp_mode: DhcpMode,
-    /// `dhcp.port`
     pub dhcp_port: u16,
-    /// `dhcp.subnets`
     pub subnets: Vec<Subnet>,
-    /// `tftp.port`
     pub tftp_port: u16,
     /// `tftp.root`: static files.
     pub tftp_root: Option<PathBuf>,
     /// Where iPXE's binaries are taken from that the static root does not have.
     pub ipxe: PathBuf,
-    /// `http.port`
     pub http_port: u16,
 }
 
@@ -223,10 +211,8 @@ words! {
     }
 }
 
-/// `deploy:`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Deploy {
-    /// User name.
     pub username: String,
     /// Private key; its public half (`<path>.pub`) is served as `keys.txt`.
     pub ssh_key: Option<PathBuf>,
@@ -234,25 +220,20 @@ pub struct Deploy {
     pub ssh_port: u16,
 }
 
-/// `debian:`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Debian {
     /// Package mirror, full URL; empty when not set: then an installer uses its own.
     pub mirror: String,
-    /// Release name.
     pub release: String,
 }
 
-/// `ansible:`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ansible {
-    /// The program.
     pub playbook: String,
     /// `--vault-password-file`.
     pub vault_password_file: Option<PathBuf>,
     /// `--vault-id`: ids and their files, in the order in which they are tried.
     pub vault_ids: Vec<(String, PathBuf)>,
-    /// Time limit of one run.
     pub timeout: Duration,
 }
 
@@ -272,7 +253,6 @@ impl Ansible {
     }
 }
 
-/// `secrets:`
 #[derive(Clone, Debug, PartialEq)]
 pub struct SecretSources {
     /// The `sops` to run.
@@ -289,20 +269,17 @@ impl Default for SecretSources {
     }
 }
 
-/// `bmc:`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bmc {
-    /// How certificates are checked.
     pub tls: BmcTls,
     /// BMCs spoken to at once.
     pub concurrency: usize,
-    /// HTTPS port of Redfish services (443).
+    /// HTTPS port of Redfish services.
     pub port: u16,
-    /// UDP port of IPMI (623).
+    /// UDP port of IPMI.
     pub ipmi_port: u16,
 }
 
-/// `bmc.tls`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BmcTls {
     /// Trust on first use, then only that certificate.
@@ -313,19 +290,12 @@ pub enum BmcTls {
     Insecure,
 }
 
-/// `limits:`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Hosts being installed at once.
     pub concurrent_installs: usize,
-    /// See `Policy::boot_timeout`.
     pub boot_timeout: Duration,
-    /// See `Policy::install_timeout`.
     pub install_timeout: Duration,
-    /// See `Policy::first_boot_timeout`.
     pub first_boot_timeout: Duration,
-    /// See `Policy::publish_debounce`.
     pub publish_debounce: Duration,
-    /// See `Policy::backoff_base`.
     pub backoff: Duration,
 }

@@ -253,7 +253,7 @@ fn is_replication(text: &str) -> bool {
 }
 
 /// Whether a text is an absolute `http` or `https` URI with a host.
-pub fn is_http_uri(text: &str) -> bool {
+fn is_http_uri(text: &str) -> bool {
     let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     let host = rest.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
     let host = host.rsplit('@').next().unwrap_or_default();
