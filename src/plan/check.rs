@@ -77,10 +77,10 @@ fn arm(world: &World, id: &HostId, generation: Generation, wrong: &mut Vec<Strin
 fn rack_action(world: &World, action: &Action, wrong: &mut Vec<String>) {
     match action {
         Action::Adopt if world.adopted => wrong.push("adopting twice".to_owned()),
-        Action::FetchImage { image } => {
-            if !world.desired.as_ref().is_some_and(|desired| desired.images.contains_key(image)) {
-                wrong.push("an image that nobody announces".to_owned());
-            }
+        Action::FetchImage { image }
+            if !world.desired.as_ref().is_some_and(|desired| desired.images.contains_key(image)) =>
+        {
+            wrong.push("an image that nobody announces".to_owned());
         }
         Action::WriteBack { cluster, .. } => {
             let generated = world.clusters.get(cluster).and_then(|facts| facts.generated.as_ref());

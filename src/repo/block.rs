@@ -69,7 +69,8 @@ impl Block {
         }
         block.run = number("run", 1, u32::MAX.into(), 1).map_or(1, |(value, _)| value);
         block.retries = number("retries", 0, 100, 3).map_or(3, |(value, _)| value);
-        let on_complete = get("on_complete").and_then(|node| reader.choice(node, "cluster.on_complete", &OnComplete::WORDS));
+        let on_complete =
+            get("on_complete").and_then(|node| reader.choice(node, "cluster.on_complete", &OnComplete::WORDS));
         block.on_complete = on_complete.unwrap_or(OnComplete::PowerOff);
         block.playbook = match fields.and_then(|fields| Some((fields.raw("ansible")?, fields.place_of("ansible")))) {
             None => (block.installer == "pvc").then(|| ("pvc.yml".to_string(), None)),

@@ -12,7 +12,9 @@ use self::directory::Hooks;
 use super::Tree;
 use super::file::KEYS;
 use super::read::{Fields, Reader};
-use crate::model::{ClusterName, Digest, HookTask, HostId, OnFailure, Rerun, Scope, Secret, TaskId, TaskKind, TaskSpec};
+use crate::model::{
+    ClusterName, Digest, HookTask, HostId, OnFailure, Rerun, Scope, Secret, TaskId, TaskKind, TaskSpec,
+};
 use crate::yaml::Node;
 use crate::yaml::word::did_you_mean;
 

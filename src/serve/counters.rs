@@ -10,17 +10,20 @@ use prometheus_client::registry::Registry;
 /// Names of counters: what was heard, and what became of it.
 pub type Names = &'static [(&'static str, &'static str)];
 
+/// How often each outcome came, by its label.
+type Outcomes = Family<[(&'static str, &'static str); 1], Counter>;
+
 /// A server's counters, for `/metrics`: `rackwright_dhcp_discover_total{outcome="offer"}`.
 #[derive(Clone, Debug)]
 pub struct Counters {
     server: &'static str,
-    kinds: Arc<BTreeMap<&'static str, Family<[(&'static str, &'static str); 1], Counter>>>,
+    kinds: Arc<BTreeMap<&'static str, Outcomes>>,
 }
 
 impl Counters {
     /// All at zero.
     pub fn new(server: &'static str, names: Names) -> Self {
-        let mut kinds = BTreeMap::<_, Family<_, _>>::new();
+        let mut kinds = BTreeMap::<_, Outcomes>::new();
         for (kind, outcome) in names {
             drop(kinds.entry(*kind).or_default().get_or_create(&[("outcome", *outcome)]));
         }

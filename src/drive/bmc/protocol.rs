@@ -26,7 +26,7 @@ impl Endpoint {
 pub(super) enum Spoken<S> {
     Redfish(S),
     /// IPMI, and where Redfish was tried, why it is not used.
-    Ipmi(Ipmitool, Option<Fault>),
+    Ipmi(Box<Ipmitool>, Option<Fault>),
 }
 
 /// Redfish, by `session`, or IPMI.
@@ -34,7 +34,7 @@ pub(super) async fn via_redfish_or_ipmi<S>(
     endpoint: &Endpoint,
     session: impl Future<Output = Result<S, Fault>>,
 ) -> Result<Spoken<S>, Fault> {
-    let ipmi = |why| Ok(Spoken::Ipmi(Ipmitool::new(endpoint.clone()), why));
+    let ipmi = |why| Ok(Spoken::Ipmi(Box::new(Ipmitool::new(endpoint.clone())), why));
     if endpoint.protocol == Protocol::Ipmi {
         return ipmi(None);
     }

@@ -209,4 +209,3 @@ words! {
         None "none"
     }
 }
-

@@ -42,6 +42,9 @@ impl Default for Limits {
     }
 }
 
+/// How a host's BMC at an address is reached.
+pub type ChooseTransport = dyn Fn(&HostId, IpAddr) -> Transport + Send + Sync;
+
 pub struct PoolConfig {
     pub tls: BmcTls,
     pub port: u16,
@@ -49,8 +52,7 @@ pub struct PoolConfig {
     pub limits: Limits,
     /// Where the lock files are; without it no other process is locked out.
     pub state_dir: Option<PathBuf>,
-    /// How a host's BMC at its address is reached.
-    pub transport: Box<dyn Fn(&HostId, IpAddr) -> Transport + Send + Sync>,
+    pub transport: Box<ChooseTransport>,
 }
 
 impl PoolConfig {
