@@ -2,6 +2,7 @@
 //!
 //! Nothing is changed: no file is written outside a temporary directory, a push is a dry run, and of other DHCP servers
 //! only offers are asked for; BMCs are looked at (`bmcs`). `machine` collects, `judge` decides (pure), `probe` and `live` talk to the network.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -52,9 +53,7 @@ pub enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
-    /// As it should be.
     Ok,
-    /// It runs, but somebody should look.
     Warning,
     /// It cannot run like this.
     Fail,
@@ -63,11 +62,8 @@ pub enum Grade {
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What was looked at.
     pub name: String,
-    /// How it came out.
     pub grade: Grade,
-    /// What was found.
     pub found: String,
     /// What to do, unless it is as it should be.
     #[serde(skip_serializing_if = "Option::is_none")]

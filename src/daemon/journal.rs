@@ -3,6 +3,7 @@
 //!
 //! `PRAGMA user_version` is the layout: 1 was written by 0.1.0 and is rewritten when it is opened ([`migrate`] says how); a
 //! newer one than this version knows is refused.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::path::Path;
 
@@ -27,21 +28,12 @@ pub struct Journal {
 /// Why the journal could not be used. The daemon stops: it must not act on what it cannot remember.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// SQLite said no.
     #[error("the journal cannot be used: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// An entry that this version cannot read.
     #[error("entry {seq} of the journal cannot be read: {source}")]
-    Entry {
-        /// Its number.
-        seq: i64,
-        /// Why.
-        source: serde_json::Error,
-    },
-    /// Writing a snapshot down went wrong.
+    Entry { seq: i64, source: serde_json::Error },
     #[error("a snapshot of the journal could not be made; see the log")]
     NotPacked,
-    /// Made by a newer version.
     #[error(
         "the journal was written by a newer rackwright (layout {0}; this version reads up to {VERSION}): nothing is begun; \
          start the version that wrote it, or a newer one"
@@ -156,7 +148,6 @@ impl Journal {
 
 /// A snapshot, written down.
 pub struct Packed {
-    /// The revision in force in it.
     pub revision: Option<Revision>,
     at: Time,
     upto: i64,

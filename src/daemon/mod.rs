@@ -1,5 +1,6 @@
 //! Floor 4: the loop. Facts come in, are journaled and folded into the World; the World is planned; the plan's
 //! actions are begun. Imports everything below.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::VecDeque;
 use std::fs::{File, TryLockError};
@@ -31,28 +32,20 @@ pub use replay::replay;
 /// Why the daemon could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
-    /// The state directory can't be used.
     #[error("{0}: {1}")]
     StateDir(PathBuf, std::io::Error),
-    /// Another daemon uses the same state directory.
     #[error("{0} is in use by another rackwright")]
     InUse(PathBuf),
-    /// The journal can't be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The DHCP server could not be bound.
     #[error(transparent)]
     Dhcp(#[from] crate::serve::dhcp::ServeError),
-    /// The TFTP server could not be bound.
     #[error(transparent)]
     Tftp(#[from] crate::serve::tftp::ServeError),
-    /// The HTTP server could not be bound.
     #[error(transparent)]
     Http(#[from] crate::serve::http::ServeError),
-    /// A driver could not be made.
     #[error("{0}")]
     Drive(Fault),
-    /// A server ended although nobody asked it to.
     #[error("the {0} server ended unexpectedly")]
     ServerEnded(&'static str),
 }

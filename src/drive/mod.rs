@@ -1,4 +1,5 @@
 //! Floor 3: we call machines. A driver performs one action and reports one outcome (laws 5 and 12).
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -36,11 +37,9 @@ pub type JournalFact = Arc<dyn Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Se
 
 /// Everything that calls out.
 pub(crate) struct Drivers {
-    /// The repository.
     pub git: git::Git,
     http: reqwest::Client,
     images: image::Store,
-    /// BMCs.
     pub bmcs: bmc::BmcPool,
     settings: Arc<Settings>,
     secrets: Arc<secrets::Keeper>,
@@ -50,11 +49,9 @@ pub(crate) struct Drivers {
 
 /// An action, with the World and the plan it was decided from.
 pub(crate) struct Job {
-    /// What to do.
     pub action: Action,
     /// The World at the time of the decision.
     pub world: Arc<World>,
-    /// The decision.
     pub plan: Arc<Plan>,
 }
 

@@ -35,7 +35,6 @@ pub struct Run {
     pub env: Vec<(OsString, OsString)>,
     /// Its working directory; default: ours.
     pub cwd: Option<PathBuf>,
-    /// What it reads on standard input.
     pub stdin: Vec<u8>,
     /// How long it may take.
     pub time_limit: Duration,
@@ -66,16 +65,12 @@ impl Output {
 /// Why a program has no [`Output`].
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    /// It is not installed, or not in `PATH`.
     #[error("`{0}` was not found: is it installed?")]
     NotFound(String),
-    /// It could not be started.
     #[error("`{0}` could not be started: {1}")]
     Start(String, #[source] io::Error),
-    /// Talking to it failed.
     #[error("`{0}`: {1}")]
     Io(String, #[source] io::Error),
-    /// It was stopped at its time limit.
     #[error("`{0}` was stopped after {span} without an answer", span = span(*.1))]
     TimedOut(String, Duration),
 }
@@ -196,9 +191,7 @@ fn not_started(name: &str, error: io::Error) -> ProcessError {
 
 /// A program that runs on ([`Run::start`]).
 pub struct Running {
-    /// What it reads.
     pub stdin: ChildStdin,
-    /// What it says, line by line.
     pub stdout: Lines<BufReader<ChildStdout>>,
     group: Group,
 }

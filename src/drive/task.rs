@@ -22,9 +22,7 @@ pub struct TaskRun<'a> {
     pub task: &'a TaskSpec,
     /// The installs it is run for.
     pub covers: &'a BTreeMap<HostId, TokenId>,
-    /// Whether the cluster is made anew.
     pub do_bootstrap: bool,
-    /// How news is journaled.
     pub tell: &'a JournalFact,
     /// What time it is: the name of a log, and nothing that is decided.
     pub clock: fn() -> Time,

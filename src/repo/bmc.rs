@@ -1,4 +1,5 @@
 //! A machine's BMC: `bmc:` of its entry.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,11 +13,8 @@ use crate::yaml::{Key, Node, Place};
 
 /// `bmc:` as read.
 pub struct Bmc {
-    /// Protocol.
     pub protocol: Protocol,
-    /// Fixed address and where it is.
     pub address: Option<(IpAddr, Place)>,
-    /// User name.
     pub username: String,
     /// Password; none where it cannot be read.
     pub password: Option<Secret>,
@@ -24,11 +22,8 @@ pub struct Bmc {
     pub fingerprint: Option<String>,
     /// How the machine is told to boot from the network.
     pub network_boot: NetworkBoot,
-    /// The firmware mode to ask for.
     pub boot_mode: BootMode,
-    /// BIOS attributes as written.
     pub bios: BTreeMap<String, Secret>,
-    /// Attributes of the BMC as written.
     pub manager: BTreeMap<String, Secret>,
 }
 

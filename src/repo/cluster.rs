@@ -1,4 +1,5 @@
 //! Clusters: `clusters.yml`, and for each its variables and its `bootstrap.yml`.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,15 +38,10 @@ pub struct ClusterDraft {
 
 /// What reading needs besides a cluster's own files.
 pub struct Site<'a> {
-    /// The repository.
     pub tree: &'a Tree,
-    /// What it is checked against.
     pub context: &'a Context<'a>,
-    /// The inventory.
     pub inventory: &'a Inventory,
-    /// The installers.
     pub installers: &'a Installers,
-    /// The hooks.
     pub hooks: &'a Hooks,
     docs: BTreeMap<String, Vec<Doc>>,
 }

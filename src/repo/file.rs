@@ -2,6 +2,7 @@
 //!
 //! These types are never filled: reading them with serde would stop at the first mistake and lose places. The typed
 //! reading in [`read`](super::read) takes its lists of known keys from here, so that schema and reader cannot drift.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -139,7 +140,6 @@ pub struct Keys {
     pub cluster: Vec<String>,
     /// `cluster.ansible`
     pub ansible: Vec<String>,
-    /// One machine.
     pub host: Vec<String>,
     /// `node:`
     pub node: Vec<String>,
@@ -149,21 +149,15 @@ pub struct Keys {
     pub disk_hints: Vec<String>,
     /// `bmc:`
     pub bmc: Vec<String>,
-    /// One hook.
     pub hook: Vec<String>,
     /// `hook.yaml`
     pub definition: Vec<String>,
-    /// One of its arguments.
     pub argument: Vec<String>,
-    /// What an item of a list can be.
     pub items: Vec<String>,
     /// `installer.yaml`
     pub installer: Vec<String>,
-    /// One of its files.
     pub template: Vec<String>,
-    /// One of its images.
     pub image: Vec<String>,
-    /// An image's signature.
     pub signature: Vec<String>,
 }
 

@@ -4,6 +4,7 @@
 //! * [`directory`]: the hooks that there are, shipped and the site's own.
 //! * [`args`]: the arguments of one hook.
 //! * [`schema`]: all that as JSON Schema, for editors.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeSet;
 
@@ -27,13 +28,9 @@ pub mod typed;
 
 /// What a cluster's hooks are read against.
 pub struct Around<'a> {
-    /// The hooks that there are.
     pub hooks: &'a Hooks,
-    /// The repository.
     pub tree: &'a Tree,
-    /// The cluster.
     pub cluster: &'a ClusterName,
-    /// Short names of its hosts.
     pub names: &'a BTreeSet<String>,
 }
 

@@ -1,4 +1,5 @@
 //! One machine of a `bootstrap.yml`.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use crate::yaml::{Key, Node, Place};
 
 /// What the cluster says about all of its hosts.
 pub struct Defaults<'a> {
-    /// Cluster name.
     pub cluster: &'a str,
     /// `local_domain`.
     pub domain: &'a str,
@@ -31,11 +31,8 @@ pub struct Defaults<'a> {
 
 /// A machine as read: possibly wrong, so that mistakes across hosts can still be found.
 pub struct Draft {
-    /// Its key.
     pub key: Option<Mac>,
-    /// Where the key is.
     pub place: Place,
-    /// Short name and where it is.
     pub hostname: Option<(String, Place)>,
     /// Wanted generation and where it comes from.
     pub generation: (u32, Place),
@@ -47,22 +44,17 @@ pub struct Draft {
     pub bmc: Bmc,
     /// Secrets that cannot be read.
     pub blocked: Vec<String>,
-    /// Whether nothing was wrong with it.
     pub sound: bool,
 }
 
 /// `config:` as read.
 #[derive(Default)]
 pub struct Config {
-    /// Kernel options of the installer.
     pub kernel_options: Vec<String>,
-    /// Additional packages.
     pub packages: Vec<String>,
     /// Filesystem of the system volumes, or the empty text.
     pub filesystem: &'static str,
-    /// Release to install.
     pub release: String,
-    /// Mirror to install from.
     pub mirror: String,
     /// The disks, as written; or made from `disk_hints`.
     pub disks: Vec<String>,
@@ -72,7 +64,6 @@ pub struct Config {
     pub wipe_volumes: Option<Place>,
     /// `boot_mac` and where it is.
     pub boot_mac: Option<(Mac, Place)>,
-    /// Fixed address and where it is.
     pub address: Option<(Ipv4Addr, Place)>,
     /// How it is told to boot its own disk.
     pub local_boot: LocalBoot,

@@ -1,5 +1,6 @@
 //! Installers: a manifest and templates, shipped (`templates/installers/`) or the site's own (`installers/<name>/`,
 //! which shadows a shipped one of the same name). A new operating system is a new directory, not new code.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,16 +28,12 @@ const MAX_BODY: usize = 1 << 20;
 
 /// One installer, ready to render.
 pub struct Installer {
-    /// Directory name.
     pub name: Arc<str>,
-    /// What counts as the claim.
     pub claim: ClaimBy,
-    /// Whether a host must name a disk.
     pub needs_disk: bool,
     /// Digest of its files when they are the site's own; shipped templates may change with an upgrade, and that is
     /// not drift.
     pub fingerprint: Option<Digest>,
-    /// What it boots.
     pub images: Images,
     directory: String,
     files: Vec<FileSpec>,
@@ -52,33 +49,24 @@ struct FileSpec {
 /// What a template can use. Everything is text, or a list of texts, already checked for control characters.
 #[derive(Serialize)]
 pub struct Variables<'a> {
-    /// Short host name.
     pub hostname: &'a str,
-    /// Full host name.
     pub fqdn: &'a str,
     /// `local_domain`.
     pub domain: &'a str,
-    /// Cluster name.
     pub cluster: &'a str,
     /// The disk to install to, or the empty text.
     pub disk: &'a str,
-    /// Kernel options of the installer.
     pub kernel_options: &'a [String],
-    /// Additional packages.
     pub packages: &'a [String],
     /// Filesystem of the system volumes, or the empty text.
     pub filesystem: &'a str,
-    /// Release to install.
     pub release: &'a str,
-    /// Mirror to install from.
     pub mirror: &'a str,
     /// The user that the installed system gets.
     pub deploy_username: &'a str,
     /// `http://<address>:<port>`.
     pub http_base: &'a str,
-    /// Address of the TFTP server.
     pub next_server: &'a str,
-    /// Where the claim's token goes.
     pub token: &'a str,
     /// Check-in URI with the claim's token in its path.
     pub checkin_uri: &'a str,
@@ -96,7 +84,6 @@ pub struct RenderError {
     pub path: String,
     /// Line in the template, 0 when not known.
     pub line: u32,
-    /// What is wrong.
     pub message: String,
 }
 

@@ -8,6 +8,7 @@
 //! * [`check`]: what one host alone cannot know.
 //! * [`secret`], [`vault`], [`sops`]: what opens encrypted values.
 //! * [`tree`]: looking things up in a [`Tree`].
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,7 +43,6 @@ pub type Tree = BTreeMap<String, Entry>;
 /// An entry of a [`Tree`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
-    /// A regular file.
     File(Arc<[u8]>),
     /// A symbolic link and its target. Followed only inside the tree.
     Link(String),
@@ -57,7 +57,6 @@ pub struct Context<'a> {
     pub http_base: String,
     /// What machines are told as next-server.
     pub address: std::net::Ipv4Addr,
-    /// The segments that are served.
     pub subnets: &'a [Subnet],
     /// `deploy.username`.
     pub deploy_username: String,
@@ -69,7 +68,6 @@ pub struct Context<'a> {
     pub previous: Option<&'a Desired>,
     /// The commit that is being read.
     pub revision: Option<Revision>,
-    /// What opens its secrets.
     pub secrets: Arc<secret::Secrets>,
 }
 
@@ -78,7 +76,6 @@ pub struct Context<'a> {
 pub struct Loaded {
     /// The whole revision; `None` when there is an error among the findings: never half of it.
     pub desired: Option<Desired>,
-    /// Everything found, sorted by place.
     pub findings: Vec<Finding>,
 }
 

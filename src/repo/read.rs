@@ -1,4 +1,5 @@
 //! Typed reading of a [`Node`] tree: every mistake becomes a finding at its place, and reading goes on.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,11 +14,9 @@ mod secret;
 
 /// Reads values of one file.
 pub struct Reader<'a> {
-    /// The file.
     pub path: &'a str,
     /// The variables that Jinja in its values may use.
     pub scope: Arc<Scope>,
-    /// Where findings go.
     pub found: &'a mut Vec<Finding>,
     /// What could not be read because it is encrypted, or is encrypted where it must not be, as sentences for people.
     /// Whatever needs it is blocked.

@@ -2,6 +2,7 @@
 //!
 //! A repository is loaded with what is known; what it asks for besides (a file on this host, an environment variable, a
 //! decrypted SOPS file) is remembered in [`Secrets::asked`], fetched by `drive::secrets`, and given to the next load.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -24,12 +25,7 @@ pub enum Source {
     /// An environment variable of the daemon.
     Variable(String),
     /// A file of the repository that is encrypted with SOPS, as JSON.
-    Sops {
-        /// Its path in the repository.
-        path: Arc<str>,
-        /// Digest of its bytes.
-        digest: Digest,
-    },
+    Sops { path: Arc<str>, digest: Digest },
 }
 
 /// What a source gave.

@@ -1,4 +1,5 @@
 //! Ansible variables: the layers that are in force for a host or a group, and Jinja in the values that we use.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -16,9 +17,7 @@ const MAX_DEPTH: usize = 12;
 /// A file (or a part of the inventory) that sets variables: a mapping.
 #[derive(Clone, Debug)]
 pub struct Doc {
-    /// Path in the repository.
     pub path: Arc<str>,
-    /// The mapping.
     pub root: Arc<Node>,
     /// Whether the file is encrypted as a whole.
     pub whole: bool,
@@ -33,7 +32,6 @@ pub struct Scope {
     pub docs: Vec<Doc>,
     /// Variables that Ansible sets by itself.
     pub magic: Vec<(&'static str, String)>,
-    /// What opens encrypted values.
     pub secrets: Arc<Secrets>,
 }
 

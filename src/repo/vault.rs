@@ -5,6 +5,7 @@
 //! lines of hex digits: the salt, an HMAC-SHA256 of the ciphertext, and the ciphertext: AES-256 in counter mode, padded as
 //! PKCS #7 (RFC 5652 section 6.3). Both keys and the first counter come from the password by PBKDF2-HMAC-SHA256 (RFC 8018)
 //! with 10,000 rounds.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use aes::Aes256;
 use ctr::Ctr128BE;
@@ -28,20 +29,16 @@ const LINE: usize = 80;
 pub struct VaultPassword {
     /// Its id: a label, no secret. Without one [`DEFAULT_ID`].
     pub id: String,
-    /// The password.
     pub text: Secret,
 }
 
 /// Why a vaulted text cannot be read. Tells nothing of password or contents.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
-    /// It is damaged, or of another format.
     #[error("it is not a text of Ansible Vault: {0}")]
     Damaged(&'static str),
-    /// There is no password at all.
     #[error("no vault password is set (ansible.vault_password_file or ansible.vault_ids)")]
     NoPassword,
-    /// No password is the right one.
     #[error("none of the vault passwords opens it{}", labelled(.0))]
     WrongPassword(Option<String>),
 }

@@ -2,6 +2,7 @@
 //! [`netboot`] (what firmware is told, and all that is answered beside another server) and [`destination`] (to where).
 //!
 //! An OFFER needs no memory; an ACK is sent only after the lease is durable, and waiting for that holds nobody else up.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::net::{SocketAddr, SocketAddrV4};
 
@@ -31,16 +32,8 @@ pub enum ServeError {
     /// `network.dhcp.mode: off`; the caller should not have asked.
     #[error("network.dhcp.mode is `off`")]
     Off,
-    /// A socket could not be made as wanted.
     #[error("cannot serve DHCP on {address}{}", interface.as_ref().map(|i| format!(" ({i})")).unwrap_or_default())]
-    Bind {
-        /// The address wanted.
-        address: SocketAddrV4,
-        /// The interface wanted.
-        interface: Option<String>,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    Bind { address: SocketAddrV4, interface: Option<String>, source: std::io::Error },
 }
 
 /// A DHCP server whose sockets are bound.

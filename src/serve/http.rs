@@ -3,6 +3,7 @@
 //! [`bind`] first, [`Server::run`] then; dropping the running future closes every connection. Every connection, header,
 //! body and request has a bound; what a handler has to say comes from `plan` (see [`boot`], [`super::api`]) or goes to
 //! the inbox ([`checkin`], [`push`]).
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -57,22 +58,10 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Why the server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The address cannot be had.
     #[error("cannot listen for HTTP on {address}: {source}")]
-    Bind {
-        /// Which address.
-        address: SocketAddr,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The push hook's secret cannot be read.
+    Bind { address: SocketAddr, source: std::io::Error },
     #[error("cannot read repository.webhook_secret_file {path}: {source}")]
-    Secret {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
+    Secret { path: PathBuf, source: std::io::Error },
     /// The push hook's secret is empty: anybody could sign with it.
     #[error("repository.webhook_secret_file {0} is empty")]
     EmptySecret(PathBuf),
@@ -196,9 +185,7 @@ impl Peer {
 pub(crate) struct App {
     /// The World, the inbox, the clock, the settings.
     pub ctx: Context,
-    /// The push hook's secret.
     pub secret: Option<Secret>,
-    /// What is counted here.
     pub metrics: metrics::Metrics,
     /// Places for listeners of `/api/v1/events`.
     pub listeners: Arc<Semaphore>,
@@ -209,11 +196,8 @@ pub(crate) struct App {
 /// A World, and what it means at a time.
 #[derive(Clone)]
 pub(crate) struct Glance {
-    /// The World.
     pub world: Arc<World>,
-    /// When it was looked at.
     pub now: Time,
-    /// What it means.
     pub plan: Arc<Plan>,
 }
 

@@ -1,4 +1,5 @@
 //! Images of installers, for machines: only those that the World says are verified, and only the very file that was.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
@@ -11,11 +12,9 @@ use crate::model::{Event, ImageSpec, ImageStamp, Lane};
 /// What a digest stands for.
 #[derive(Debug)]
 pub enum Image {
-    /// A verified file.
     File(Arc<Held>),
     /// Announced, and not verified yet (or not any more); why, for people.
     Waiting(String),
-    /// Announced by nobody.
     Unknown,
 }
 

@@ -1,4 +1,5 @@
 //! Floor 3: machines and people call us. Servers read the World and send Events; they never act and never decide.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,7 +23,6 @@ mod udp;
 
 /// An event on its way to the daemon's loop, and where its verdict goes once the event is durable.
 pub struct Signal {
-    /// The fact.
     pub event: Event,
     /// Told after the journal has it.
     pub ack: Option<oneshot::Sender<Verdict>>,
@@ -70,13 +70,10 @@ impl Inbox {
 /// What every server is given.
 #[derive(Clone)]
 pub struct Context {
-    /// The World as it is now.
     pub view: watch::Receiver<Arc<World>>,
-    /// The way in.
     pub inbox: Inbox,
     /// The one clock, as a function; owned by the daemon.
     pub clock: fn() -> Time,
-    /// How the daemon runs.
     pub settings: Arc<Settings>,
     /// What each machine asked for lately.
     pub trace: Arc<trace::Trace>,

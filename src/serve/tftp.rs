@@ -10,6 +10,7 @@
 //! | `sender` | a transfer with its socket and its alarm |
 //! | `transfers` | who is being served |
 //! | `socket` | a transfer's socket |
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::net::{SocketAddr, SocketAddrV4};
 
@@ -36,22 +37,10 @@ const OPEN_FILES: u64 = 8192;
 /// Why the TFTP server cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The port cannot be bound.
     #[error("cannot serve TFTP on {address}")]
-    Bind {
-        /// The address wanted.
-        address: SocketAddrV4,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// `network.tftp.root` cannot be served.
+    Bind { address: SocketAddrV4, source: std::io::Error },
     #[error("cannot serve network.tftp.root {}", path.display())]
-    Root {
-        /// The directory.
-        path: std::path::PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
+    Root { path: std::path::PathBuf, source: std::io::Error },
 }
 
 /// A TFTP server whose socket is bound.

@@ -25,10 +25,8 @@ pub use outward::{Forge, ForgeKind, Notifications, Uri};
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
-    /// The file could not be read.
     #[error("{0}: {1}")]
     Unreadable(PathBuf, #[source] io::Error),
-    /// The file says something wrong: every finding, one per line, with its hint.
     #[error("{}", lines(.0))]
     Invalid(Vec<Finding>),
 }
@@ -142,7 +140,6 @@ pub struct Settings {
     pub limits: Limits,
     /// Where secrets come from that the repository does not hold in clear.
     pub secrets: SecretSources,
-    /// Where people are told.
     pub notifications: Vec<Notifications>,
     /// The forge that is told how revisions stand.
     pub commit_status: Option<Forge>,
@@ -153,7 +150,6 @@ pub struct Repository {
     /// A path, `file://`, `ssh://` or `https://`.
     pub url: String,
     pub branch: String,
-    /// Where status is committed.
     pub status_branch: String,
     /// How often to look without being woken.
     pub poll_interval: Duration,
@@ -274,9 +270,7 @@ pub struct Bmc {
     pub tls: BmcTls,
     /// BMCs spoken to at once.
     pub concurrency: usize,
-    /// HTTPS port of Redfish services.
     pub port: u16,
-    /// UDP port of IPMI.
     pub ipmi_port: u16,
 }
 
@@ -284,7 +278,6 @@ pub struct Bmc {
 pub enum BmcTls {
     /// Trust on first use, then only that certificate.
     Pin,
-    /// Signed by this CA.
     Ca(PathBuf),
     /// Not checked at all.
     Insecure,

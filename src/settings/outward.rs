@@ -1,4 +1,5 @@
 //! Who is told what: `notifications` (PVC's block, and receivers of one's own) and `commit_status`.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,7 +23,6 @@ const DEFAULT: &str = "default";
 /// A receiver of notifications: PVC's block, or one of `notifications.receivers`.
 #[derive(Clone, PartialEq)]
 pub struct Notifications {
-    /// Who, and what of.
     pub receiver: Receiver,
     /// Where to; often a secret.
     pub uri: Uri,
@@ -45,7 +45,6 @@ impl fmt::Debug for Notifications {
 /// An address that may be a secret.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Uri {
-    /// As written.
     Given(Secret),
     /// The first line of this file, read whenever it is used.
     File(PathBuf),
@@ -54,7 +53,6 @@ pub enum Uri {
 /// `commit_status:`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forge {
-    /// Which API it speaks.
     pub kind: ForgeKind,
     /// Root of the API, without a trailing slash.
     pub api: String,

@@ -1,4 +1,5 @@
 //! What this machine is like: read from `/proc`, `ip` and `nft`; what cannot be read is simply not known.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,11 +24,9 @@ pub struct Machine {
     pub links: Option<Vec<Link>>,
     /// Routes, as `ip` says.
     pub routes: Vec<Route>,
-    /// Bound sockets.
     pub sockets: Vec<Socket>,
     /// Who holds a socket, by inode: program and process number.
     pub holders: BTreeMap<u64, (String, u32)>,
-    /// nftables' ruleset.
     pub ruleset: Option<Value>,
     /// Whether the clock is synchronised, where systemd knows.
     pub synchronized: Option<bool>,
@@ -86,7 +85,6 @@ pub struct Socket {
     pub protocol: &'static str,
     /// Where; `None` for an IPv6 socket, which usually takes IPv4 as well.
     pub address: Option<Ipv4Addr>,
-    /// Its port.
     pub port: u16,
     /// What `/proc/<pid>/fd` calls it.
     pub inode: u64,

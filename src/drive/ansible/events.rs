@@ -1,4 +1,5 @@
 //! What a playbook tells while it runs (`rackwright_events.py`): how far it is, and what went wrong where.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,7 +37,6 @@ enum Event {
 pub struct Trouble {
     /// The play and the task it was in.
     pub at: (String, String),
-    /// Ansible's words.
     pub message: String,
     /// Whether the host could not be reached.
     pub unreachable: bool,
@@ -45,9 +45,7 @@ pub struct Trouble {
 /// What is known of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
-    /// How far it is.
     pub progress: Progress,
-    /// Whether that is news.
     changed: bool,
     /// The last trouble of each host; some of it may have been rescued.
     trouble: BTreeMap<String, Trouble>,
@@ -141,7 +139,6 @@ fn tell(trouble: &Trouble, hosts: &[&str]) -> String {
 pub struct Watch {
     pipe: pipe::Receiver,
     line: Vec<u8>,
-    /// What has come so far.
     pub story: Story,
 }
 

@@ -10,6 +10,7 @@
 //!
 //! `host_vars` beat all of them. Where the repository has some for a host, what was observed is put behind them in the
 //! checkout ([`overrule`]).
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -26,9 +27,7 @@ use crate::repo;
 /// A host, as Ansible is told of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Listed {
-    /// Which.
     pub id: HostId,
-    /// Its name in the inventory.
     pub name: String,
     /// Where it is, its port, and its key; unknown for a host that the run is not for.
     pub at: Option<At>,

@@ -1,5 +1,6 @@
 //! The `git` program, for what goes over the network: how it is called, with which environment, and how it is kept
 //! from asking questions, reading somebody's configuration, or showing a secret in its arguments.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -31,9 +32,7 @@ const PASSED: [&str; 10] = [
 /// How to call `git` for one repository.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// The program.
     pub program: PathBuf,
-    /// The bare mirror.
     pub mirror: PathBuf,
     /// The configuration that stands for the user's.
     pub config: PathBuf,

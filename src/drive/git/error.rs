@@ -11,22 +11,16 @@ pub enum GitError {
     /// Network, host or path: may pass by itself.
     #[error("{0}")]
     Unreachable(String),
-    /// The forge does not let us in.
     #[error("{0}")]
     AuthenticationFailed(String),
-    /// The forge's host key is not the known one.
     #[error("{0}")]
     HostKeyRefused(String),
-    /// The watched branch does not exist (yet).
     #[error("the repository has no branch `{0}`; is repository.branch right, and has something been pushed?")]
     BranchMissing(String),
-    /// Somebody else pushed in between.
     #[error("somebody else kept pushing to `{branch}` at the same time: {said}")]
     PushRace { branch: String, said: String },
-    /// The forge refused the push.
     #[error("the push was refused: {0}")]
     PushRefused(String),
-    /// Somebody else changed, on the watched branch, what a playbook made as well.
     #[error(
         "somebody else changed {0} on the watched branch since the playbook was run: put that back as it was (and change \
          it again once the generated files are pushed), or raise the cluster's `run` to give up the generated ones"
@@ -35,25 +29,19 @@ pub enum GitError {
     /// A file cannot be put at its path.
     #[error("{0}")]
     Blocked(String),
-    /// A commit cannot be signed as it must be.
     #[error("{0}")]
     Signing(String),
-    /// A file cannot be encrypted.
     #[error("a generated file cannot be encrypted: {0}")]
     Sealing(String),
-    /// The local mirror cannot be read or written.
     #[error("the mirror in the state directory cannot be used: {0}")]
     Mirror(String),
-    /// The mirror does not hold the revision.
     #[error("the mirror does not hold revision {0}")]
     RevisionMissing(String),
-    /// The tree is larger than what is read.
     #[error("revision {revision} holds more than {limit}")]
     TooLarge { revision: String, limit: String },
     /// The work was not finished.
     #[error("interrupted: {0}")]
     Interrupted(String),
-    /// `git` could not be run.
     #[error(transparent)]
     Process(ProcessError),
 }

@@ -1,5 +1,6 @@
 //! Bringing the status branch up to date. The commit is always built on the remote's head and pushed with a lease on
 //! it, so that a foreign commit is never overwritten; when somebody was faster, the commit is built again on theirs.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,9 +21,7 @@ pub(super) const TRIES: usize = 5;
 /// What became of a push.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
-    /// The remote has it.
     Done,
-    /// The remote's head was another one.
     Raced(String),
 }
 

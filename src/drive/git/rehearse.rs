@@ -1,4 +1,5 @@
 //! Whether the status branch could be pushed to, without pushing anything.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use super::error::GitError;
 use super::remote::{CALL_LIMIT, Git};
@@ -7,9 +8,7 @@ use crate::model::Fault;
 /// What may be pushed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// The branch is there.
     Existing,
-    /// The branch would be made.
     New,
 }
 

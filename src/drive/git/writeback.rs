@@ -1,6 +1,7 @@
 //! Committing files that a playbook made to the watched branch: exactly these paths, on the remote's head, pushed with
 //! a lease on it. When somebody was faster the commit is built again on theirs. What somebody else changed since the
 //! revision the playbook was run at is not overwritten. Doing it twice makes one commit.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::sync::Arc;
 
@@ -22,7 +23,6 @@ const SEARCHED: usize = 10_000;
 /// Files to be committed.
 #[derive(Clone)]
 pub struct WriteBack {
-    /// Whose files.
     pub cluster: ClusterName,
     /// The revision the playbook was run at.
     pub base: Option<Revision>,
@@ -47,7 +47,6 @@ enum Draft {
     Nothing,
     /// They were committed before, and changed by somebody since.
     Made(ObjectId),
-    /// This one.
     Commit(Box<commit::Commit>),
 }
 

@@ -10,7 +10,6 @@ use crate::model::HookTask;
 pub(super) struct Job<'a> {
     pub(super) hook: &'a HookTask,
     pub(super) run: &'a TaskRun<'a>,
-    /// Our own program.
     pub(super) own: &'a Path,
 }
 

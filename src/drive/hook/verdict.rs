@@ -1,6 +1,7 @@
 //! What the end of a hook's program means.
 //!
 //! A fault is transient only when nothing was begun, or when running the program twice is harmless.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use super::job::Job;
 use crate::drive::log::Log;
@@ -14,11 +15,8 @@ const LINES: usize = 3;
 
 /// How a program ended.
 pub(super) enum End {
-    /// By itself, with a status.
     Status(i64),
-    /// By this signal.
     Signal(String),
-    /// At its time limit.
     TimedOut,
 }
 

@@ -4,6 +4,7 @@
 //! else; the newest ten are kept. It holds the first eight mebibytes. Of what comes after them the newest four to eight
 //! are held beside it, in `<time>.log.newer` and `<time>.log.older`, and put behind the first when the log is closed,
 //! with a line between that says how much was left out.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 mod mask;
 
@@ -39,9 +40,7 @@ pub(crate) const BOUNDS: Bounds = Bounds { head: 8 << 20, part: 4 << 20 };
 /// Where a piece comes from: pieces of different origin are put together to lines apart from each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// Standard output.
     Out,
-    /// Standard error.
     Err,
 }
 

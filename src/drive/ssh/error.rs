@@ -17,28 +17,21 @@ pub enum SshError {
          by somebody else, raise its generation; otherwise somebody may be in between"
     )]
     HostKeyChanged { who: String, pinned: String, shown: String },
-    /// It has no host key of a kind that we understand.
     #[error("{who} has no host key that can be used: it offers {theirs}; an ed25519 key is wanted")]
     NoHostKey { who: String, theirs: String },
-    /// The key that is pinned cannot be compared with.
     #[error("the host key that is known of {who} cannot be used: {why}; a reinstall lets it be learned anew")]
     BadPin { who: String, why: String },
-    /// It does not let us in.
     #[error("{who} refuses user {user} with the key {key}: is its public half in that user's authorized_keys?")]
     Refused { who: String, user: String, key: String },
-    /// Our own key cannot be used.
     #[error("deploy.ssh_key cannot be used: {0}")]
     Key(String),
-    /// The connection went away, or the other side stopped answering.
     #[error("the connection to {who} was lost: {why}")]
     Lost { who: String, why: String },
     /// A command took too long, and was left alone.
     #[error("a command on {who} did not end within {}", span(*limit))]
     TimedOut { who: String, limit: Duration },
-    /// The other side does not do what was asked for.
     #[error("{who} refuses {what}")]
     Denied { who: String, what: String },
-    /// A file did not get there.
     #[error("{what} cannot be written on {who}: {why}")]
     File { who: String, what: String, why: String },
 }

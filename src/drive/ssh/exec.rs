@@ -1,4 +1,5 @@
 //! Commands on the other side (RFC 4254 section 6.5): output as it comes, exit status, time limit.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::fmt;
 use std::future::pending;
@@ -47,7 +48,6 @@ impl fmt::Display for Exit {
 /// What a short command said, and how it ended.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// How it ended.
     pub exit: Exit,
     /// Its standard output and error, as they came; the beginning, when it said too much.
     pub text: String,
@@ -66,9 +66,7 @@ impl fmt::Display for Output {
 /// A piece of output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// Of standard output.
     Out(Bytes),
-    /// Of standard error.
     Err(Bytes),
 }
 

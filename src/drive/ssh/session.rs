@@ -1,4 +1,5 @@
 //! A session: connect, compare the host key, log in, close.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -32,9 +33,7 @@ const BANNER: usize = 1 << 10;
 /// A host to connect to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// Which host, for messages.
     pub host: HostId,
-    /// Where it is.
     pub address: IpAddr,
     /// The SSH port (22).
     pub port: u16,

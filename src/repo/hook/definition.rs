@@ -1,4 +1,5 @@
 //! `hook.yaml`: what a hook says of itself and of its arguments.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -16,9 +17,7 @@ use crate::yaml::{Node, scalar};
 /// A hook that can be used in a `bootstrap.yml`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Definition {
-    /// The program and how it is run.
     pub program: Arc<HookProgram>,
-    /// What it does, for people.
     pub description: String,
     /// How long it may take for each target.
     pub time_limit: Option<Duration>,
@@ -39,13 +38,9 @@ pub struct Definition {
 /// One argument.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Argument {
-    /// Its name.
     pub name: String,
-    /// What it means, for people.
     pub description: String,
-    /// Its type.
     pub kind: Kind,
-    /// Whether it must be written.
     pub required: bool,
     /// What it is when it is not written.
     pub default: Option<Value>,
@@ -61,9 +56,7 @@ pub type Condition = (String, Value);
 /// When an argument becomes a file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Attach {
-    /// Never.
     Never,
-    /// When all these hold.
     When(Vec<Condition>),
 }
 

@@ -1,4 +1,5 @@
 //! Types of hooks' arguments: what may be written for each, and what the program is given.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,7 +14,6 @@ use crate::yaml::{Node, Plain};
 /// The type of an argument.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
-    /// Any text.
     Text,
     /// Text on one line.
     Line,
@@ -29,7 +29,6 @@ pub enum Kind {
     Float(f64, f64, Vec<String>),
     /// One of some words; whether case matters not.
     Choice(Vec<String>, bool),
-    /// A list.
     List(Box<Kind>),
     /// A disk: a path below `/dev`, or PVC's detect string.
     Disk,

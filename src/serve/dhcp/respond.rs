@@ -1,4 +1,5 @@
 //! What is answered to a DHCP request (RFC 2131 section 4.3): pure, over the World and the time.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
@@ -28,7 +29,6 @@ pub struct Here<'a> {
     pub id: Ipv4Addr,
     /// Our addresses on the interface that heard it, as far as they are on served segments; the preferred one first.
     pub segments: &'a [Ipv4Addr],
-    /// Every address of this machine.
     pub ours: &'a [Ipv4Addr],
     /// Whether it was broadcast: then the client is on the segment that heard it.
     pub broadcast: bool,
@@ -37,11 +37,9 @@ pub struct Here<'a> {
 /// What is to be done with a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// Send this.
     Send(Reply),
     /// Tell the inbox; send `ack` when the verdict is `Ok`, `nak` when it is `Refused`, nothing when the daemon is busy.
     Lease {
-        /// The lease, as a fact.
         event: Event,
         /// When it is durable.
         ack: Reply,

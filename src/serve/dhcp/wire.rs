@@ -145,7 +145,6 @@ pub struct Request {
     pub subnet: Option<Ipv4Addr>,
     /// Option 97, echoed.
     pub machine_id: Option<Vec<u8>>,
-    /// How it boots.
     pub firmware: Firmware,
 }
 
@@ -170,28 +169,21 @@ impl Request {
 /// Why a datagram is not a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// Shorter than a BOOTP header and the cookie.
     #[error("too short")]
     TooShort,
     /// Longer than [`MAX_DATAGRAM`].
     #[error("too long")]
     TooLong,
-    /// `op` is neither request nor reply.
     #[error("unknown op")]
     UnknownOp,
-    /// Not Ethernet, or not six octets of address.
     #[error("not an Ethernet address")]
     NotEthernet,
-    /// A zero or group hardware address.
     #[error("impossible hardware address")]
     BadMac,
-    /// BOOTP without DHCP, or garbage.
     #[error("no magic cookie")]
     NoCookie,
-    /// No readable option 53, or not one of a client's.
     #[error("no usable message type")]
     BadType,
-    /// An option with a length it cannot have.
     #[error("malformed option")]
     BadOption,
 }

@@ -2,6 +2,7 @@
 //!
 //! The nodes' side is a shell script with curl: no escaping, no retry, perhaps no Content-Type, empty fields where a
 //! tool had nothing to say. So the body is read as JSON whatever it claims to be, and only what is there is judged.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -30,16 +31,12 @@ const HOSTNAME_LENGTH: usize = 253;
 /// What a check-in's body and path say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// One of PVC's four reports.
     Report(CheckIn),
-    /// An installer asks for its token.
     Claim {
-        /// The boot MAC it claims for.
         mac: Mac,
     },
     /// A good body behind a path that holds no token of ours.
     WrongToken {
-        /// What it wanted to report.
         action: CheckInAction,
     },
 }

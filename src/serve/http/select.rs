@@ -1,5 +1,6 @@
 //! What a request wants of a file: all of it, a part, or nothing because it has it already. A pure function of the
 //! request's headers (RFC 9110, sections 13 and 14).
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +15,6 @@ pub struct Facts<'a> {
     pub etag: &'a str,
     /// When it was last changed; HTTP knows whole seconds only.
     pub modified: SystemTime,
-    /// What time it is.
     pub now: SystemTime,
 }
 
@@ -24,12 +24,7 @@ pub enum Selection {
     /// 200, all of it.
     Whole,
     /// 206, these octets; `last` is one of them.
-    Part {
-        /// First octet.
-        first: u64,
-        /// Last octet.
-        last: u64,
-    },
+    Part { first: u64, last: u64 },
     /// 304: the client has it.
     NotModified,
     /// 412: the client wants another one.

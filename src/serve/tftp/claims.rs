@@ -3,6 +3,7 @@
 //! A client that asks for the size and goes away, or whose request never gets further than the OACK, claims nothing. One
 //! that goes away while its claim is on its way to the journal leaves a claim whose token nobody has; its next request
 //! makes another, and only the newest counts.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,15 +22,12 @@ use crate::serve::counters::Counters;
 /// Makes the claim of one transfer.
 #[derive(Clone)]
 pub struct Claimer {
-    /// Where claims go.
     pub ctx: Context,
     /// Those of the last seconds.
     pub claims: Arc<Claims>,
-    /// Where they are counted.
     pub counters: Counters,
     /// The boot MAC it is for.
     pub mac: Mac,
-    /// Who asks.
     pub client: SocketAddr,
     /// The answer file, with marks.
     pub body: Arc<str>,

@@ -1,4 +1,5 @@
 //! What a TFTP name means: a machine's own files, the deploy keys, or a file under the static root.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,15 +21,11 @@ const LONGEST_KEYS: u64 = 64 * 1024;
 pub enum Found {
     /// A script for whoever asks: local boot, or asking again by MAC.
     Text(String),
-    /// A rendered file of one machine.
     Own(String),
-    /// The deploy user's public keys.
     Keys(Bytes),
-    /// A static file.
     Static(Arc<Held>),
     /// An answer file: reading it is the claim.
     Claim {
-        /// The boot MAC it is for.
         mac: Mac,
         /// The body, with marks.
         body: Arc<str>,

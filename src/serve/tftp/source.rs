@@ -1,5 +1,6 @@
 //! Where a transfer's octets come from: memory, a file that all transfers read together, or an answer file, which does not
 //! exist before its claim was granted.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -22,7 +23,6 @@ const TOKEN: usize = 32;
 pub enum Body {
     /// Octets in memory.
     Bytes(Bytes),
-    /// A static file.
     Held(Arc<Held>),
     /// An answer file: the first one that wants octets of it makes the claim.
     Claim(Claimer),
@@ -33,7 +33,6 @@ pub enum Body {
 pub struct Unavailable {
     /// See [`code`].
     pub code: u16,
-    /// Why.
     pub message: String,
 }
 

@@ -20,6 +20,7 @@
 //!   and reports of one loss are answered once; a repair that does not help is repeated ever more slowly. In lock-step it is ignored (RFC 1123 section 4.2.3.1: the Sorcerer's
 //!   Apprentice);
 //! - silence: after a time that follows the round trips seen and doubles with every try, or that the client has asked for.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::time::Duration;
 
@@ -46,7 +47,6 @@ const REPORTS_APART: Duration = Duration::from_millis(5);
 /// What is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// The accepted options.
     Oack,
     /// So many blocks from this one on.
     Blocks {
@@ -64,14 +64,10 @@ pub enum Ending {
     Completed,
     /// Everything was sent, and all but the last block acknowledged; some clients go away without a word.
     Unconfirmed,
-    /// The client sent an ERROR.
     Aborted {
-        /// Its code.
         code: u16,
-        /// Its text.
         message: String,
     },
-    /// The client's port is closed.
     Closed {
         /// The last block that was acknowledged.
         after: u64,

@@ -1,5 +1,6 @@
 //! TFTP packets (RFC 1350, with the options of RFC 2347): octets in, a packet or `Malformed` out; nothing is trusted,
 //! nothing panics, and nothing is copied.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 /// Longest packet that a request may be. RFC 2347 says 512 octets; names longer than any are still told that they are not
 /// found.
@@ -33,7 +34,6 @@ pub enum Packet<'a> {
     Read(Request<'a>),
     /// WRQ: a client wants to write.
     Write(Request<'a>),
-    /// DATA.
     Data {
         /// Number of the block, modulo 65536.
         block: u16,
@@ -68,7 +68,6 @@ pub struct Request<'a> {
 /// changed before its size could be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As it is.
     Octet,
     /// Line ends changed (RFC 764).
     Netascii,

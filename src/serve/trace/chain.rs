@@ -1,4 +1,5 @@
 //! How far an attempt came: its steps by the part of the boot chain that they belong to.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use super::exchange::{Client, DhcpOutcome, Exchange};
 use super::step::{Attempt, Step};
@@ -37,11 +38,9 @@ impl<'s> Dhcp<'s> {
 /// An attempt, taken apart.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Chain<'s> {
-    /// The firmware's DHCP.
     pub firmware: Dhcp<'s>,
     /// The firmware's fetch of the file it was offered: the newest step of it.
     pub loader: Option<&'s Step>,
-    /// iPXE's own DHCP.
     pub ipxe: Dhcp<'s>,
     /// The newest read of a boot script.
     pub script: Option<&'s Step>,
@@ -49,7 +48,6 @@ pub(super) struct Chain<'s> {
     pub payload: Option<&'s Step>,
     /// Whether anything that a script names was sent whole.
     pub loaded: bool,
-    /// The DHCP of what was started.
     pub system: Dhcp<'s>,
     /// The newest check-in.
     pub checkin: Option<&'s Step>,
