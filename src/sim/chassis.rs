@@ -1,4 +1,5 @@
 //! What a BMC has in its hands, whether the machine around it is simulated or real firmware in an emulator.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use super::fault::FaultPlan;
 use super::machine::{Machine, MachineEvent, Override, Power};
@@ -10,13 +11,9 @@ pub trait Chassis {
     fn boot_mac(&self) -> Mac;
     /// The BMC's own NIC, if it has one of its own.
     fn bmc_mac(&self) -> Option<Mac>;
-    /// Whether it has power.
     fn power(&self) -> PowerState;
-    /// The boot override, as it is now.
     fn boot_override(&self) -> Option<Override>;
-    /// Sets or clears the boot override.
     fn set_override(&mut self, now: Time, wanted: Option<Override>);
-    /// Presses a button.
     fn switch(&mut self, now: Time, power: Power);
     /// What goes wrong in the BMC.
     fn faults(&mut self) -> &mut FaultPlan;

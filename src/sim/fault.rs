@@ -1,4 +1,5 @@
 //! What goes wrong in a rack, as data: every fault by name, and a seeded plan that makes faults stop.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +14,6 @@ macro_rules! faults {
         }
 
         impl Fault {
-            /// Every fault.
             pub const ALL: &'static [Fault] = &[$(Fault::$variant,)*];
 
             /// The name used on the command line.
@@ -63,7 +63,7 @@ faults! {
 
 impl Fault {
     /// Whether it is a trait of the machine rather than something that happens a number of times.
-    pub fn is_trait(self) -> bool {
+    fn is_trait(self) -> bool {
         matches!(
             self,
             Fault::PxeFirst
@@ -97,12 +97,10 @@ impl FromStr for Fault {
 pub struct Dice(u64);
 
 impl Dice {
-    /// Dice for a seed.
     pub fn new(seed: u64) -> Self {
         Dice(seed)
     }
 
-    /// The next number.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -125,7 +123,6 @@ pub struct FaultPlan {
 }
 
 impl FaultPlan {
-    /// A machine without faults.
     pub fn none() -> Self {
         FaultPlan { left: BTreeMap::new(), dice: Dice::new(0) }
     }

@@ -55,11 +55,6 @@ impl Identity {
     pub fn fingerprint(&self) -> String {
         hex::encode(Sha256::digest(&self.certificate))
     }
-
-    /// The certificate in DER.
-    pub fn der(&self) -> &[u8] {
-        &self.certificate
-    }
 }
 
 /// Stops its server, connections included, when it is dropped.

@@ -1,11 +1,14 @@
-//! DHCP (RFC 2131, behind a relay) and TFTP (RFC 1350, 2347 to 2349) as firmware speaks them. Written by hand, not
-//! with the library the server uses, so that the two judge each other.
+//! DHCP (RFC 2131, behind a relay) and TFTP (RFC 1350, 2347 to 2349) as firmware speaks them. DHCP messages are written
+//! and read by dhcproto, not by the server's own code, so that somebody else judges the server.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode, OptionCode, UnknownOption};
+use dhcproto::{Decodable as _, Encodable as _};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -17,7 +20,6 @@ use crate::model::Mac;
 pub struct Leased {
     /// Address and boot file.
     pub ack: Ack,
-    /// Option 51.
     pub time: Duration,
 }
 
@@ -26,16 +28,12 @@ pub struct Leased {
 pub struct Relay {
     /// The relay's address on the client's segment (`giaddr`).
     pub address: Ipv4Addr,
-    /// The server.
     pub server: SocketAddrV4,
 }
 
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
-const DISCOVER: u8 = 1;
-const OFFER: u8 = 2;
-const REQUEST: u8 = 3;
-const ACK: u8 = 5;
-const NAK: u8 = 6;
+/// The least size of a message (RFC 1542, section 2.1).
+const LEAST: usize = 300;
 /// Times each packet is sent.
 const TRIES: u32 = 4;
 
@@ -52,11 +50,12 @@ pub async fn lease(
     let socket = UdpSocket::bind((relay.address, 0)).await?;
     let xid = XID.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9) ^ u32::from(mac.0[5]);
     let exchange = async {
-        let discover = packet(relay, mac, client, xid, DISCOVER, requested, None);
-        let offer = ask(&socket, relay.server, &discover, xid, mac, &[OFFER], patience).await?;
-        let request = packet(relay, mac, client, xid, REQUEST, Some(offer.ip), offer.server);
-        let ack = ask(&socket, relay.server, &request, xid, mac, &[ACK, NAK], patience).await?;
-        if ack.kind == NAK {
+        let discover = packet(relay, mac, client, xid, MessageType::Discover, requested, None)?;
+        let offer = ask(&socket, relay.server, &discover, xid, mac, &[MessageType::Offer], patience).await?;
+        let request = packet(relay, mac, client, xid, MessageType::Request, Some(offer.ip), offer.server)?;
+        let ack =
+            ask(&socket, relay.server, &request, xid, mac, &[MessageType::Ack, MessageType::Nak], patience).await?;
+        if ack.kind == MessageType::Nak {
             return Err(io::Error::other("DHCPNAK"));
         }
         // HTTP Boot firmware takes its URL only from a server that says so (UEFI 2.10, section 24.7.3.1).
@@ -75,7 +74,7 @@ async fn ask(
     packet: &[u8],
     xid: u32,
     mac: Mac,
-    kinds: &[u8],
+    kinds: &[MessageType],
     patience: Duration,
 ) -> io::Result<Answer> {
     let mut buffer = vec![0; 1500];
@@ -103,54 +102,46 @@ fn packet(
     mac: Mac,
     client: DhcpClient,
     xid: u32,
-    kind: u8,
+    kind: MessageType,
     requested: Option<Ipv4Addr>,
     server: Option<Ipv4Addr>,
-) -> Vec<u8> {
-    let mut out = vec![1, 1, 6, 1];
-    out.extend(xid.to_be_bytes());
-    out.extend([0, 4, 0x80, 0]); // secs, broadcast flag
-    out.extend([0; 12]); // ciaddr, yiaddr, siaddr
-    out.extend(relay.address.octets());
-    out.extend(mac.0);
-    out.extend([0; 10 + 64 + 128]);
-    out.extend(COOKIE);
-    let mut option = |code: u8, value: &[u8]| {
-        out.extend([code, value.len() as u8]);
-        out.extend(value);
+) -> io::Result<Vec<u8>> {
+    let none = Ipv4Addr::UNSPECIFIED;
+    let mut message = Message::new_with_id(xid, none, none, none, relay.address, &mac.0);
+    message.set_hops(1).set_secs(4).set_flags(Flags::default().set_broadcast());
+    let options = message.opts_mut();
+    let wanted = [1, 3, 6, 12, 15, 43, 60, 66, 67, 175].map(OptionCode::from);
+    options.insert(DhcpOption::MessageType(kind));
+    options.insert(DhcpOption::ParameterRequestList(wanted.to_vec()));
+    options.insert(DhcpOption::MaxMessageSize(1472));
+    let firmware = match client {
+        DhcpClient::Pxe(arch) | DhcpClient::Ipxe(arch) => Some(("PXEClient", arch)),
+        DhcpClient::Http(arch) => Some(("HTTPClient", arch)),
+        DhcpClient::Os => None,
     };
-    option(53, &[kind]);
-    option(55, &[1, 3, 6, 12, 15, 43, 60, 66, 67, 175]);
-    option(57, &1472u16.to_be_bytes());
-    match client {
-        DhcpClient::Pxe(arch) | DhcpClient::Ipxe(arch) => {
-            option(60, format!("PXEClient:Arch:{arch:05}:UNDI:003010").as_bytes());
-            option(93, &arch.to_be_bytes());
-            option(94, &[1, 3, 10]);
-            option(97, &uuid(mac));
-        }
-        DhcpClient::Http(arch) => {
-            option(60, format!("HTTPClient:Arch:{arch:05}:UNDI:003010").as_bytes());
-            option(93, &arch.to_be_bytes());
-            option(94, &[1, 3, 10]);
-            option(97, &uuid(mac));
-        }
+    if let Some((class, arch)) = firmware {
+        let class = format!("{class}:Arch:{arch:05}:UNDI:003010");
+        options.insert(DhcpOption::ClassIdentifier(class.into_bytes()));
+        options.insert(DhcpOption::ClientSystemArchitecture(arch.into()));
+        options.insert(DhcpOption::ClientNetworkInterface(1, 3, 10));
+        options.insert(DhcpOption::ClientMachineIdentifier(uuid(mac).to_vec()));
+    } else {
         // An operating system shows another client id than the firmware before it (RFC 4361).
-        DhcpClient::Os => option(61, &[&[255, 0, 0, 0, 1, 0, 2], &mac.0[..]].concat()),
+        options.insert(DhcpOption::ClientIdentifier([&[255, 0, 0, 0, 1, 0, 2], &mac.0[..]].concat()));
     }
     if let DhcpClient::Ipxe(_) = client {
-        option(77, b"iPXE");
-        option(175, &[0xb1, 5, 1, 0x80, 0x86, 0x10, 0x0e, 0x13, 1, 1, 0xeb, 3, 1, 0x15, 0]);
+        options.insert(DhcpOption::UserClass(b"iPXE".to_vec()));
+        let features = [0xb1, 5, 1, 0x80, 0x86, 0x10, 0x0e, 0x13, 1, 1, 0xeb, 3, 1, 0x15, 0];
+        options.insert(DhcpOption::Unknown(UnknownOption::new(OptionCode::from(175), features.to_vec())));
     }
-    if let Some(address) = requested {
-        option(50, &address.octets());
+    let requested = requested.map(DhcpOption::RequestedIpAddress);
+    for option in requested.into_iter().chain(server.map(DhcpOption::ServerIdentifier)) {
+        options.insert(option);
     }
-    if let Some(address) = server {
-        option(54, &address.octets());
-    }
-    out.push(255);
-    out.resize(out.len().max(300), 0);
-    out
+    let mut bytes = message.to_vec().map_err(io::Error::other)?;
+    // dhcproto does not pad.
+    bytes.resize(bytes.len().max(LEAST), 0);
+    Ok(bytes)
 }
 
 /// RFC 4578 section 2.3: type 0 and a UUID.
@@ -162,7 +153,7 @@ fn uuid(mac: Mac) -> [u8; 17] {
 }
 
 struct Answer {
-    kind: u8,
+    kind: MessageType,
     ip: Ipv4Addr,
     server: Option<Ipv4Addr>,
     next_server: Ipv4Addr,
@@ -172,57 +163,46 @@ struct Answer {
     http: bool,
 }
 
-fn address(bytes: &[u8]) -> Option<Ipv4Addr> {
-    Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?))
-}
-
+/// What a server answered to this request; `None` for anything else.
 fn parse(packet: &[u8], xid: u32, mac: Mac) -> Option<Answer> {
-    let mine = packet.len() > 240
-        && packet[0] == 2
-        && packet[4..8] == xid.to_be_bytes()
-        && packet[28..34] == mac.0
-        && packet[236..240] == COOKIE;
-    if !mine {
+    // dhcproto checks neither, and panics where `hlen` is too large.
+    if packet.get(236..240)? != COOKIE || usize::from(packet[2]) != mac.0.len() {
         return None;
     }
-    let text = |bytes: &[u8]| {
-        let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-        String::from_utf8(bytes[..end].to_vec()).ok().filter(|text| !text.is_empty())
-    };
-    let mut answer = Answer {
-        kind: 0,
-        ip: address(&packet[16..20])?,
-        server: None,
-        next_server: address(&packet[20..24])?,
-        file: text(&packet[108..236]),
-        time: 3600,
-        http: false,
-    };
-    let mut rest = &packet[240..];
-    loop {
-        let (code, after) = rest.split_first()?;
-        match code {
-            0 => rest = after,
-            255 => return Some(answer),
-            _ => {
-                let (size, after) = after.split_first()?;
-                let value = after.get(..usize::from(*size))?;
-                rest = &after[value.len()..];
-                match code {
-                    53 => answer.kind = *value.first()?,
-                    54 => answer.server = address(value),
-                    51 => answer.time = u32::from_be_bytes(value.try_into().ok()?),
-                    66 if answer.next_server.is_unspecified() => {
-                        answer.next_server =
-                            text(value).and_then(|text| text.parse().ok()).unwrap_or(answer.next_server);
-                    }
-                    60 => answer.http = value.starts_with(b"HTTPClient"),
-                    67 => answer.file = text(value).or(answer.file),
-                    _ => {}
-                }
-            }
-        }
+    let message = Message::from_bytes(packet).ok()?;
+    if message.opcode() != Opcode::BootReply || message.xid() != xid || message.chaddr() != mac.0 {
+        return None;
     }
+    let options = message.opts();
+    let bytes = |code| match options.get(code) {
+        Some(
+            DhcpOption::ClassIdentifier(bytes) | DhcpOption::TFTPServerName(bytes) | DhcpOption::BootfileName(bytes),
+        ) => bytes.as_slice(),
+        _ => &[],
+    };
+    let next_server = Some(message.siaddr()).filter(|ip| !ip.is_unspecified());
+    let named = || text(bytes(OptionCode::TFTPServerName))?.parse().ok();
+    Some(Answer {
+        kind: options.msg_type()?,
+        ip: message.yiaddr(),
+        server: match options.get(OptionCode::ServerIdentifier) {
+            Some(DhcpOption::ServerIdentifier(ip)) => Some(*ip),
+            _ => None,
+        },
+        next_server: next_server.or_else(named).unwrap_or(Ipv4Addr::UNSPECIFIED),
+        file: text(bytes(OptionCode::BootfileName)).or_else(|| text(message.fname()?)),
+        time: match options.get(OptionCode::AddressLeaseTime) {
+            Some(DhcpOption::AddressLeaseTime(secs)) => *secs,
+            _ => 3600,
+        },
+        http: bytes(OptionCode::ClassIdentifier).starts_with(b"HTTPClient"),
+    })
+}
+
+/// A text up to its first NUL, unless it is empty.
+fn text(bytes: &[u8]) -> Option<String> {
+    let text = bytes.split(|byte| *byte == 0).next()?;
+    String::from_utf8(text.to_vec()).ok().filter(|text| !text.is_empty())
 }
 
 /// The largest file that is read.
@@ -304,19 +284,19 @@ mod tests {
 
     #[test]
     fn requests_are_what_a_relay_forwards() {
-        let packet = packet(RELAY, MAC, DhcpClient::Ipxe(7), 7, DISCOVER, None, None);
+        let packet = packet(RELAY, MAC, DhcpClient::Ipxe(7), 7, MessageType::Discover, None, None).unwrap();
         assert!(packet.len() >= 300 && packet[24..28] == [127, 88, 0, 2] && packet[28..34] == MAC.0);
         assert!(packet.windows(6).any(|bytes| bytes == b"\x4d\x04iPXE"));
     }
 
     #[test]
     fn answers_are_read_and_strangers_ignored() {
-        let mut ack = packet(RELAY, MAC, DhcpClient::Os, 7, ACK, None, Some(Ipv4Addr::LOCALHOST));
+        let mut ack = packet(RELAY, MAC, DhcpClient::Os, 7, MessageType::Ack, None, Some(Ipv4Addr::LOCALHOST)).unwrap();
         ack[0] = 2;
         ack[16..20].copy_from_slice(&[127, 88, 0, 9]);
         ack[108..113].copy_from_slice(b"x.efi");
         let answer = parse(&ack, 7, MAC).unwrap();
-        assert_eq!((answer.kind, answer.ip), (ACK, Ipv4Addr::new(127, 88, 0, 9)));
+        assert_eq!((answer.kind, answer.ip), (MessageType::Ack, Ipv4Addr::new(127, 88, 0, 9)));
         assert_eq!(answer.file.as_deref(), Some("x.efi"));
         assert!(parse(&ack, 8, MAC).is_none() && parse(&ack, 7, Mac([2; 6])).is_none());
         for cut in 0..ack.len() {

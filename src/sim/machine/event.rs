@@ -1,4 +1,5 @@
 //! What a machine is, what happens to it, and what it asks for.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -8,7 +9,6 @@ use serde_json::Value;
 use crate::model::Mac;
 use crate::sim::fault::FaultPlan;
 
-/// How long things take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timings {
     /// Power-on self test, until the firmware looks for something to boot.
@@ -19,7 +19,6 @@ pub struct Timings {
     pub live_boot: Duration,
     /// The installer's window to cancel, between answer file and `install-start` (15 s in pvc-installer).
     pub cancel_window: Duration,
-    /// Wiping and writing the disk.
     pub write: Duration,
     /// Between `install-complete` and the reboot (10 s in pvc-installer).
     pub before_reboot: Duration,
@@ -31,7 +30,6 @@ pub struct Timings {
     pub settle: Duration,
     /// Between the boot check-in and the time at which sshd answers.
     pub sshd: Duration,
-    /// Graceful shutdown.
     pub shutdown: Duration,
     /// Until firmware that found nothing to boot tries again.
     pub retry: Duration,
@@ -85,7 +83,6 @@ impl Timings {
     }
 }
 
-/// Firmware family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Firmware {
     /// DHCP architecture 7; `exit` is how iPXE scripts get to the disk.
@@ -96,33 +93,25 @@ pub enum Firmware {
     Bios,
 }
 
-/// What the firmware tries first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BootOrder {
-    /// Disk, then network.
     DiskFirst,
-    /// Network, then disk.
     NetworkFirst,
 }
 
 /// What a machine is, and how it misbehaves.
 #[derive(Clone, Debug)]
 pub struct MachineConfig {
-    /// Short name, for people.
     pub name: String,
     /// The BMC's MAC, when there is one.
     pub bmc_mac: Option<Mac>,
     /// The NIC it boots from.
     pub boot_mac: Mac,
-    /// Firmware family.
     pub firmware: Firmware,
-    /// Boot order.
     pub order: BootOrder,
     /// Whether the NIC loads iPXE by TFTP; otherwise iPXE is in its ROM.
     pub loads_ipxe: bool,
-    /// How long things take.
     pub timings: Timings,
-    /// What goes wrong.
     pub faults: FaultPlan,
 }
 
@@ -135,17 +124,14 @@ impl MachineConfig {
     }
 }
 
-/// What is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disk {
-    /// Nothing.
     Blank,
     /// Half of something: wiped, and not written to the end.
     Installing {
         /// The token in the check-in URI of the install, when there is one.
         token: Option<String>,
     },
-    /// A system.
     Installed {
         /// The token in the check-in URI of the install, when there is one.
         token: Option<String>,
@@ -164,19 +150,13 @@ pub struct Override {
 /// Where the machine is. For people and tests; the details are the machine's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// No power.
     Off,
-    /// Power-on self test.
     Post,
     /// Network boot, from DHCP to the end of the boot script.
     NetworkBoot,
-    /// An installer runs.
     Installer,
-    /// The installed system is coming up.
     OsBoot,
-    /// The installed system runs.
     Running,
-    /// It is shutting down.
     ShuttingDown,
     /// Firmware found nothing to boot.
     NoBootDevice,
@@ -185,7 +165,6 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The word shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Stage::Off => "off",
@@ -206,7 +185,6 @@ impl Stage {
 pub enum Power {
     /// On; nothing when it is.
     On,
-    /// Off at once.
     ForceOff,
     /// ACPI shutdown; only a running system listens.
     GracefulShutdown,
@@ -216,10 +194,8 @@ pub enum Power {
     PushButton,
 }
 
-/// A DHCP answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ack {
-    /// The machine's address.
     pub ip: Ipv4Addr,
     /// Where boot files come from.
     pub next_server: Ipv4Addr,
@@ -230,27 +206,23 @@ pub struct Ack {
 /// What happens to the machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MachineEvent {
-    /// Power.
     Power(Power),
     /// The BMC sets or clears the boot override.
     SetOverride(Option<Override>),
     /// Answer to [`Effect::Dhcp`].
     Dhcp {
-        /// Whose answer.
         id: u64,
         /// The lease; `None` when there was none.
         ack: Option<Ack>,
     },
     /// Answer to [`Effect::Tftp`].
     Tftp {
-        /// Whose answer.
         id: u64,
         /// The file, or the reason.
         result: Result<Vec<u8>, String>,
     },
     /// Answer to [`Effect::Http`] and [`Effect::CheckIn`].
     Http {
-        /// Whose answer.
         id: u64,
         /// Status and body, or the reason why there is none.
         result: Result<(u16, Vec<u8>), String>,
@@ -272,7 +244,6 @@ pub enum DhcpClient {
     Http(u16),
     /// iPXE (option 175), with its architecture.
     Ipxe(u16),
-    /// An operating system.
     Os,
 }
 
@@ -281,44 +252,28 @@ pub enum DhcpClient {
 pub enum Effect {
     /// DISCOVER, OFFER, REQUEST, ACK.
     Dhcp {
-        /// Number.
         id: u64,
-        /// `chaddr`.
         mac: Mac,
-        /// Who asks.
         client: DhcpClient,
         /// The address it had, if any.
         requested: Option<Ipv4Addr>,
     },
-    /// A TFTP read.
     Tftp {
-        /// Number.
         id: u64,
-        /// The machine's own address.
         from: Ipv4Addr,
         /// Server, with port when the URL named one.
         server: String,
-        /// File name.
         name: String,
     },
-    /// A GET.
     Http {
-        /// Number.
         id: u64,
-        /// The machine's own address.
         from: Ipv4Addr,
-        /// What.
         url: String,
     },
-    /// A POST of a check-in.
     CheckIn {
-        /// Number.
         id: u64,
-        /// The machine's own address.
         from: Ipv4Addr,
-        /// Where to.
         uri: String,
-        /// The body.
         body: Value,
     },
 }

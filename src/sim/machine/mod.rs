@@ -3,6 +3,7 @@
 //! It does no I/O and reads no clock. [`Machine::step`] takes the time and one event and gives the requests that the
 //! machine makes of the world; the answers come back as events that carry the request's number. An answer to a request
 //! from before a reset is stale and ignored. What happens when nobody answers is decided by [`Machine::next_deadline`].
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
@@ -61,7 +62,6 @@ struct Answers {
     token: Option<String>,
 }
 
-/// The machine.
 #[derive(Clone)]
 pub struct Machine {
     config: MachineConfig,
@@ -133,12 +133,10 @@ impl Machine {
         Machine { disk: Disk::Installed { token }, system: Some(system), ..Machine::new(config) }
     }
 
-    /// What it is.
     pub fn config(&self) -> &MachineConfig {
         &self.config
     }
 
-    /// Its faults, for whoever wants them to stop.
     pub fn faults(&mut self) -> &mut FaultPlan {
         &mut self.config.faults
     }
@@ -148,7 +146,6 @@ impl Machine {
         if matches!(self.doing, Doing::Off | Doing::Blip) { PowerState::Off } else { PowerState::On }
     }
 
-    /// What is on the disk.
     pub fn disk(&self) -> &Disk {
         &self.disk
     }
@@ -177,7 +174,6 @@ impl Machine {
         self.configured
     }
 
-    /// Where it is.
     pub fn stage(&self) -> Stage {
         match self.doing {
             Doing::Off | Doing::Blip => Stage::Off,

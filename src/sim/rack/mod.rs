@@ -1,5 +1,6 @@
 //! Many simulated machines on real sockets: DHCP through a relay, TFTP, HTTP, and a Redfish service over TLS for every
 //! BMC. All on loopback addresses that the DHCP server leases, so no privilege is needed.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,7 +26,6 @@ use management::{Management, run_bmc};
 /// Where the rack stands and what is in it.
 #[derive(Clone, Debug)]
 pub struct RackConfig {
-    /// The DHCP server.
     pub dhcp: SocketAddrV4,
     /// The address that relayed requests come from and name (`giaddr`): on the served segment, not in the dynamic range.
     pub relay: Ipv4Addr,
@@ -33,45 +33,31 @@ pub struct RackConfig {
     pub tftp_port: u16,
     /// Port of the BMCs' Redfish services.
     pub bmc_port: u16,
-    /// The machines.
     pub machines: Vec<RackMachine>,
 }
 
-/// A machine and its BMC.
 #[derive(Clone, Debug)]
 pub struct RackMachine {
     /// The machine. With a BMC its `bmc_mac` must be set.
     pub machine: MachineConfig,
-    /// Its BMC, if any.
     pub bmc: Option<BmcConfig>,
 }
 
-/// What can be seen of a machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MachineView {
-    /// Its name.
     pub name: String,
-    /// Power.
     pub power: PowerState,
-    /// Where it is.
     pub stage: Stage,
-    /// What is on its disk.
     pub disk: Disk,
     /// Every wipe: the token it was made with.
     pub wipes: Vec<Option<String>>,
     /// Starts of the firmware.
     pub starts: u32,
-    /// Boots of the installed system.
     pub os_boots: u32,
-    /// Installers started.
     pub installer_boots: u32,
-    /// Its own address.
     pub ip: Option<Ipv4Addr>,
-    /// Its BMC's address.
     pub bmc_ip: Option<Ipv4Addr>,
-    /// Whether the LED is on.
     pub led: bool,
-    /// Sessions open at its BMC.
     pub sessions: usize,
     /// The last thing on its console.
     pub console: String,
@@ -81,7 +67,6 @@ enum Command {
     Redfish(Request, oneshot::Sender<(Duration, Option<Response>)>),
     Event(MachineEvent),
     BmcAddress(Ipv4Addr),
-    StopFaults,
 }
 
 type Views = watch::Sender<Vec<MachineView>>;
@@ -126,12 +111,10 @@ impl Rack {
         Ok(rack)
     }
 
-    /// What can be seen now.
     pub fn machines(&self) -> Vec<MachineView> {
         self.views.borrow().clone()
     }
 
-    /// For following what happens.
     pub fn watch(&self) -> watch::Receiver<Vec<MachineView>> {
         self.views.subscribe()
     }
@@ -148,7 +131,6 @@ impl Rack {
         self.tell(name, MachineEvent::Power(Power::PushButton)).await
     }
 
-    /// Presses a machine's reset button.
     pub async fn reset(&self, name: &str) -> bool {
         self.tell(name, MachineEvent::Power(Power::ForceRestart)).await
     }
@@ -156,13 +138,6 @@ impl Rack {
     /// Anything else that can happen to a machine.
     pub async fn tell(&self, name: &str, event: MachineEvent) -> bool {
         self.send(name, Command::Event(event)).await
-    }
-
-    /// Nothing more goes wrong from now on, traits apart.
-    pub async fn stop_faults(&self) {
-        for name in self.doors.keys() {
-            self.send(name, Command::StopFaults).await;
-        }
     }
 
     async fn send(&self, name: &str, command: Command) -> bool {
@@ -234,7 +209,6 @@ impl Actor {
         match command {
             Command::Event(event) => return self.step(event),
             Command::BmcAddress(ip) => self.machine.bmc_ip = Some(ip),
-            Command::StopFaults => self.machine.faults().stop(),
             Command::Redfish(request, reply) => {
                 let now = self.now();
                 let Some(bmc) = &mut self.bmc else { return Vec::new() };

@@ -1,5 +1,6 @@
 //! A machine of real firmware with a simulated BMC: the Redfish router's [`Chassis`] over a QEMU process, and the task
 //! that owns both.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -16,41 +17,32 @@ use crate::sim::chassis::Chassis;
 use crate::sim::fault::FaultPlan;
 use crate::sim::machine::{BootOrder, Override, Power};
 
-/// What a machine is.
 #[derive(Clone, Debug)]
 pub struct VmSpec {
     /// Its name, `cluster/host`.
     pub name: String,
-    /// The emulated part.
     pub hardware: Hardware,
-    /// What its firmware tries first.
     pub order: BootOrder,
     /// Its BMC and the BMC's MAC, if it has one.
     pub bmc: Option<(BmcConfig, Mac)>,
 }
 
-/// What can be seen of a machine from outside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VmView {
-    /// Its name.
     pub name: String,
-    /// Power.
     pub power: PowerState,
     /// Starts of the firmware.
     pub starts: u32,
     /// How many of them tried the network first.
     pub network_starts: u32,
-    /// Its BMC's address.
     pub bmc_ip: Option<Ipv4Addr>,
     /// Why it cannot run at all.
     pub trouble: Option<String>,
     /// Everything it said on its serial port.
     pub serial: PathBuf,
-    /// Its disk.
     pub disk: PathBuf,
 }
 
-/// What is done to a machine.
 pub(super) enum Command {
     Redfish(Request, oneshot::Sender<(Duration, Option<Response>)>),
     Power(Power),
@@ -176,7 +168,6 @@ impl Actor {
         Actor { vm, bmc, views, index }
     }
 
-    /// What can be seen of it now.
     pub(super) fn view(&self) -> VmView {
         VmView { power: self.vm.power(), ..self.vm.view.clone() }
     }

@@ -1,4 +1,5 @@
 //! Many machines of real firmware, their BMCs, and the network they are plugged into.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -65,12 +66,10 @@ impl VmRack {
         Ok(rack)
     }
 
-    /// What can be seen now.
     pub fn machines(&self) -> Vec<VmView> {
         self.views.borrow().clone()
     }
 
-    /// For following what happens.
     pub fn watch(&self) -> watch::Receiver<Vec<VmView>> {
         self.views.subscribe()
     }
