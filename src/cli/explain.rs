@@ -56,7 +56,6 @@ fn find<'r>(rack: &'r Rack, name: &str) -> anyhow::Result<&'r HostStatus> {
     }
 }
 
-/// The whole text.
 fn story(host: &HostStatus, cluster: Option<&ClusterStatus>, rack: &Rack, now: Time) -> String {
     let mut lines = vec![
         format!("{}/{} is {}: {}.", host.cluster, host.host, host.state, stage(host.state)),

@@ -30,7 +30,6 @@ pub enum Server {
 /// iPXE puts the address of the interface it booted from here; no server needs to.
 const CLIENT_MAC: &str = "${netX/mac}";
 
-/// What is exported.
 struct Export<'a> {
     settings: &'a Settings,
     subnets: &'a [Subnet],
@@ -40,7 +39,6 @@ struct Export<'a> {
     silent: Vec<String>,
 }
 
-/// One machine or BMC.
 struct Reservation<'a> {
     mac: Mac,
     ip: Option<Ipv4Addr>,

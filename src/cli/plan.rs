@@ -47,7 +47,6 @@ pub enum Format {
     Markdown,
 }
 
-/// What is compared with what.
 struct Sides {
     base: Option<Desired>,
     head: Desired,

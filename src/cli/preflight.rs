@@ -84,7 +84,6 @@ impl Check {
     }
 }
 
-/// What was found.
 #[derive(Default)]
 struct Found {
     checks: Vec<Check>,

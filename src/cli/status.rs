@@ -13,7 +13,6 @@ use super::table::Table;
 use crate::model::status::{ClusterStatus, Condition, HostStatus, RejectedStatus};
 use crate::model::{ConditionStatus, HostState, Stamp, TaskResult, Time, span};
 
-/// How often `--watch` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 #[derive(clap::Args, Debug)]
 pub struct StatusArgs {
@@ -70,7 +69,6 @@ pub fn status(args: &StatusArgs, out: &mut dyn Write) -> anyhow::Result<u8> {
     }
 }
 
-/// Keeps only what was asked for.
 fn select(mut rack: Rack, subject: Option<&str>) -> anyhow::Result<Rack> {
     let Some(subject) = subject else { return Ok(rack) };
     let (cluster, host) = match subject.split_once('/') {

@@ -11,7 +11,6 @@ use crate::model::World;
 use crate::serve::{Context, Inbox, dhcp, http, tftp};
 use crate::settings::{DhcpMode, Settings};
 
-/// The running servers.
 pub(super) struct Servers {
     tasks: JoinSet<&'static str>,
     http: SocketAddr,
@@ -54,7 +53,6 @@ pub(super) async fn bind(
 }
 
 impl Servers {
-    /// Where HTTP is served.
     pub(super) fn http_addr(&self) -> SocketAddr {
         self.http
     }
@@ -68,7 +66,6 @@ impl Servers {
         }
     }
 
-    /// Stops serving.
     pub(super) async fn stop(&mut self) {
         self.tasks.shutdown().await;
     }

@@ -6,7 +6,6 @@ use crate::model::{Action, Fault, HostId, Outcome, PowerState, Reason, TaskKind,
 use crate::{plan, settings};
 
 impl Drivers {
-    /// Runs a task of a cluster.
     pub(super) async fn run_task(&self, action: &Action, world: &World) -> Result<Outcome, Fault> {
         let gone = || Fault::permanent(Reason::NoSuchTask, "the task has left the repository");
         let Action::Run { cluster, task, covers, do_bootstrap, .. } = action else { return Err(gone()) };

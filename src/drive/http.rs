@@ -17,7 +17,6 @@ use crate::model::{Fault, Reason, Secret};
 
 /// Time for a whole request, redirects and answer included.
 const TOTAL: Duration = Duration::from_secs(30);
-/// Time for reaching the other side.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Time for a file; whoever downloads has a shorter one.
 const DOWNLOAD: Duration = Duration::from_secs(24 * 3600);

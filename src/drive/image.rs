@@ -158,7 +158,6 @@ impl Store {
     }
 }
 
-/// Which file this is.
 fn stamp(data: &Metadata) -> ImageStamp {
     ImageStamp { size: data.len(), inode: data.ino(), modified: (data.mtime(), data.mtime_nsec()) }
 }

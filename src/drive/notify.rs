@@ -27,7 +27,6 @@ fn uri(to: &Notifications) -> Result<Secret, Fault> {
     }
 }
 
-/// The body for one message.
 fn body(to: &Notifications, notice: &Notice) -> Value {
     let icon = to.icons.get(notice.kind.as_str()).map_or("", String::as_str);
     let trigger = match notice.kind {

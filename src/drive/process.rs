@@ -36,7 +36,6 @@ pub struct Run {
     /// Its working directory; default: ours.
     pub cwd: Option<PathBuf>,
     pub stdin: Vec<u8>,
-    /// How long it may take.
     pub time_limit: Duration,
     /// How many bytes of standard output, and of standard error, are kept; the rest is read and dropped.
     pub output_limit: usize,

@@ -1,4 +1,5 @@
 //! `cluster:` of a `bootstrap.yml`: how the cluster is installed and configured.
+#![allow(missing_docs, reason = "names that say all have no comment")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,15 +24,10 @@ pub struct Block {
     pub generation: (u32, Option<Place>),
     /// The playbook and where it is written, if it is.
     pub playbook: Option<(String, Option<Place>)>,
-    /// `ansible.reboots`
     pub reboots: Option<bool>,
-    /// `ansible.encrypt_generated`
     pub encrypt_generated: bool,
-    /// `run`
     pub run: u32,
-    /// `on_complete`
     pub on_complete: OnComplete,
-    /// `retries`
     pub retries: u32,
 }
 

@@ -20,7 +20,6 @@ pub struct Bmc {
     pub password: Option<Secret>,
     /// The certificate it must show: SHA-256 in lower-case hex.
     pub fingerprint: Option<String>,
-    /// How the machine is told to boot from the network.
     pub network_boot: NetworkBoot,
     pub boot_mode: BootMode,
     pub bios: BTreeMap<String, Secret>,

@@ -132,22 +132,14 @@ fn pretty(schema: Value) -> String {
 
 /// Known keys of every mapping, taken from the types above.
 pub struct Keys {
-    /// `clusters.yml`
     pub clusters: Vec<String>,
-    /// `bootstrap.yml`
     pub bootstrap: Vec<String>,
-    /// `cluster:`
     pub cluster: Vec<String>,
-    /// `cluster.ansible`
     pub ansible: Vec<String>,
     pub host: Vec<String>,
-    /// `node:`
     pub node: Vec<String>,
-    /// `config:`
     pub config: Vec<String>,
-    /// `config.disk_hints`
     pub disk_hints: Vec<String>,
-    /// `bmc:`
     pub bmc: Vec<String>,
     pub hook: Vec<String>,
     /// `hook.yaml`

@@ -15,17 +15,13 @@ use crate::yaml::{Key, Node, Place};
 /// What the cluster says about all of its hosts.
 pub struct Defaults<'a> {
     pub cluster: &'a str,
-    /// `local_domain`.
     pub domain: &'a str,
-    /// `cluster.generation`.
     pub generation: u32,
     /// Whether a host must name a disk (what its installer says).
     pub needs_disk: bool,
     /// Whether host names must hold a number (PVC's roles make host ids of them).
     pub numbered: bool,
-    /// `debian.release`.
     pub release: &'a str,
-    /// `debian.mirror`.
     pub mirror: &'a str,
 }
 
@@ -36,11 +32,8 @@ pub struct Draft {
     pub hostname: Option<(String, Place)>,
     /// Wanted generation and where it comes from.
     pub generation: (u32, Place),
-    /// `node.state`
     pub state: Lifecycle,
-    /// `config:`
     pub config: Config,
-    /// `bmc:`
     pub bmc: Bmc,
     /// Secrets that cannot be read.
     pub blocked: Vec<String>,

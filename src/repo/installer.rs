@@ -21,7 +21,6 @@ use crate::yaml::{self, Node};
 
 static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/templates/installers");
 
-/// The manifest's file name.
 const MANIFEST: &str = "installer.yaml";
 /// Largest body a machine is given, in bytes.
 const MAX_BODY: usize = 1 << 20;
@@ -51,7 +50,6 @@ struct FileSpec {
 pub struct Variables<'a> {
     pub hostname: &'a str,
     pub fqdn: &'a str,
-    /// `local_domain`.
     pub domain: &'a str,
     pub cluster: &'a str,
     /// The disk to install to, or the empty text.
@@ -62,7 +60,6 @@ pub struct Variables<'a> {
     pub filesystem: &'a str,
     pub release: &'a str,
     pub mirror: &'a str,
-    /// The user that the installed system gets.
     pub deploy_username: &'a str,
     /// `http://<address>:<port>`.
     pub http_base: &'a str,
@@ -215,7 +212,6 @@ fn compile(
     env
 }
 
-/// What a manifest says.
 struct Manifest {
     claim: ClaimBy,
     needs_disk: bool,

@@ -27,7 +27,6 @@ pub struct Inventory {
     hosts: BTreeMap<String, Vec<(Key, Node)>>,
 }
 
-/// A group.
 #[derive(Debug, Default)]
 struct Group {
     hosts: BTreeSet<String>,

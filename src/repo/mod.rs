@@ -58,11 +58,8 @@ pub struct Context<'a> {
     /// What machines are told as next-server.
     pub address: std::net::Ipv4Addr,
     pub subnets: &'a [Subnet],
-    /// `deploy.username`.
     pub deploy_username: String,
-    /// `debian.mirror`.
     pub mirror: String,
-    /// `debian.release`.
     pub release: String,
     /// The revision in force, against which a lowered generation is an error.
     pub previous: Option<&'a Desired>,

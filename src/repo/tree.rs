@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::{Entry, Tree};
 
-/// How many links one path may pass.
 const MAX_LINKS: usize = 16;
 
 /// What a path leads to.

@@ -23,7 +23,6 @@ pub mod openapi;
 pub mod page;
 pub mod rack;
 
-/// The API's routes and the page's.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(front))
@@ -88,7 +87,6 @@ async fn cluster(State(app): State<Arc<App>>, Path(name): Path<String>) -> Respo
     }
 }
 
-/// Which hosts are wanted.
 #[derive(Deserialize)]
 struct Filter {
     cluster: Option<String>,

@@ -42,7 +42,6 @@ impl Counters {
         self.kinds.get(kind)?.get(&[("outcome", outcome)]).map(|counter| counter.get())
     }
 
-    /// Shows them in a registry.
     pub(super) fn register(&self, registry: &mut Registry) {
         for (kind, outcomes) in self.kinds.iter() {
             let name = format!("{}_{kind}", self.server);

@@ -181,7 +181,6 @@ impl Peer {
     }
 }
 
-/// What every handler is given.
 pub(crate) struct App {
     /// The World, the inbox, the clock, the settings.
     pub ctx: Context,
@@ -219,7 +218,6 @@ impl App {
     }
 }
 
-/// Every route.
 fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/boot/{mac}/{name}", get(boot::get))

@@ -48,7 +48,6 @@ pub async fn find(ctx: &Context, sha256: &str, name: &str) -> Image {
     }
 }
 
-/// Which file this is.
 fn stamp(data: &Metadata) -> ImageStamp {
     ImageStamp { size: data.len(), inode: data.ino(), modified: (data.mtime(), data.mtime_nsec()) }
 }

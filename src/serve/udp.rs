@@ -22,7 +22,6 @@ const WAITING: usize = 4 << 20;
 pub(super) struct Heard {
     /// Its length; more than the buffer's when it did not fit.
     pub length: usize,
-    /// Who sent it.
     pub from: SocketAddrV4,
     /// The address it was sent to; a broadcast address too.
     pub to: Option<Ipv4Addr>,
@@ -32,7 +31,6 @@ pub(super) struct Heard {
     pub interface: Option<u32>,
 }
 
-/// A bound socket.
 pub(super) struct Listener {
     socket: UdpSocket,
     local: SocketAddrV4,

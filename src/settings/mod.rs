@@ -39,7 +39,6 @@ fn lines(findings: &[Finding]) -> String {
     findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Largest settings file that is read.
 const FILE_LIMIT: u64 = 1 << 20;
 
 /// Reads a settings file. Relative paths in it are relative to its directory. Warnings are logged.

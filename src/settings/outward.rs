@@ -167,7 +167,6 @@ fn icons(at: &mut Section<'_>, above: Option<&Notifications>) -> BTreeMap<String
     icons
 }
 
-/// `commit_status:`
 pub(super) fn forge(mut at: Section<'_>, base: &Path) -> Forge {
     let api = |text: &str| match text.contains('@') {
         true => Err("an address with credentials; the token belongs into token_file".to_owned()),

@@ -60,7 +60,6 @@ impl<'a> Section<'a> {
         Section { name: name.into(), place, entries: entries.unwrap_or_default(), known: Vec::new(), findings }
     }
 
-    /// The full name of a key of this section.
     fn name_of(&self, key: &str) -> String {
         if self.name.is_empty() { key.into() } else { format!("{}.{key}", self.name) }
     }

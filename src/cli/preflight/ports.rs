@@ -7,7 +7,6 @@ use super::judge::BIND_SERVICE;
 use super::machine::{Machine, Socket};
 use crate::settings::{DhcpMode, Settings};
 
-/// A port that the settings ask for.
 struct Wanted {
     service: &'static str,
     protocol: &'static str,

@@ -16,7 +16,6 @@ use crate::settings::{DhcpMode, Settings};
 
 /// How long offers are listened for. Servers that ping an address before they offer it take a second for that.
 const LISTEN: Duration = Duration::from_secs(4);
-/// Datagrams that are read at most.
 const MOST: usize = 256;
 /// Octets of header, `sname`, `file` and cookie (RFC 2131).
 const HEADER: usize = 240;

@@ -14,7 +14,6 @@ use crate::model::{Progress, TaskNews, some};
 
 /// The callback plugin that tells it.
 pub(crate) const PLUGIN: &str = include_str!("rackwright_events.py");
-/// Its file's name.
 pub(crate) const PLUGIN_NAME: &str = "rackwright_events.py";
 /// A longer line is not one of ours.
 const LONGEST: usize = 64 << 10;
@@ -38,11 +37,9 @@ pub struct Trouble {
     /// The play and the task it was in.
     pub at: (String, String),
     pub message: String,
-    /// Whether the host could not be reached.
     pub unreachable: bool,
 }
 
-/// What is known of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
     pub progress: Progress,
@@ -97,7 +94,6 @@ impl Story {
         std::mem::take(&mut self.changed).then(|| TaskNews::Progress(self.progress.clone()))
     }
 
-    /// Whether there is news.
     pub(crate) fn has_news(&self) -> bool {
         self.changed
     }

@@ -72,7 +72,6 @@ pub async fn run(task: &AnsibleTask, run: &TaskRun<'_>) -> Result<Outcome, Fault
     outcome.inspect_err(|fault| log.line(&fault.to_string()))
 }
 
-/// Everything that a run needs.
 struct Prepared {
     work: Work,
     program: Run,

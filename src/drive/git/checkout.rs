@@ -25,9 +25,7 @@ use crate::model::{Digest, Fault, Reason, Revision};
 
 /// Submodules of submodules are followed this deep.
 const DEPTH: usize = 5;
-/// Most submodules of one repository.
 const SUBMODULES: usize = 200;
-/// The configuration of a checkout.
 const CONFIG: &str = "[core]
 \trepositoryformatversion = 0
 \tfilemode = true
@@ -160,7 +158,6 @@ async fn place(from: &Caller, commit: ObjectId, dir: &Path) -> Result<(), GitErr
     caller.run(args, CLONE_LIMIT).await.map(|_| ())
 }
 
-/// The submodules of a commit.
 async fn submodules(caller: &Caller, commit: ObjectId) -> Result<Vec<Submodule>, GitError> {
     let mirror = caller.mirror.clone();
     let links = aside(move || gitlinks(&mirror::open(&mirror)?, commit)).await?;

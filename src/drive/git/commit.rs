@@ -20,7 +20,6 @@ pub const AUTHOR: (&str, &str) = ("rackwright", "rackwright@localhost");
 /// Entries at the root of the status branch that are ours to write and to remove; others are left as they are.
 pub(crate) const OWNED: [&str; 6] = ["README.md", "rack.yaml", "rejected.yaml", "clusters", "hosts", "boot"];
 
-/// How long making a signature may take.
 const SIGN_LIMIT: Duration = Duration::from_secs(20);
 
 /// A commit of ours that is not written yet.

@@ -166,7 +166,6 @@ pub fn sync(mirror: &Path, name: &str) -> Result<(), GitError> {
     Ok(())
 }
 
-/// A revision's object id.
 pub(crate) fn object_id(revision: &Revision) -> Result<ObjectId, GitError> {
     ObjectId::from_hex(revision.as_str().as_bytes()).map_err(|_| broken(format!("`{revision}` is not a commit id")))
 }

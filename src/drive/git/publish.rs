@@ -18,7 +18,6 @@ use crate::plan::report::Files;
 /// How many times a commit is built on a newer head before giving up. Part of one push's protocol, not a retry.
 pub(super) const TRIES: usize = 5;
 
-/// What became of a push.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Pushed {
     Done,

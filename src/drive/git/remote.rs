@@ -18,7 +18,6 @@ use crate::plan::report::Files;
 use crate::repo::Tree;
 use crate::settings::{Repository, Settings};
 
-/// How long a call to the remote may take.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(60);
 /// How long the first fetch into an empty mirror may take.
 pub(super) const CLONE_LIMIT: Duration = Duration::from_secs(240);

@@ -41,7 +41,6 @@ impl WriteBack {
     }
 }
 
-/// A commit to be made.
 enum Draft {
     /// The branch holds the files already.
     Nothing,

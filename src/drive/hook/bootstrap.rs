@@ -16,7 +16,6 @@ use crate::drive::process::{Mark, ProcessError, Run};
 use crate::drive::{blocking, private};
 use crate::model::{Fault, HookFile, HostSpec, Reason};
 
-/// Where the directories are.
 const DIR: &str = "hooks";
 
 /// How many times a program that somebody holds open is tried to be started.

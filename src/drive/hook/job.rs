@@ -19,7 +19,6 @@ impl Job<'_> {
         self.run.task.time_limit.unwrap_or(self.run.settings.ansible.timeout)
     }
 
-    /// The hook, for messages.
     pub(super) fn name(&self) -> String {
         let (name, kind) = (&self.run.task.name, &self.hook.program.name);
         if name == kind { name.clone() } else { format!("{name} ({kind})") }

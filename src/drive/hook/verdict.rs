@@ -13,7 +13,6 @@ const TRY_AGAIN: i64 = 75;
 /// How many of its last lines are told.
 const LINES: usize = 3;
 
-/// How a program ended.
 pub(super) enum End {
     Status(i64),
     Signal(String),

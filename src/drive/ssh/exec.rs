@@ -106,7 +106,6 @@ impl Session {
         Ok(Running { reader, writer })
     }
 
-    /// Opens a channel.
     pub(super) async fn channel(&self) -> Result<Channel<Msg>, SshError> {
         match timeout(BEGIN, self.handle.channel_open_session()).await {
             Ok(Ok(channel)) => Ok(channel),

@@ -7,7 +7,6 @@ use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKey, PublicKey};
 use super::error::SshError;
 use crate::drive::private;
 
-/// Largest key file that is read.
 const FILE_LIMIT: u64 = 64 << 10;
 
 /// Host key algorithms, the best first. RSA is not among them: the library's RSA leaks timing (RUSTSEC-2023-0071).
@@ -23,7 +22,6 @@ pub fn check(path: &Path) -> Result<(), SshError> {
     ours(path).map(|_| ())
 }
 
-/// Reads our private key.
 pub(super) fn ours(path: &Path) -> Result<PrivateKey, SshError> {
     let bad = |why: String| SshError::Key(format!("{}: {why}", path.display()));
     let (text, _) = private::read(path, FILE_LIMIT).map_err(|error| bad(error.to_string()))?;
@@ -39,7 +37,6 @@ pub(super) fn ours(path: &Path) -> Result<PrivateKey, SshError> {
     }
 }
 
-/// Reads a pinned host key.
 pub(super) fn pinned(text: &str) -> Result<PublicKey, String> {
     let key = PublicKey::from_openssh(text).map_err(|_| "it is no public key in OpenSSH's format".to_owned())?;
     match key.algorithm() {

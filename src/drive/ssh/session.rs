@@ -17,7 +17,6 @@ use super::error::SshError;
 use super::key;
 use crate::model::HostId;
 
-/// Time for the TCP connection.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Time from there until we are let in: key exchange and login.
 const LOGIN: Duration = Duration::from_secs(30);
@@ -46,7 +45,6 @@ pub struct Target {
 }
 
 impl Target {
-    /// Host and address, for messages.
     pub(super) fn who(&self) -> String {
         format!("{} at {}", self.host, SocketAddr::new(self.address, self.port))
     }

@@ -21,7 +21,6 @@ pub struct Definition {
     pub description: String,
     /// How long it may take for each target.
     pub time_limit: Option<Duration>,
-    /// What makes it run again although it is done.
     pub rerun: Rerun,
     /// Whether running it twice is harmless.
     pub retry: bool,
@@ -42,7 +41,6 @@ pub struct Argument {
     pub description: String,
     pub kind: Kind,
     pub required: bool,
-    /// What it is when it is not written.
     pub default: Option<Value>,
     /// It counts only when these arguments have these values; otherwise it is ignored.
     pub when: Vec<Condition>,
@@ -62,7 +60,6 @@ pub enum Attach {
 
 /// Longest time limit.
 const MAX_TIME: Duration = Duration::from_secs(7 * 86_400);
-/// How many arguments a hook may have.
 const MAX_ARGS: usize = 100;
 
 impl Definition {

@@ -16,11 +16,8 @@ use crate::yaml;
 
 static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/hooks");
 
-/// The definition's file name.
 const MANIFEST: &str = "hook.yaml";
-/// The program's file name.
 const PROGRAM: &str = "run";
-/// Largest program, in bytes.
 const MAX_PROGRAM: usize = 1 << 20;
 
 /// Every hook by name; `None` for one that is wrong (already reported).

@@ -62,7 +62,6 @@ impl News {
     }
 }
 
-/// A change of state.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Transition<'m> {
     seq: u64,
@@ -89,7 +88,6 @@ fn name(kind: MoveKind) -> &'static str {
     }
 }
 
-/// One listener.
 struct Feed {
     view: watch::Receiver<Arc<World>>,
     after: u64,
@@ -119,7 +117,6 @@ fn stream(feed: Feed) -> impl Stream<Item = Result<Event, Infallible>> {
     futures_util::stream::unfold(feed, Feed::next)
 }
 
-/// Answers a listener.
 pub(super) async fn get(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let Ok(place) = app.listeners.clone().try_acquire_owned() else { return busy() };
     let known = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());

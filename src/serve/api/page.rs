@@ -14,7 +14,6 @@ const PAGE: &str = include_str!("../../../templates/page/rack.html");
 const STYLE: &str = include_str!("../../../templates/page/page.css");
 const SCRIPT: &str = include_str!("../../../templates/page/page.js");
 
-/// What the template shows.
 #[derive(Serialize)]
 struct Page<'a> {
     style: &'static str,
@@ -45,7 +44,6 @@ struct Found<'a> {
     hint: Option<&'a str>,
 }
 
-/// A host's row.
 #[derive(Serialize)]
 struct Row<'a> {
     #[serde(flatten)]

@@ -5,7 +5,6 @@ use std::net::SocketAddrV4;
 
 use crate::model::Mac;
 
-/// Ethernet header.
 const ETHERNET: usize = 14;
 /// IPv4 header without options (RFC 791).
 const IP: usize = 20;

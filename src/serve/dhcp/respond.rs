@@ -235,7 +235,6 @@ impl Talk<'_> {
         })
     }
 
-    /// Whether the server identifier means us.
     fn is_us(&self, id: Ipv4Addr) -> bool {
         id == self.id || id == self.site.address || self.here.ours.contains(&id)
     }

@@ -57,7 +57,6 @@ struct Told {
 
 type Telling = Pin<Box<dyn Future<Output = Told> + Send>>;
 
-/// What the server listens on.
 pub(super) struct Sockets {
     pub main: Listener,
     /// Beside another server: where clients ask that have an address by now.
@@ -71,7 +70,6 @@ impl Sockets {
     }
 }
 
-/// The running server.
 pub(super) struct DhcpServer {
     ctx: Context,
     sockets: Sockets,
@@ -105,7 +103,6 @@ impl DhcpServer {
         }
     }
 
-    /// Serves until the inbox closes.
     pub(super) async fn run(mut self) {
         let closed = self.ctx.inbox.clone();
         let (mut main, mut boot, mut frames) = ([0; BUFFER], [0; BUFFER], [0; BUFFER]);

@@ -64,21 +64,13 @@ pub mod option {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// DHCPDISCOVER
     Discover = 1,
-    /// DHCPOFFER
     Offer = 2,
-    /// DHCPREQUEST
     Request = 3,
-    /// DHCPDECLINE
     Decline = 4,
-    /// DHCPACK
     Ack = 5,
-    /// DHCPNAK
     Nak = 6,
-    /// DHCPRELEASE
     Release = 7,
-    /// DHCPINFORM
     Inform = 8,
 }
 

@@ -16,7 +16,6 @@ use super::{App, Peer, message};
 use crate::model::Time;
 use crate::serve::files::{Found, Held, PIECE};
 
-/// Answers GET and HEAD.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,

@@ -17,7 +17,6 @@ use crate::serve::claim::{ClaimError, claim};
 /// Octets of a token's text.
 const TOKEN_LENGTH: usize = 32;
 
-/// Answers GET and HEAD.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,

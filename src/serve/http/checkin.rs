@@ -129,7 +129,6 @@ pub(super) async fn hello() -> Response {
     message(StatusCode::OK, "rackwright API Checkin interface")
 }
 
-/// `POST /checkin/host`
 pub(super) async fn plain(State(app): State<Arc<App>>, Extension(peer): Extension<Peer>, body: Body) -> Response {
     take(&app, peer, None, body).await
 }

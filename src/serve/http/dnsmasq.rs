@@ -65,7 +65,6 @@ fn expiry(fields: &Map<String, Value>, now: Time) -> Result<Time, String> {
     })
 }
 
-/// Answers the lease script.
 pub(super) async fn post(State(app): State<Arc<App>>, body: Body) -> Response {
     let body = match read_body(body, LIMIT).await {
         Ok(body) => body,

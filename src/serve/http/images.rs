@@ -10,7 +10,6 @@ use super::assets::{instant, serve};
 use super::{App, Peer, Why, busy, message};
 use crate::serve::images::{Image, find};
 
-/// Answers GET and HEAD.
 pub(super) async fn get(
     State(app): State<Arc<App>>,
     Extension(peer): Extension<Peer>,

@@ -22,7 +22,6 @@ type Labels<const N: usize> = [(&'static str, String); N];
 type Counts<const N: usize> = Family<Labels<N>, Counter>;
 type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 
-/// What the HTTP server counts.
 pub(crate) struct Metrics {
     requests: Counts<2>,
     checkins: Counts<2>,
@@ -127,7 +126,6 @@ fn gauge(value: i64) -> Gauge {
     gauge
 }
 
-/// Answers the scraper.
 pub(super) async fn get(State(app): State<Arc<App>>) -> Response {
     match app.metrics.text(&app.glance()) {
         Ok(text) => {

@@ -23,7 +23,6 @@ const LIMIT: usize = 1 << 20;
 /// How old or new a Standard Webhooks timestamp may be.
 const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// Answers the forge.
 pub(super) async fn post(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     let Some(secret) = &app.secret else {
         let reason = "push hooks are refused: repository.webhook_secret_file is not set";

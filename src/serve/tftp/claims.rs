@@ -78,7 +78,6 @@ impl Claims {
     /// How long the same client address and port mean the same request. A machine that starts over takes longer, or
     /// comes from another port.
     const KEPT_FOR: Duration = Duration::from_secs(30);
-    /// How many are remembered.
     const MOST: usize = 1024;
 
     /// The token this client was given for this machine a moment ago.

@@ -30,7 +30,6 @@ pub enum Found {
         /// The body, with marks.
         body: Arc<str>,
     },
-    /// Nothing.
     Missing,
     /// Something, but not for this client.
     Refused(String),

@@ -46,9 +46,7 @@ pub struct Sender {
 
 /// Why nothing more can be sent now.
 enum Stop {
-    /// Nothing is due.
     Idle,
-    /// The system has no room.
     Full,
     /// Octets from here on are not at hand.
     Wants(u64),

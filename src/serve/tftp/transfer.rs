@@ -60,7 +60,6 @@ pub enum Due {
 /// How a transfer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The last block was acknowledged.
     Completed,
     /// Everything was sent, and all but the last block acknowledged; some clients go away without a word.
     Unconfirmed,
@@ -72,7 +71,6 @@ pub enum Ending {
         /// The last block that was acknowledged.
         after: u64,
     },
-    /// Nothing new was heard for too long.
     TimedOut {
         /// The last block that was acknowledged.
         after: u64,
@@ -93,7 +91,6 @@ pub struct Transfer {
     end: u64,
     /// One more than the last block that was ever sent.
     high: u64,
-    /// When the last packet was sent.
     sent_at: Moment,
     /// Whether everything under way was sent only once, so that its ACK measures a round trip (Karn's rule).
     clean: bool,

@@ -38,7 +38,6 @@ pub struct Transfers {
     running: HashMap<Id, (Pair, TftpAsked)>,
 }
 
-/// A request being answered.
 struct Running {
     task: AbortHandle,
     packet: Vec<u8>,
@@ -150,7 +149,6 @@ fn described(request: &Request) -> TftpAsked {
     TftpAsked { name: wire::shown(request.name).into(), options: wire::shown(options.as_bytes()).into(), write: false }
 }
 
-/// The answer to one request.
 struct Job {
     ctx: Context,
     counters: Counters,

@@ -37,7 +37,6 @@ pub enum Packet<'a> {
     Data {
         /// Number of the block, modulo 65536.
         block: u16,
-        /// Its octets.
         octets: &'a [u8],
     },
     /// ACK of a block, and of all before it.
@@ -73,7 +72,6 @@ pub enum Mode {
     Netascii,
     /// To a person's mailbox; obsolete.
     Mail,
-    /// None of those.
     Unknown,
 }
 
