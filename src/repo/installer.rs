@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::file::KEYS;
 use super::image::{self, Images};
 use super::read::Reader;
-use super::tree::{self, Found};
+use super::tree::{self, Files};
 use super::vars::Scope;
 use super::{Tree, template};
 use crate::model::desired::TOKEN_MARK;
@@ -123,46 +123,18 @@ pub type Installers = BTreeMap<String, Option<Installer>>;
 /// Reads every installer, the site's own included.
 pub fn all(tree: &Tree, found: &mut Vec<Finding>) -> Installers {
     let mut installers = Installers::new();
-    for dir in SHIPPED.dirs() {
-        let name = dir.path().to_string_lossy().into_owned();
-        let files = dir.files().map(|file| {
-            let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-            (name, Arc::from(file.contents()))
-        });
-        let directory = format!("installers/{name}");
-        let installer = read(&name, &directory, &files.collect(), false, found);
+    for (name, files) in tree::shipped(&SHIPPED) {
+        let installer = read(&name, &format!("installers/{name}"), &files, false, found);
         installers.insert(name, installer);
     }
-    for name in own_names(tree) {
-        let directory = format!("installers/{name}");
-        let files =
-            tree::list(tree, &real_directory(tree, &directory)).into_iter().filter_map(|file| {
-                match tree::find(tree, &format!("{directory}/{file}")) {
-                    Found::File(_, bytes) => Some((file, bytes)),
-                    _ => None,
-                }
-            });
-        let installer = read(&name, &directory, &files.collect(), true, found);
+    for (name, files) in tree::directories(tree, "installers") {
+        let installer = read(&name, &format!("installers/{name}"), &files, true, found);
         installers.insert(name, installer);
     }
     installers
 }
 
-fn own_names(tree: &Tree) -> BTreeSet<String> {
-    let names = tree::list(tree, &real_directory(tree, "installers")).into_iter();
-    names.filter(|name| matches!(tree::find(tree, &format!("installers/{name}")), Found::Directory(_))).collect()
-}
-
-fn real_directory(tree: &Tree, path: &str) -> String {
-    match tree::find(tree, path) {
-        Found::Directory(real) => real,
-        _ => path.to_string(),
-    }
-}
-
-type Sources = BTreeMap<String, Arc<[u8]>>;
-
-fn read(name: &str, directory: &str, sources: &Sources, own: bool, found: &mut Vec<Finding>) -> Option<Installer> {
+fn read(name: &str, directory: &str, sources: &Files, own: bool, found: &mut Vec<Finding>) -> Option<Installer> {
     let path = format!("{directory}/{MANIFEST}");
     let Some(bytes) = sources.get(MANIFEST) else {
         let finding = Finding::error(&path, (0, 0), "missing-file", format!("installer `{name}` has no {MANIFEST}"));
@@ -188,7 +160,7 @@ fn read(name: &str, directory: &str, sources: &Sources, own: bool, found: &mut V
 /// Loads every other file as a template, so that templates can include each other.
 fn compile(
     directory: &str,
-    sources: &Sources,
+    sources: &Files,
     keyrings: &BTreeSet<String>,
     found: &mut Vec<Finding>,
 ) -> Environment<'static> {
@@ -219,7 +191,7 @@ struct Manifest {
     images: Images,
 }
 
-fn manifest(reader: &mut Reader<'_>, name: &str, root: &Node, sources: &Sources) -> Option<Manifest> {
+fn manifest(reader: &mut Reader<'_>, name: &str, root: &Node, sources: &Files) -> Option<Manifest> {
     let fields = reader.fields(root, (1, 1), "", &KEYS.installer)?;
     if let Some(node) = reader.need(&fields, "name", "write the name of the directory")
         && let Some(text) = reader.text(node, "name")
@@ -251,7 +223,7 @@ fn manifest(reader: &mut Reader<'_>, name: &str, root: &Node, sources: &Sources)
     Some(Manifest { claim: claim?, needs_disk, files, images })
 }
 
-fn manifest_file(reader: &mut Reader<'_>, item: &Node, sources: &Sources) -> Option<FileSpec> {
+fn manifest_file(reader: &mut Reader<'_>, item: &Node, sources: &Files) -> Option<FileSpec> {
     let fields = reader.fields(item, item.place, "files", &KEYS.template)?;
     let name_node = reader.need(&fields, "name", "the name a machine asks for")?;
     let name = reader.line(name_node, "files.name")?;

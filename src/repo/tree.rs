@@ -1,7 +1,9 @@
 //! Looking things up in a [`Tree`], following symbolic links as long as they stay inside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use include_dir::Dir;
 
 use super::{Entry, Tree};
 
@@ -60,6 +62,37 @@ pub fn find(tree: &Tree, path: &str) -> Found {
 /// The names right under a real directory path, sorted.
 pub fn list(tree: &Tree, directory: &str) -> BTreeSet<String> {
     children(tree, directory).map(String::from).collect()
+}
+
+/// The files right in a directory, by name.
+pub(super) type Files = BTreeMap<String, Arc<[u8]>>;
+
+/// The directories right under `parent`, by name, each with its files.
+pub(super) fn directories(tree: &Tree, parent: &str) -> BTreeMap<String, Files> {
+    let real = |path: &str| match find(tree, path) {
+        Found::Directory(real) => Some(real),
+        _ => None,
+    };
+    let files = |path: &str, real: &str| {
+        let file = |name: String| match find(tree, &format!("{path}/{name}")) {
+            Found::File(_, bytes) => Some((name, bytes)),
+            _ => None,
+        };
+        list(tree, real).into_iter().filter_map(file).collect()
+    };
+    let directory = |name: String| {
+        let path = format!("{parent}/{name}");
+        let files = files(&path, &real(&path)?);
+        Some((name, files))
+    };
+    real(parent).map(|real| list(tree, &real).into_iter().filter_map(directory).collect()).unwrap_or_default()
+}
+
+/// The same for the directories that the program ships.
+pub(super) fn shipped(parent: &Dir<'_>) -> BTreeMap<String, Files> {
+    let name = |path: &std::path::Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let files = |dir: &Dir<'_>| dir.files().map(|file| (name(file.path()), Arc::from(file.contents()))).collect();
+    parent.dirs().map(|dir| (name(dir.path()), files(dir))).collect()
 }
 
 fn children<'t>(tree: &'t Tree, directory: &str) -> impl Iterator<Item = &'t str> {

@@ -1,7 +1,7 @@
 //! The directories of hooks: shipped (`hooks/`) or the site's own (`hooks/<name>/` of its repository, which shadows a
 //! shipped one of the same name). A new kind of hook is a new directory, not new code.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use include_dir::{Dir, include_dir};
@@ -10,7 +10,7 @@ use super::definition::Definition;
 use crate::model::Finding;
 use crate::repo::Tree;
 use crate::repo::read::Reader;
-use crate::repo::tree::{self, Found};
+use crate::repo::tree::{self, Files};
 use crate::repo::vars::Scope;
 use crate::yaml;
 
@@ -26,13 +26,8 @@ pub type Hooks = BTreeMap<String, Option<Arc<Definition>>>;
 /// The shipped hooks, and what is found in them (nothing, says a test).
 static SHIPPED_HOOKS: LazyLock<(Hooks, Vec<Finding>)> = LazyLock::new(|| {
     let (mut hooks, mut found) = (Hooks::new(), Vec::new());
-    for dir in SHIPPED.dirs() {
-        let name = dir.path().to_string_lossy().into_owned();
-        let files = dir.files().map(|file| {
-            let name = file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-            (name, Arc::from(file.contents()))
-        });
-        let hook = read(&name, &files.collect(), &mut found);
+    for (name, files) in tree::shipped(&SHIPPED) {
+        let hook = read(&name, &files, &mut found);
         hooks.insert(name, hook.map(Arc::new));
     }
     (hooks, found)
@@ -47,35 +42,14 @@ pub fn shipped() -> &'static Hooks {
 pub fn all(tree: &Tree, found: &mut Vec<Finding>) -> Hooks {
     let mut hooks = SHIPPED_HOOKS.0.clone();
     found.extend(SHIPPED_HOOKS.1.iter().cloned());
-    for name in own_names(tree) {
-        let directory = format!("hooks/{name}");
-        let mut files = Sources::new();
-        for file in tree::list(tree, &real_directory(tree, &directory)) {
-            if let Found::File(_, bytes) = tree::find(tree, &format!("{directory}/{file}")) {
-                files.insert(file, bytes);
-            }
-        }
+    for (name, files) in tree::directories(tree, "hooks") {
         let hook = read(&name, &files, found);
         hooks.insert(name, hook.map(Arc::new));
     }
     hooks
 }
 
-fn own_names(tree: &Tree) -> BTreeSet<String> {
-    let names = tree::list(tree, &real_directory(tree, "hooks")).into_iter();
-    names.filter(|name| matches!(tree::find(tree, &format!("hooks/{name}")), Found::Directory(_))).collect()
-}
-
-fn real_directory(tree: &Tree, path: &str) -> String {
-    match tree::find(tree, path) {
-        Found::Directory(real) => real,
-        _ => path.to_string(),
-    }
-}
-
-type Sources = BTreeMap<String, Arc<[u8]>>;
-
-fn read(name: &str, sources: &Sources, found: &mut Vec<Finding>) -> Option<Definition> {
+fn read(name: &str, sources: &Files, found: &mut Vec<Finding>) -> Option<Definition> {
     let path = |file: &str| format!("hooks/{name}/{file}");
     let mut missing = |file: &str, hint: &str| {
         let finding = Finding::error(&path(file), (0, 0), "missing-file", format!("hook `{name}` has no `{file}`"));
