@@ -7,10 +7,11 @@
 //! * [`ipmi`]: one BMC over IPMI, as the program `ipmitool` shows it.
 //! * [`fault`]: what goes wrong, by name, with a seed.
 //! * [`wire`], [`https`]: DHCP and TFTP as a client speaks them, TLS as a BMC does.
-//! * [`rack`]: many machines on real sockets.
+//! * [`rack`]: many machines on real sockets; `actor` is what it shares with the rack of `demo --vms`.
 //!
 //! Tests with virtual time use the first four directly; `demo` and the end-to-end tests use the rack.
 
+pub(crate) mod actor;
 pub mod bmc;
 pub mod chassis;
 pub mod fault;

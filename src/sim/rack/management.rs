@@ -1,14 +1,14 @@
 //! A BMC's side of the network: its lease, its TLS service, its certificate.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::Command;
 use crate::model::Mac;
-use crate::sim::bmc::Request;
-use crate::sim::https::{self, Identity};
+use crate::sim::actor;
+use crate::sim::https::Identity;
 use crate::sim::machine::DhcpClient;
 use crate::sim::wire::{self, Relay};
 
@@ -37,16 +37,7 @@ pub(super) async fn run_bmc(side: Management, mut identity: Identity, mut certif
         };
         let ip = leased.ack.ip;
         had = Some(ip);
-        let asked = door.clone();
-        let answer = move |request: Request| {
-            let door = asked.clone();
-            async move {
-                let (reply, answer) = oneshot::channel();
-                let _ = door.send(Command::Redfish(request, reply)).await;
-                answer.await.unwrap_or((Duration::ZERO, None))
-            }
-        };
-        let served = TcpListener::bind((ip, port)).and_then(|socket| https::serve(socket, &identity, answer));
+        let served = actor::serve(SocketAddrV4::new(ip, port), &identity, door.downgrade(), Command::Redfish);
         let Ok((stop, server)) = served else {
             tracing::warn!(%ip, port, "a simulated BMC cannot listen there");
             tokio::time::sleep(BMC_RETRY).await;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::bmc::{Bmc, BmcConfig, Request, Response};
+use super::actor::{Place, Reply, Views};
+use super::bmc::{Bmc, BmcConfig, Request};
 use super::https::Identity;
 use super::machine::{Disk, Effect, Machine, MachineConfig, MachineEvent, Power, Stage};
 use super::wire::{self, Relay};
@@ -64,27 +65,24 @@ pub struct MachineView {
 }
 
 enum Command {
-    Redfish(Request, oneshot::Sender<(Duration, Option<Response>)>),
+    Redfish(Request, Reply),
     Event(MachineEvent),
     BmcAddress(Ipv4Addr),
 }
 
-type Views = watch::Sender<Vec<MachineView>>;
-
 /// A running rack. Dropping it stops it.
 pub struct Rack {
     doors: BTreeMap<String, mpsc::Sender<Command>>,
-    views: Arc<Views>,
+    views: Views<MachineView>,
     tasks: JoinSet<()>,
 }
 
 impl Rack {
     /// Switches the rack's mains on: BMCs come up and ask for addresses, machines stay off.
     pub async fn start(config: RackConfig) -> io::Result<Rack> {
-        let views = Arc::new(Views::new(Vec::new()));
-        let mut rack = Rack { doors: BTreeMap::new(), views, tasks: JoinSet::new() };
+        let mut rack = Rack { doors: BTreeMap::new(), views: Views::new(), tasks: JoinSet::new() };
         let relay = Relay { address: config.relay, server: config.dhcp };
-        for (index, spec) in config.machines.into_iter().enumerate() {
+        for spec in config.machines {
             let (door, commands) = mpsc::channel(64);
             let name = spec.machine.name.clone();
             let (certificate, shown) = watch::channel(0);
@@ -100,23 +98,21 @@ impl Rack {
                 tftp_port: config.tftp_port,
                 started: Instant::now(),
                 work: JoinSet::new(),
-                views: rack.views.clone(),
                 certificate,
-                index,
             };
-            rack.views.send_modify(|views| views.push(actor.view()));
-            rack.tasks.spawn(actor.run(commands));
+            let place = rack.views.add(actor.view());
+            rack.tasks.spawn(actor.run(commands, place));
             rack.doors.insert(name, door);
         }
         Ok(rack)
     }
 
     pub fn machines(&self) -> Vec<MachineView> {
-        self.views.borrow().clone()
+        self.views.now()
     }
 
     pub fn watch(&self) -> watch::Receiver<Vec<MachineView>> {
-        self.views.subscribe()
+        self.views.watch()
     }
 
     /// Waits for something to become true. Wants a timeout around it.
@@ -161,9 +157,7 @@ struct Actor {
     tftp_port: u16,
     started: Instant,
     work: JoinSet<Option<MachineEvent>>,
-    views: Arc<Views>,
     certificate: watch::Sender<u32>,
-    index: usize,
 }
 
 impl Actor {
@@ -171,7 +165,7 @@ impl Actor {
         Time(i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX))
     }
 
-    async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    async fn run(mut self, mut commands: mpsc::Receiver<Command>, place: Place<MachineView>) {
         loop {
             let due =
                 self.machine.next_deadline().map(|at| self.started + at.since(Time(0)) + Duration::from_millis(1));
@@ -196,7 +190,7 @@ impl Actor {
                 let (relay, port, patience) = (self.relay, self.tftp_port, self.machine.config().timings.network);
                 self.work.spawn(perform(effect, relay, port, patience));
             }
-            self.publish();
+            place.publish(self.view());
         }
     }
 
@@ -239,17 +233,6 @@ impl Actor {
             sessions: self.bmc.as_ref().map_or(0, Bmc::open_sessions),
             console: machine.console.clone(),
         }
-    }
-
-    fn publish(&self) {
-        let view = self.view();
-        self.views.send_if_modified(|views| {
-            let changed = views[self.index] != view;
-            if changed {
-                views[self.index] = view;
-            }
-            changed
-        });
     }
 }
 

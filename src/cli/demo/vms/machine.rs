@@ -4,15 +4,14 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::mpsc;
 
 use super::qemu::{Emulator, End, Hardware};
 use crate::daemon::clock;
 use crate::model::{Mac, PowerState, Time};
-use crate::sim::bmc::{Bmc, BmcConfig, Request, Response};
+use crate::sim::actor::{Place, Reply};
+use crate::sim::bmc::{Bmc, BmcConfig, Request};
 use crate::sim::chassis::Chassis;
 use crate::sim::fault::FaultPlan;
 use crate::sim::machine::{BootOrder, Override, Power};
@@ -44,13 +43,11 @@ pub struct VmView {
 }
 
 pub(super) enum Command {
-    Redfish(Request, oneshot::Sender<(Duration, Option<Response>)>),
+    Redfish(Request, Reply),
     Power(Power),
     Override(Option<Override>),
     BmcAddress(Ipv4Addr),
 }
-
-pub(super) type Views = watch::Sender<Vec<VmView>>;
 
 /// The machine without its BMC.
 struct Vm {
@@ -146,13 +143,11 @@ impl Vm {
 pub(super) struct Actor {
     vm: Vm,
     bmc: Option<Bmc>,
-    views: Arc<Views>,
-    index: usize,
 }
 
 impl Actor {
     /// A machine that is switched off.
-    pub(super) fn new(spec: VmSpec, views: Arc<Views>, index: usize) -> Self {
+    pub(super) fn new(spec: VmSpec) -> Self {
         let bmc = spec.bmc.clone().map(|(config, _)| Bmc::new(config));
         let view = VmView {
             name: spec.name.clone(),
@@ -165,7 +160,7 @@ impl Actor {
             disk: spec.hardware.disk(),
         };
         let vm = Vm { spec, wanted: None, emulator: None, orders: Vec::new(), faults: FaultPlan::none(), view };
-        Actor { vm, bmc, views, index }
+        Actor { vm, bmc }
     }
 
     pub(super) fn view(&self) -> VmView {
@@ -173,7 +168,7 @@ impl Actor {
     }
 
     /// Until nobody has a door to it any more; then it loses power.
-    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>, place: Place<VmView>) {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
@@ -187,7 +182,7 @@ impl Actor {
                     }
                 }
             }
-            self.publish();
+            place.publish(self.view());
         }
     }
 
@@ -205,16 +200,5 @@ impl Actor {
             }
         }
         self.vm.obey().await;
-    }
-
-    fn publish(&self) {
-        let view = self.view();
-        self.views.send_if_modified(|views| {
-            let changed = views[self.index] != view;
-            if changed {
-                views[self.index] = view;
-            }
-            changed
-        });
     }
 }

@@ -2,19 +2,18 @@
 #![allow(missing_docs, reason = "the names say the rest")]
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::machine::{Actor, Command, Views, VmSpec, VmView};
+use super::machine::{Actor, Command, VmSpec, VmView};
 use crate::drive::process::Run;
 use crate::model::Mac;
-use crate::sim::bmc::Request;
+use crate::sim::actor::{self, Views};
 use crate::sim::https::{self, Identity};
 use crate::sim::machine::{Override, Power};
 
@@ -34,7 +33,7 @@ esac
 /// A running rack. Dropping it takes everybody's power.
 pub struct VmRack {
     doors: BTreeMap<String, mpsc::Sender<Command>>,
-    views: Arc<Views>,
+    views: Views<VmView>,
     tasks: JoinSet<()>,
 }
 
@@ -46,8 +45,7 @@ impl VmRack {
         let script = dir.join("bmc-lease");
         std::fs::write(&script, LEASE_SCRIPT)?;
         std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        let views = Arc::new(Views::new(Vec::new()));
-        let mut rack = VmRack { doors: BTreeMap::new(), views, tasks: JoinSet::new() };
+        let mut rack = VmRack { doors: BTreeMap::new(), views: Views::new(), tasks: JoinSet::new() };
         for (index, spec) in specs.into_iter().enumerate() {
             spec.hardware.assemble().with_context(|| spec.hardware.dir.display().to_string())?;
             let (door, commands) = mpsc::channel(64);
@@ -58,20 +56,20 @@ impl VmRack {
                 rack.tasks.spawn(run_bmc(lease, log, identity, door.downgrade()));
             }
             let name = spec.name.clone();
-            let actor = Actor::new(spec, rack.views.clone(), index);
-            rack.views.send_modify(|views| views.push(actor.view()));
-            rack.tasks.spawn(actor.run(commands));
+            let actor = Actor::new(spec);
+            let place = rack.views.add(actor.view());
+            rack.tasks.spawn(actor.run(commands, place));
             rack.doors.insert(name, door);
         }
         Ok(rack)
     }
 
     pub fn machines(&self) -> Vec<VmView> {
-        self.views.borrow().clone()
+        self.views.now()
     }
 
     pub fn watch(&self) -> watch::Receiver<Vec<VmView>> {
-        self.views.subscribe()
+        self.views.watch()
     }
 
     /// Presses a button of a machine; says whether there is such a machine.
@@ -144,17 +142,7 @@ fn serve(
     identity: &Identity,
     door: mpsc::WeakSender<Command>,
 ) -> std::io::Result<(https::Stop, JoinSet<()>)> {
-    let answer = move |request: Request| {
-        let door = door.clone();
-        async move {
-            let (reply, answer) = oneshot::channel();
-            if let Some(door) = door.upgrade() {
-                let _ = door.send(Command::Redfish(request, reply)).await;
-            }
-            answer.await.unwrap_or((Duration::ZERO, None))
-        }
-    };
-    let (stop, server) = https::serve(TcpListener::bind((ip, 443))?, identity, answer)?;
+    let (stop, server) = actor::serve(SocketAddrV4::new(ip, 443), identity, door, Command::Redfish)?;
     let mut task = JoinSet::new();
     task.spawn(async move {
         if let Err(error) = server.await {
