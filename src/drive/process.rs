@@ -50,7 +50,7 @@ pub struct Output {
     pub stdout: Vec<u8>,
     /// Standard error, likewise; bytes that are not UTF-8 are replaced.
     pub stderr: String,
-    /// Whether it said more than was kept.
+    /// Whether output was dropped because of `output_limit`.
     pub truncated: bool,
 }
 

@@ -40,7 +40,7 @@ pub struct Scope {
 pub enum Trouble {
     /// It, or a variable it uses, is encrypted, and this is why it cannot be read. Carries no values.
     Sealed(Arc<str>),
-    /// Its Jinja does not work out. The text carries no values.
+    /// Its Jinja cannot be evaluated. The text carries no values.
     Jinja(String),
 }
 

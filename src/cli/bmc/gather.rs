@@ -20,12 +20,12 @@ use crate::settings::{BmcTls, Settings};
 pub struct Answer {
     pub host: String,
     pub address: Option<IpAddr>,
-    /// Whether anything answered there; nothing when nobody asked.
+    /// Whether anything answered there; `None` when nothing was sent.
     pub reachable: Option<bool>,
     pub protocol: Option<Protocol>,
     pub certificate: Certificate,
     pub account: Option<String>,
-    /// Whether that was accepted; nothing when it did not come to that.
+    /// Whether the account was accepted; `None` when none was tried.
     pub authenticated: Option<bool>,
     /// Whether an interface of it has the MAC in the repository; nothing when it does not say.
     pub mac_matches: Option<bool>,
@@ -46,7 +46,7 @@ pub enum Certificate {
     Signed,
     /// It is not looked at (`bmc.tls: insecure`).
     Unchecked,
-    /// TLS did not work out.
+    /// The TLS handshake failed.
     Failed,
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Story {
     trouble: BTreeMap<String, Trouble>,
     /// Hosts that it has done something with, and whether they failed in the end.
     hosts: BTreeMap<String, bool>,
-    /// It has come to its end and told of all hosts.
+    /// The run has ended and reported every host.
     ended: bool,
 }
 

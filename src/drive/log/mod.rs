@@ -51,7 +51,7 @@ pub struct Log {
     bounds: Bounds,
     /// Lines that have not ended: of standard output, of standard error.
     open: [String; 2],
-    /// A letter that has not ended, likewise.
+    /// The bytes of an incomplete UTF-8 character: of standard output, of standard error.
     bytes: [Vec<u8>; 2],
     head: File,
     held: u64,

@@ -16,7 +16,6 @@ const ETHERNET: u16 = 1;
 /// One interface.
 #[derive(Clone, Debug, Default)]
 pub struct Interface {
-    /// Its name, for logs.
     pub name: String,
     /// Our addresses on it that are on served segments, `network.address` first.
     pub served: Vec<Ipv4Addr>,

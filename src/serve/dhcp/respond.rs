@@ -41,9 +41,9 @@ pub enum Answer {
     /// Tell the inbox; send `ack` when the verdict is `Ok`, `nak` when it is `Refused`, nothing when the daemon is busy.
     Lease {
         event: Event,
-        /// When it is durable.
+        /// Sent once the lease is durable.
         ack: Reply,
-        /// When somebody else holds the address after all.
+        /// Sent when another client turns out to hold the address.
         nak: Reply,
     },
     /// Tell the inbox; nothing is sent.

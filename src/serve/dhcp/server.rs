@@ -80,7 +80,7 @@ pub(super) struct DhcpServer {
     offers: Offers,
     segments: Segments,
     waiting: FuturesUnordered<Telling>,
-    /// Whose requests wait: one that is sent again meanwhile is answered once.
+    /// Clients and transaction ids with a request under way; a repeated request is answered once.
     waiting_for: HashSet<(Mac, u32)>,
 }
 

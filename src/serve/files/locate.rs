@@ -32,7 +32,7 @@ const LOCAL: &[u64] =
 pub enum Located {
     /// A regular file, open, and what is known of it.
     File(File, Metadata),
-    /// Something that is not given.
+    /// A file that is never served.
     Outside,
     /// Nothing.
     Missing,
