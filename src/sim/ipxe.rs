@@ -1,5 +1,6 @@
 //! A reader of the part of iPXE's script language that boot scripts of installers use. Sans-I/O: it stops where a
 //! file is needed and goes on when it is handed over.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::collections::BTreeMap;
 
@@ -15,11 +16,8 @@ const DEPTH: usize = 8;
 pub enum Turn {
     /// Fetch this and hand it to [`Ipxe::fetched`].
     Fetch(String),
-    /// Start this kernel.
     Kernel {
-        /// Where it comes from.
         url: String,
-        /// Its command line.
         args: String,
     },
     /// Boot the local disk from inside iPXE (`sanboot`).
@@ -28,9 +26,7 @@ pub enum Turn {
     Exit,
     /// Wait for a moment, then go on.
     Sleep,
-    /// Restart the machine.
     Reboot,
-    /// Switch the machine off.
     PowerOff,
     /// The script failed: the firmware goes on to its next boot entry.
     Failed(String),

@@ -1,4 +1,5 @@
 //! Where the demo's hooks and notifications arrive: it says 200 to everything.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::io;
 
@@ -7,10 +8,8 @@ use tokio::task::JoinSet;
 
 use super::stage::{Stage, port};
 
-/// A running sink.
 pub(super) struct Sink(JoinSet<()>);
 
-/// Starts the sink.
 #[allow(clippy::disallowed_methods, reason = "the JoinSet is the sink's own")]
 pub(super) async fn start(stage: &Stage) -> io::Result<Sink> {
     let listener = TcpListener::bind((stage.sink(), port::SINK)).await?;

@@ -1,5 +1,6 @@
 //! The stage of a demo: a directory, a loopback network, a bare repository that is pushed to with git itself, and a
 //! settings file. Also used by the end-to-end tests, which start the real program on it.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -15,13 +16,9 @@ use crate::drive::process::{Output, Run};
 pub mod port {
     /// Held as long as the stage stands, so that no other stage takes the same network.
     pub const CLAIM: u16 = 6766;
-    /// DHCP.
     pub const DHCP: u16 = 6767;
-    /// TFTP.
     pub const TFTP: u16 = 6969;
-    /// HTTP.
     pub const HTTP: u16 = 9999;
-    /// Redfish.
     pub const BMC: u16 = 8443;
     /// Where hooks and notifications are sent.
     pub const SINK: u16 = 9080;
@@ -34,7 +31,6 @@ fn claim(net: u8) -> Option<(u8, TcpListener)> {
     bind(port::HTTP).is_ok().then_some((net, claim))
 }
 
-/// A stage.
 #[derive(Clone, Debug)]
 pub struct Stage {
     /// Everything of it lives here.
@@ -78,7 +74,6 @@ impl Stage {
         Ipv4Addr::new(127, self.net, third, fourth)
     }
 
-    /// The daemon's address.
     pub fn server(&self) -> Ipv4Addr {
         self.address(0, 1)
     }
@@ -98,7 +93,6 @@ impl Stage {
         self.dir.join("infra.git")
     }
 
-    /// The daemon's state directory.
     pub fn state_dir(&self) -> PathBuf {
         self.dir.join("state")
     }

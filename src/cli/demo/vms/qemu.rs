@@ -1,5 +1,6 @@
 //! One QEMU process: its command line for each kind of firmware, and how it ended. Emulated in software (TCG) always:
 //! a `/dev/kvm` that opens is no promise that a stock kernel runs on it.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -18,21 +19,17 @@ pub(super) const OVMF: [&str; 2] = ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/sha
 /// Size of a machine's disk: a little more than the image's.
 const DISK: u64 = 32 << 20;
 
-/// What a machine is made of.
 #[derive(Clone, Debug)]
 pub struct Hardware {
     /// Where its disk, its firmware's variables and its logs are.
     pub dir: PathBuf,
-    /// Firmware family.
     pub firmware: Firmware,
-    /// The NIC it boots from.
     pub mac: Mac,
     /// The tap that the NIC is plugged into.
     pub tap: String,
 }
 
 impl Hardware {
-    /// The machine's disk.
     pub fn disk(&self) -> PathBuf {
         self.dir.join("disk.raw")
     }
@@ -57,7 +54,6 @@ impl Hardware {
         Ok(())
     }
 
-    /// Switches it on.
     pub(super) fn start(&self, network_first: bool) -> anyhow::Result<Emulator> {
         let log = File::options().create(true).append(true).open(self.dir.join("qemu.log"))?;
         let running = Run::new("qemu-system-x86_64").args(self.arguments(network_first)).start(log)?;
@@ -103,13 +99,10 @@ fn quoted(path: &Path) -> String {
 /// How a machine stopped by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// It wants to start again.
     Reset,
-    /// It is off.
     Off,
 }
 
-/// A machine that has power.
 pub(super) struct Emulator {
     running: Running,
     reset: bool,
@@ -140,7 +133,6 @@ impl Emulator {
         let _ = self.running.stdin.write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes()).await;
     }
 
-    /// Pulls the plug.
     pub(super) async fn kill(self) {
         self.running.kill().await;
     }

@@ -1,4 +1,5 @@
 //! What the demo's machines of real firmware boot from, and what its repository says about them.
+#![allow(missing_docs, reason = "the names say the rest")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -35,9 +36,7 @@ const MANIFEST: &str = include_str!("installer.yaml");
 /// One machine to be: firmware and habit.
 #[derive(Clone, Copy, Debug)]
 pub struct Make {
-    /// Firmware family.
     pub firmware: Firmware,
-    /// What the firmware tries first.
     pub order: BootOrder,
 }
 
