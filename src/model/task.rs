@@ -71,18 +71,17 @@ impl TaskSpec {
 words! {
     /// When a task that is done is run again.
     ///
-    /// A task with [`Scope::Each`] is done host by host: an added or reinstalled host gets it, the others do not get it
-    /// again. One with [`Scope::Once`] or [`Scope::None`] is done for the cluster: a pool that exists must not be made
-    /// again because one of its hosts was added or reinstalled. It is due only while no target, whatever its lifecycle,
-    /// has an install that it was done for: when the cluster is new, or all of its hosts were reinstalled. An install
-    /// that arrives while another target still has such an install counts as done, without a run.
+    /// A task whose scope is `each` is done host by host: an added or reinstalled host gets it, the others do not get it
+    /// again. One whose scope is `once` or `none` is done for the cluster: a pool that exists must not be made again
+    /// because one of its hosts was added or reinstalled. It is due only while no target, whatever its `state`, has an
+    /// install that it was done for: when the cluster is new, or all of its hosts were reinstalled. An install that arrives
+    /// while another target still has such an install counts as done, without a run.
     #[derive(Default)]
     Rerun {
-        /// A new install: of a target, for that target ([`Scope::Each`]), or of all of them ([`Scope::Once`],
-        /// [`Scope::None`]).
+        /// After a new install: of a target, for that target (scope `each`), or of all targets (scope `once` or `none`).
         #[default]
         OnReinstall "on-reinstall"
-        /// That, and a change of its definition, for all of them.
+        /// After a new install, and after a change of its arguments, files or program, for all targets.
         OnChange "on-change"
     }
 }
@@ -91,7 +90,7 @@ words! {
     /// What the failure of a task means for those after it.
     #[derive(Default)]
     OnFailure {
-        /// They wait.
+        /// They wait until somebody has looked.
         #[default]
         Stop "stop"
         /// They go on; the failure is shown.

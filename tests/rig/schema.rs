@@ -42,6 +42,7 @@ fn differences(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec
             "enum" => expect(list().contains(value), &rule.to_string()),
             "const" => expect(rule == value, &rule.to_string()),
             "minimum" => expect(value.as_f64() >= rule.as_f64(), "large enough"),
+            "maximum" => expect(value.as_f64() <= rule.as_f64(), "small enough"),
             "format" => expect(has_format(value, rule.as_str().unwrap()), &rule.to_string()),
             "anyOf" => expect(list().iter().any(fits), &rule.to_string()),
             "oneOf" => expect(list().iter().filter(|it| fits(it)).count() == 1, &rule.to_string()),
