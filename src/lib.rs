@@ -80,7 +80,8 @@
 //! main -> cli -> daemon -> { serve, drive } -> { plan, repo -> yaml } -> model      serve x drive    plan x repo    sim -> model
 //! ```
 //!
-//! `tests/tidy.rs` keeps this table and other laws; `.clippy.toml` says which functions may not be called where, and why.
+//! `tests/tidy.rs` keeps this table and other laws, and `tests/tidy/circles.rs` names the files that need each other;
+//! `.clippy.toml` says which functions may not be called where, and why.
 //! Beside the source lie `templates/` (installers, and how a machine is told to boot its disk), `hooks/`, `repo-schema/` (JSON
 //! Schemas and an example repository that is also the demo's), `docs/` (its
 //! reference pages are made from the types), `tests/` (one test binary) and `benches/`.
