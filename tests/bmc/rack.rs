@@ -82,7 +82,8 @@ async fn serve_dhcp(socket: UdpSocket, seen: Arc<Mutex<Seen>>, web_port: u16) {
             let next = 100 + seen.leases.len() as u8;
             *seen.leases.entry(mac).or_insert(Ipv4Addr::new(127, 91, 0, next))
         };
-        let kind = if request[242] == 1 { 2 } else { 5 };
+        let discover = request[240..].windows(3).any(|option| option == [53, 1, 1]);
+        let kind = if discover { 2 } else { 5 };
         let ipxe = request.windows(6).any(|bytes| bytes == b"\x4d\x04iPXE");
         let mut answer = request[..240].to_vec();
         answer[0] = 2;
