@@ -1,7 +1,7 @@
 //! The journal: every fact, durable before it counts. SQLite in WAL mode with `synchronous=FULL`; one transaction for
 //! all facts that were drained together. A restart is a replay of the last snapshot and what came after it.
 //!
-//! `PRAGMA user_version` is the layout: 1 was written by 0.1.0 and is rewritten when it is opened ([`migrate`] says how); a
+//! `PRAGMA user_version` is the layout: 1 was written by 0.1.0 and is rewritten when it is opened (`migrate` says how); a
 //! newer one than this version knows is refused.
 #![allow(missing_docs, reason = "names that say all have no comment")]
 

@@ -2,7 +2,7 @@
 //! after the second DHCP reply" can be seen. Kept in memory only: it explains, it decides nothing.
 //!
 //! A step is data ([`Exchange`]); `words` puts it into a text, [`standing()`] says what the newest attempt means. Steps come
-//! in attempts, one for each power-on as far as that can be told from outside ([`begins`]). Repeats are folded into one step
+//! in attempts, one for each power-on as far as that can be told from outside (`begins` decides). Repeats are folded into one step
 //! with a count. What is kept is bounded in steps, attempts, machines and octets, and lies in shards, so that a rack that
 //! powers on at once does not queue at one lock.
 

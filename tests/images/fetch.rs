@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
@@ -45,7 +46,11 @@ async fn site() -> Site {
         count.fetch_add(1, Ordering::Relaxed);
         async { KERNEL }
     };
-    let short = || async { ([(header::CONTENT_LENGTH, HeaderValue::from_static("100"))], "too short").into_response() };
+    let short = || async {
+        let pieces = [Ok("too short"), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        ([(header::CONTENT_LENGTH, HeaderValue::from_static("100"))], body).into_response()
+    };
     let router = Router::new()
         .route("/vmlinuz", get(kernel))
         .route("/moved", get(|| async { Redirect::permanent("/vmlinuz") }))
