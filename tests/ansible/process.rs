@@ -114,7 +114,13 @@ fn what_a_killed_daemon_left_behind_is_ended_at_the_next_start() {
     let file = state.path().join("runs/c1/ansible/running");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), mark.id());
     let start = |id: &str| {
-        std::process::Command::new("setsid").args(["sleep", "1000"]).env(mark::VARIABLE, id).spawn().unwrap()
+        let child =
+            std::process::Command::new("setsid").args(["sleep", "1000"]).env(mark::VARIABLE, id).spawn().unwrap();
+        // While `setsid` is replaced by `sleep` its environment cannot be read.
+        while std::fs::read_to_string(format!("/proc/{}/comm", child.id())).unwrap() != "sleep\n" {
+            std::thread::yield_now();
+        }
+        child
     };
     let (mut left, mut other) = (start(mark.id()), start("0123456789abcdef"));
     // As when the daemon is killed: nothing is dropped.
@@ -122,7 +128,6 @@ fn what_a_killed_daemon_left_behind_is_ended_at_the_next_start() {
     let (done, ended) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         scope.spawn(|| done.send(left.wait().unwrap()).unwrap());
-        // Its environment is there once it has been replaced by `sleep`.
         mark::sweep_left(state.path());
         let status = ended.recv_timeout(Duration::from_secs(10)).expect("it is ended");
         assert!(!status.success());
